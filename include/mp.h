@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mp.h - libmp, multiprocessing for C: everything.
+ *
+ *	cc program.c $(pkg-config --cflags --libs libmp)
+ *
+ * Start with mp(7).
+ */
+#ifndef MP_H
+#define MP_H
+
+#include <mp/version.h>
+#include <mp/error.h>
+#include <mp/log.h>
+#include <mp/obj.h>
+#include <mp/handle.h>
+#include <mp/process.h>
+#include <mp/pool.h>
+#include <mp/manager.h>
+
+#endif

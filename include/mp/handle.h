@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mp/handle.h - libmp objects and file descriptors inside an mp_obj.
+ *
+ * mp_handle(x) makes a value of a libmp object, so that a target or task gets it as an argument the
+ * same way under every start method:
+ *
+ *	mp_process_new(target, MP_ARGS(mp_handle(dict), mp_fd(log)), NULL, &process);
+ *
+ * and in the target `mp_dict *d = mp_obj_dict(&argv[0])`. The constructors borrow like all others;
+ * a copy holds a reference, so that the object lives at least as long as the copy. What
+ * mp_obj_dict() and the like return belongs to the value and goes with it: mp_dict_ref() keeps it.
+ */
+#ifndef MP_HANDLE_H
+#define MP_HANDLE_H
+
+#include <mp/obj.h>
+
+typedef struct mp_manager mp_manager;
+typedef struct mp_dict mp_dict;
+
+MP__BEGIN_DECLS
+
+mp_obj mp_manager_handle(mp_manager *manager);
+mp_obj mp_dict_handle(mp_dict *dict);
+
+/*
+ * A file descriptor. In the receiver it is another number for the same open file, close-on-exec,
+ * and is closed with the value: mp_obj_fd() lends it, mp_obj_take_fd() gives it away for good.
+ */
+mp_obj mp_fd(int fd);
+
+/* What stands in the value, or NULL when that is something else. */
+mp_manager *mp_obj_manager(const mp_obj *value);
+mp_dict *mp_obj_dict(const mp_obj *value);
+
+/*
+ * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken. Giving needs an
+ * owning value (-EPERM for one made by mp_fd()), and may be done once.
+ */
+int mp_obj_fd(const mp_obj *value);
+int mp_obj_take_fd(const mp_obj *value);
+
+MP__END_DECLS
+
+#ifdef __cplusplus
+static inline mp_obj mp_handle(mp_manager *x)
+{
+	return mp_manager_handle(x);
+}
+static inline mp_obj mp_handle(mp_dict *x)
+{
+	return mp_dict_handle(x);
+}
+#else
+#define mp_handle(x) _Generic((x), mp_manager * : mp_manager_handle, mp_dict * : mp_dict_handle)(x)
+#endif
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mp/manager.h - objects that many programs share, served by managerd(8).
+ *
+ * Either start a private managerd, which only this program and those it hands a handle to can
+ * reach and which ends with it, or connect to one that runs as a service. Then open objects by name:
+ *
+ *	mp_manager_start(NULL, &m);
+ *	mp_manager_dict(m, "visits", &d);
+ *	mp_dict_set(d, mp_str("20210322.log"), MP_DICT(mp_str("total"), mp_i64(10000)));
+ *
+ * Handles may be used from any thread, also at once. A forked child may use them as they are: the
+ * first use there opens a connection of its own. As arguments they work under every start method.
+ *
+ * Each call is one request to the daemon, applied atomically there. Common errors of all calls:
+ * -EPIPE the daemon is gone (an acknowledged change was made; whether the last request was, is not
+ * known), -EPROTO it does not speak the protocol, -ETIMEDOUT the options' timeout, -ENOMEM, -EMFILE.
+ */
+#ifndef MP_MANAGER_H
+#define MP_MANAGER_H
+
+#include <mp/handle.h>
+
+MP__BEGIN_DECLS
+
+typedef struct mp_manager_options {
+	size_t size;    /* set by MP_MANAGER_OPTIONS() */
+	uint64_t flags; /* none yet: others than 0 are -EINVAL */
+	const char *
+		program; /* start: path of managerd. NULL: $MP_MANAGERD, else where it is installed */
+	int timeout_ms; /* for each request; 0: forever. start, connect: 0 is 10 s */
+} mp_manager_options;
+
+#define MP_MANAGER_OPTIONS(...) \
+	(&(const mp_manager_options){.size = sizeof(mp_manager_options), __VA_ARGS__})
+
+/*
+ * Start a private managerd and connect to it. -ENOENT, -EACCES and what else exec says about the
+ * program; -EINVAL, -E2BIG.
+ */
+int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager);
+
+/*
+ * Connect to a running managerd: "unix:/path" or "/path". -EINVAL an address of another form,
+ * -ENAMETOOLONG, -ENOENT no such socket, -ECONNREFUSED nobody listens there, -EACCES.
+ */
+int mp_manager_connect(
+	const char *address, const mp_manager_options *options, mp_manager **ret_manager);
+
+/* Round trip: 0 when the daemon answers. */
+int mp_manager_ping(mp_manager *manager);
+
+/* The pid of a private daemon that this process started; -EINVAL for any other. */
+int mp_manager_pid(mp_manager *manager);
+
+/* One more reference; NULL gives NULL. */
+mp_manager *mp_manager_ref(mp_manager *manager);
+
+/*
+ * Drop one reference. With the last one in the process that started it, a private managerd ends
+ * (and has ended on return). Proxies hold a reference. NULL is allowed. Returns 0.
+ */
+int mp_manager_close(mp_manager *manager);
+
+/* --- dict ------------------------------------------------------------------------------------ */
+
+/*
+ * Open the dict of that name, made empty if there is none, or with NULL a new one that nobody else
+ * can name. Named dicts live as long as the daemon, anonymous ones as long as anybody has them open.
+ * -EINVAL an empty name or one of more than 255 bytes, -EILSEQ not UTF-8, -EEXIST the name belongs
+ * to an object of another type.
+ */
+int mp_manager_dict(mp_manager *manager, const char *name, mp_dict **ret_dict);
+
+/*
+ * Keys are scalars: bool, integers, f64 (not NaN), strings, bytes; others are -EINVAL. 1 as i64 and
+ * as u64 are the same key; 1, 1.0 and true are three. Values are any mp_obj without handles
+ * (-ENOTSUP). A key and value of more than 64 MiB together: -EMSGSIZE. The order is that of first
+ * insertion.
+ */
+int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value);
+int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value); /* -ENOENT no such key */
+int mp_dict_pop(mp_dict *dict, mp_obj key, mp_obj *ret_value); /* -ENOENT; ret_value may be NULL */
+int mp_dict_contains(mp_dict *dict, mp_obj key);               /* 1 or 0 */
+/* The value under key, after putting `value` there if it had none: 1 if it was put, 0 if not. */
+int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_value);
+/* Set all pairs of an mp_obj dict at once: others see all of them or none. */
+int mp_dict_update(mp_dict *dict, mp_obj pairs);
+int mp_dict_clear(mp_dict *dict);
+int mp_dict_len(mp_dict *dict, size_t *ret_len);
+/* A copy of the whole at one instant: lists of keys or values, and an mp_obj dict. */
+int mp_dict_keys(mp_dict *dict, mp_obj *ret_list);
+int mp_dict_values(mp_dict *dict, mp_obj *ret_list);
+int mp_dict_items(mp_dict *dict, mp_obj *ret_dict);
+
+mp_dict *mp_dict_ref(mp_dict *dict);
+int mp_dict_close(mp_dict *dict);
+
+MP__END_DECLS
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mp/pool.h - a pool of worker processes, and futures.
+ *
+ *	static int square(int argc, const mp_obj *argv, mp_obj *ret)
+ *	{
+ *		*ret = mp_i64(mp_obj_i64(&argv[0]) * mp_obj_i64(&argv[0]));
+ *		return 0;
+ *	}
+ *
+ *	mp_pool_new(NULL, &pool);
+ *	mp_pool_submit(pool, square, MP_ARGS(mp_i64(12)), &future);
+ *	mp_future_result(future, MP_FOREVER, &result);
+ *
+ * A worker that is killed takes down its own task only: that future fails with -EOWNERDEAD, the
+ * worker is replaced, everything else goes on. Workers end with the process that owns the pool,
+ * however that ends.
+ *
+ * The library has no thread of its own: results are collected and dead workers replaced by the
+ * calls that wait. Pool and future handles may be used from any thread of the process that made
+ * the pool; in a forked child their calls are -ECHILD, and closing them frees memory only.
+ */
+#ifndef MP_POOL_H
+#define MP_POOL_H
+
+#include <mp/obj.h>
+#include <mp/process.h>
+
+MP__BEGIN_DECLS
+
+typedef struct mp_pool mp_pool;
+typedef struct mp_future mp_future;
+
+/*
+ * What runs in a worker: any function, as for mp_target. Returns >= 0 with *ret_result set (it is
+ * nil before), or a negative errno, best through mp_error_set(). *ret_result may borrow from static
+ * data or from argv, or own what a libmp call gave; the library frees it. What lives on the stack
+ * has to be copied: `return mp_obj_copy(MP_DICT(...), ret_result)`.
+ */
+typedef int mp_task(int argc, const mp_obj *argv, mp_obj *ret_result);
+
+typedef struct mp_pool_options {
+	size_t size;             /* set by MP_POOL_OPTIONS() */
+	uint64_t flags;          /* none yet: others than 0 are -EINVAL */
+	const char *name;        /* prefix of the workers' names; copied. NULL: "Pool-N" */
+	int workers;             /* 1 to 1000; 0: as many as CPUs this process may use */
+	int start_method;        /* enum mp_start_method */
+	int max_pending;         /* tasks submitted and not finished, 1 to 1048576; 0: 65536 */
+	mp_task *initializer;    /* run once in each worker before its first task, or NULL */
+	mp_obj initializer_args; /* list or nil; copied */
+} mp_pool_options;
+
+#define MP_POOL_OPTIONS(...) \
+	(&(const mp_pool_options){.size = sizeof(mp_pool_options), __VA_ARGS__})
+
+/*
+ * Start the workers. -EINVAL (unknown flag or method, workers or max_pending out of range), -E2BIG,
+ * -ENOSPC no room in shared memory, and the errors of mp_process_start().
+ */
+int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
+
+/*
+ * Have `task` run with `args` (a list or nil, copied). Does not wait, except that with max_pending
+ * tasks unfinished it waits until one has finished. ret_future may be NULL when nobody will ask.
+ * -EPIPE the pool takes no more tasks; -EINVAL; -ENOEXEC the task is in no file that workers have;
+ * -EMSGSIZE; -ENOSPC; -ECHILD; errors of mp_obj_copy().
+ */
+int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future);
+
+/*
+ * Run `task` once for each of the n items, with the item as its only argument, and wait for all:
+ * results[i] belongs to items[i] and is freed by the caller. `chunk` items go to a worker at a time
+ * (0: chosen from n and the number of workers).
+ * The first error in the order of items is returned, and then no result is; tasks that were
+ * already handed out still run.
+ */
+int mp_pool_map(
+	mp_pool *pool, mp_task *task, const mp_obj *items, size_t n, size_t chunk, mp_obj *results);
+
+/* How many workers the pool has. */
+int mp_pool_workers(mp_pool *pool);
+
+/*
+ * Take no more tasks, wait until all are finished and the workers have ended. 0, -ETIMEDOUT (and it
+ * may be called again), -ECHILD.
+ */
+int mp_pool_join(mp_pool *pool, int timeout_ms);
+
+/*
+ * Drop the handle. Tasks that have not finished end with -ECANCELED and workers are killed: call
+ * mp_pool_join() before for an orderly end. Futures stay valid. NULL is allowed. 0 or -ECHILD.
+ */
+int mp_pool_close(mp_pool *pool);
+
+/* --- futures --------------------------------------------------------------------------------- */
+
+/*
+ * Wait for the task and get its result: *ret_result (which may be NULL) is a copy that the caller
+ * frees; asking again gives another. Fails with what the task returned, its sentence in
+ * mp_error_detail(); -EOWNERDEAD the worker that ran it died, and the detail says of what;
+ * -ECANCELED the pool was closed before; -ETIMEDOUT, -ECHILD. Since a task may return these codes
+ * too, mp_future_state() tells them apart.
+ */
+int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result);
+
+enum mp_future_state {
+	MP_FUTURE_PENDING,
+	MP_FUTURE_RUNNING,
+	MP_FUTURE_DONE,      /* the task returned >= 0 */
+	MP_FUTURE_FAILED,    /* the task returned an error */
+	MP_FUTURE_CRASHED,   /* its worker died */
+	MP_FUTURE_CANCELLED, /* it never ran to its end, because the pool was closed */
+};
+
+/* Where it stands now, without waiting: enum mp_future_state, or -ECHILD. */
+int mp_future_state(mp_future *future);
+
+/* Drop the handle; the task goes on. NULL is allowed. Returns 0. */
+int mp_future_close(mp_future *future);
+
+MP__END_DECLS
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mp/process.h - start processes by fork, spawn or forkserver, and wait for them.
+ *
+ *	static int greet(int argc, const mp_obj *argv) { ... return 0; }
+ *
+ *	mp_begin(&argc, &argv);
+ *	mp_process_new(greet, MP_ARGS(mp_str("world")), MP_PROCESS_OPTIONS(.name = "greeter"), &p);
+ *	mp_process_start(p);
+ *	mp_process_join(p, MP_FOREVER);
+ *	mp_process_close(p);
+ *
+ * A process handle belongs to the process that made it: in a forked child every call on it is
+ * -ECHILD, except mp_process_close(), which frees its memory there. Within the process any thread
+ * may use it, several at once too; closing it is the last use.
+ */
+#ifndef MP_PROCESS_H
+#define MP_PROCESS_H
+
+#include <mp/obj.h>
+
+MP__BEGIN_DECLS
+
+typedef struct mp_process mp_process;
+
+/*
+ * What runs in the child: any function of the program or of a shared object, static ones too. argv
+ * holds the arguments that were given to mp_process_new(); they belong to the library. What it
+ * returns is the exit code (its low 8 bits). Calling exit() or _exit() works as well.
+ */
+typedef int mp_target(int argc, const mp_obj *argv);
+
+enum mp_start_method {
+	MP_START_DEFAULT,    /* what mp_start_method_set() chose; fork when nobody chose */
+	MP_START_FORK,       /* a copy of this process, threads excepted; the fastest */
+	MP_START_SPAWN,      /* a fresh execution of this program; inherits nothing but arguments */
+	MP_START_FORKSERVER, /* forked from a fresh execution that has no threads and little memory */
+};
+
+/*
+ * First thing in main() of a program that uses spawn or forkserver. In a child of these methods it
+ * runs the target and does not return; in every other process it takes note and returns 0. It
+ * changes neither argc nor argv there. Both may be NULL. Calling it again does nothing.
+ */
+int mp_begin(int *argc, char ***argv);
+
+/* Choose what MP_START_DEFAULT means in this process and its children. -EINVAL unknown method. */
+int mp_start_method_set(int method);
+/* The method that MP_START_DEFAULT stands for now. */
+int mp_start_method_get(void);
+/* "fork", "spawn", "forkserver" to and from their number; NULL and -EINVAL when unknown. */
+const char *mp_start_method_name(int method);
+int mp_start_method_parse(const char *name);
+
+typedef struct mp_process_options {
+	size_t size;      /* set by MP_PROCESS_OPTIONS() */
+	uint64_t flags;   /* none yet: others than 0 are -EINVAL */
+	const char *name; /* shown in ps; copied. NULL: "Process-N" */
+	int start_method; /* enum mp_start_method */
+	bool daemon;      /* killed (SIGKILL) as soon as this process ends, however it ends */
+} mp_process_options;
+
+#define MP_PROCESS_OPTIONS(...) \
+	(&(const mp_process_options){.size = sizeof(mp_process_options), __VA_ARGS__})
+
+/*
+ * Describe a child; nothing runs yet. `args` is a list (MP_ARGS(...)) or nil, and is copied.
+ * -EINVAL (no target, args neither list nor nil, unknown method or flag), -E2BIG (the options come
+ * from a newer libmp and ask for something this one does not know), errors of mp_obj_copy().
+ */
+int mp_process_new(mp_target *target, mp_obj args, const mp_process_options *options,
+	mp_process **ret_process);
+
+/*
+ * Start it. On return the child exists, its arguments have arrived, and the target is about to run;
+ * whatever prevents that is the error of this call and leaves no process behind:
+ * -EALREADY started before; -ENOTCONN spawn or forkserver in a program that did not call
+ * mp_begin(); -ENOEXEC the target is not in a file that the child could find, or the program on
+ * disk is no longer the one that runs; -EMSGSIZE arguments of more than 2 GiB or more than 253
+ * descriptors; -ECHILD; -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, and what exec said.
+ */
+int mp_process_start(mp_process *process);
+
+/*
+ * Wait until it has ended: 0, also when it had been joined before. -ETIMEDOUT; -EINVAL not started;
+ * -EDEADLK it is the calling process itself; -ECHILD.
+ */
+int mp_process_join(mp_process *process, int timeout_ms);
+
+/* 1 started and not ended yet, 0 otherwise. */
+int mp_process_is_alive(mp_process *process);
+
+/*
+ * How it ended: n for a target that returned n or called exit(n), -N when signal N killed it.
+ * -EAGAIN still running, -EINVAL not started, -ESRCH it has ended, but somebody else reaped it
+ * (a waitpid(-1) in the program) and how is not known.
+ */
+int mp_process_exit_code(mp_process *process, int *ret_code);
+
+/* Its pid, also after its end; -EINVAL not started. */
+int mp_process_pid(mp_process *process);
+
+/* A descriptor that polls readable when it has ended. It belongs to the handle. -EINVAL not started. */
+int mp_process_sentinel(mp_process *process);
+
+/* Its name, until the handle is closed. */
+const char *mp_process_name(mp_process *process);
+
+/*
+ * Send it a signal: any, SIGTERM, SIGKILL. By pidfd, so that never another process is hit.
+ * 0, -ESRCH it has ended, -EINVAL not started or no such signal, -EPERM, -ECHILD.
+ */
+int mp_process_signal(mp_process *process, int signal);
+int mp_process_terminate(mp_process *process);
+int mp_process_kill(mp_process *process);
+
+/*
+ * Drop the handle. -EBUSY while the child runs: join or kill it first; the handle stays usable then.
+ * NULL is allowed.
+ */
+int mp_process_close(mp_process *process);
+
+MP__END_DECLS
+
+#endif

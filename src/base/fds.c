@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "base/fds.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int mp__fd_dup(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? mp__error_errno("duplicating a descriptor") : copy;
+}
+
+int mp__read_full(int fd, void *data, size_t size)
+{
+	char *at = data;
+
+	while (size > 0) {
+		ssize_t n = read(fd, at, size);
+		if (n == 0)
+			return -EPIPE;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			at += n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int mp__write_full(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size > 0) {
+		ssize_t n = write(fd, at, size);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			at += n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int mp__fd_wait(int fd, short events, mp__deadline deadline)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		int n = poll(&p, 1, mp__deadline_poll_ms(deadline));
+		if (n > 0)
+			return p.revents & POLLNVAL ? -EBADF : 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0 && mp__deadline_passed(deadline))
+			return -ETIMEDOUT;
+	}
+}
+
+int mp__socket_send(int fd, const void *data, size_t size, const int *fds, size_t n_fds)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * MP__FDS_MAX)];
+	} control;
+	struct iovec iov = {.iov_base = (void *)data, .iov_len = size};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (n_fds > MP__FDS_MAX)
+		return -EMSGSIZE;
+	if (n_fds > 0) {
+		memset(&control, 0, sizeof(control));
+		message.msg_control = control.space;
+		message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
+	}
+	for (;;) {
+		ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+		if (n == (ssize_t)size)
+			return 0;
+		if (n >= 0) /* only a stream socket whose buffer is smaller than the message */
+			return -EMSGSIZE;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+/* Take the descriptors out of a received message: into fds while there is room, closed otherwise. */
+static int take_fds(struct msghdr *message, int *fds, size_t *n_fds)
+{
+	size_t room = *n_fds;
+	size_t n = 0;
+	int r = message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (n < room) {
+				fds[n++] = fd;
+			} else {
+				close(fd);
+				r = -EMSGSIZE;
+			}
+		}
+	}
+	if (r < 0)
+		mp__fds_close(fds, n);
+	else
+		*n_fds = n;
+	return r;
+}
+
+ssize_t mp__socket_receive(int fd, void *data, size_t size, int *fds, size_t *n_fds)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * MP__FDS_MAX)];
+	} control;
+	struct iovec iov = {.iov_base = data, .iov_len = size};
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space),
+	};
+	ssize_t n;
+
+	do
+		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	int r = take_fds(&message, fds, n_fds);
+	return r < 0 ? r : n;
+}
+
+int mp__memfd_sealed(const char *name, const void *data, size_t size)
+{
+	MP__AUTO_CLOSE int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return mp__error_errno("memfd_create");
+	/* write(2) allocates the pages: a full /dev/shm is an error here, no SIGBUS later. */
+	int r = mp__write_full(fd, data, size);
+	if (r < 0)
+		return mp_error_set(r, "writing %zu bytes to a memfd: %s", size, mp_strerror(r));
+	if (lseek(fd, 0, SEEK_SET) < 0 ||
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) <
+			0)
+		return mp__error_errno("sealing a memfd");
+	return MP__TAKE_FD(fd);
+}
+
+void mp__fds_close(int *fds, size_t n_fds)
+{
+	for (size_t i = 0; i < n_fds; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+int mp__pidfd_open(pid_t pid)
+{
+	long fd = syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? mp__error_errno("pidfd_open") : (int)fd;
+}
+
+int mp__pidfd_signal(int pidfd, int signal)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}

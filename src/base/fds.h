@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/fds.h - descriptors: made close-on-exec, read and written whole, waited for with a deadline.
+ */
+#ifndef MP_BASE_FDS_H
+#define MP_BASE_FDS_H
+
+#include "base/deadline.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* SCM_MAX_FD: as many descriptors as the kernel lets travel in one message. */
+#define MP__FDS_MAX 253
+
+/* A duplicate, close-on-exec and above 2. -errno. */
+int mp__fd_dup(int fd);
+
+/* Read or write exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
+int mp__read_full(int fd, void *data, size_t size);
+int mp__write_full(int fd, const void *data, size_t size);
+
+/* Wait until poll(2) reports one of `events`, an error or a hang-up: 0, or -ETIMEDOUT. */
+int mp__fd_wait(int fd, short events, mp__deadline deadline);
+
+/*
+ * One message over a Unix socket, with up to MP__FDS_MAX descriptors. Send: 0 or -errno, everything
+ * or nothing; no SIGPIPE. Receive: the number of bytes, 0 at end of file; *n_fds is the room on
+ * entry and the number received on return, all close-on-exec; -EMSGSIZE if data or descriptors
+ * were cut, and then none is kept. Both wait as the socket's blocking mode says.
+ */
+int mp__socket_send(int fd, const void *data, size_t size, const int *fds, size_t n_fds);
+ssize_t mp__socket_receive(int fd, void *data, size_t size, int *fds, size_t *n_fds);
+
+/*
+ * A memfd with exactly these bytes, sealed against every change: the receiver may trust that its
+ * size and content stay. Offset 0.
+ */
+int mp__memfd_sealed(const char *name, const void *data, size_t size);
+
+/* Close every descriptor of the array and set it to -1. */
+void mp__fds_close(int *fds, size_t n_fds);
+
+/* pidfd_open(2), pidfd_send_signal(2): -errno. */
+int mp__pidfd_open(pid_t pid);
+int mp__pidfd_signal(int pidfd, int signal);
+
+#endif

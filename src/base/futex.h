@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/futex.h - sleep on a word in shared memory, and wake who sleeps there.
+ *
+ * A wait is never a matter of correctness: callers re-check their condition after every return.
+ */
+#ifndef MP_BASE_FUTEX_H
+#define MP_BASE_FUTEX_H
+
+#include "base/deadline.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/*
+ * Sleep while *word == expected. 0 woken (or for no reason), -EAGAIN *word was different,
+ * -EINTR a signal handler ran, -ETIMEDOUT.
+ */
+int mp__futex_wait(_Atomic uint32_t *word, uint32_t expected, mp__deadline deadline);
+
+/* Wake up to `count` sleepers; how many were woken. */
+int mp__futex_wake(_Atomic uint32_t *word, int count);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "base/origin.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Written once per process: 0 -> a random number, by whoever comes first. The kernel sets it back
+ * to 0 in a forked child. Before the page exists, or if it can't be had, the pid stands in.
+ */
+static _Atomic uint64_t *wiped_word;
+
+__attribute__((constructor)) static void make_page(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return;
+	if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+		munmap(page, size);
+		return;
+	}
+	wiped_word = page;
+}
+
+static uint64_t new_number(void)
+{
+	uint64_t number = 0;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number) || number == 0) {
+		struct timespec now;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		number = (uint64_t)getpid() << 40 ^ (uint64_t)now.tv_sec << 20 ^
+			 (uint64_t)now.tv_nsec;
+	}
+	return number | 1;
+}
+
+mp__origin mp__origin_here(void)
+{
+	if (!wiped_word)
+		return (uint64_t)getpid();
+
+	uint64_t number = atomic_load_explicit(wiped_word, memory_order_relaxed);
+	if (number != 0)
+		return number;
+	uint64_t mine = new_number();
+	if (atomic_compare_exchange_strong(wiped_word, &number, mine))
+		return mine;
+	return number; /* another thread was first */
+}

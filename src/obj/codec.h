@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * obj/codec.h - mp_obj to and from the bytes of mp.Value (proto/value.proto).
+ *
+ * Bytes are hostile: mp__value_check() walks them once, without recursion and without allocating,
+ * before anything is decoded. managerd uses it alone: it stores values as they came.
+ */
+#ifndef MP_OBJ_CODEC_H
+#define MP_OBJ_CODEC_H
+
+#include "base/fds.h"
+
+#include <mp/obj.h>
+
+/*
+ * Descriptors that travel beside the bytes, in the order in which handles name them. The sender's
+ * are borrowed from the handles in the value; the receiver's are owned, and decoding takes those
+ * out that it uses (sets them to -1).
+ */
+struct mp__cargo {
+	int fds[MP__FDS_MAX];
+	size_t n_fds;
+};
+
+/*
+ * Encode into a malloc'ed buffer with `reserve` unused bytes in front (room for a frame header,
+ * counted in *ret_size too). cargo == NULL: handles are -ENOTSUP. Errors as mp_obj_encode();
+ * -EMSGSIZE also for more than MP__FDS_MAX descriptors.
+ */
+int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo, void **ret_data,
+	size_t *ret_size);
+
+/*
+ * Encode into `buffer` if it fits: the size needed, in either case (> room: nothing of use was
+ * written). For small values in slots of shared memory and on the stack.
+ */
+ssize_t mp__obj_encode_into(
+	const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room);
+
+/* Decode; errors as mp_obj_decode(). cargo == NULL: handles are -ENOTSUP. */
+int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value);
+
+/* What a check found. */
+struct mp__value_info {
+	uint32_t type;  /* of the outermost value */
+	size_t nodes;   /* values, itself included */
+	size_t text;    /* bytes of strings and bytes */
+	size_t handles; /* handles anywhere inside */
+	size_t depth;
+};
+
+/*
+ * Is this a valid mp.Value? 0, -EBADMSG (detail says what and at which byte) or -EOVERFLOW. Valid
+ * means that mp__obj_decode() cannot fail on it, except for memory and for handles.
+ */
+int mp__value_check(const void *data, size_t size, struct mp__value_info *ret_info);
+
+#endif

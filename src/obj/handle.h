@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * obj/handle.h - what an object must offer to stand inside an mp_obj.
+ *
+ * A type whose handles travel begins with struct mp__handle and has one class. The module obj knows
+ * nothing of those types: the table of all classes is src/handles.c, the only file that sees all.
+ */
+#ifndef MP_OBJ_HANDLE_H
+#define MP_OBJ_HANDLE_H
+
+#include <mp/obj.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Numbers on the wire (Handle.kind of proto/value.proto): never change, never used again. */
+enum mp__handle_kind {
+	MP__HANDLE_FD = 1, /* a bare descriptor: no class, as.i64 holds it */
+	MP__HANDLE_MANAGER = 2,
+	MP__HANDLE_DICT = 3,
+};
+
+struct mp__handle {
+	const struct mp__handle_class *class;
+};
+
+/*
+ * A handle on its way to another process: bytes that only its class understands, and descriptors.
+ * Exporting lends both (they stay valid as long as the handle does); importing gives: what import
+ * wants to keep, it takes out and sets to -1, and the rest is closed.
+ */
+#define MP__HANDLE_DATA_MAX 512
+#define MP__HANDLE_FDS_MAX 4
+struct mp__handle_wire {
+	uint8_t data[MP__HANDLE_DATA_MAX];
+	size_t size;
+	int fds[MP__HANDLE_FDS_MAX];
+	size_t n_fds;
+};
+
+struct mp__handle_class {
+	enum mp__handle_kind kind;
+	const char *name; /* in mp_obj_format(): <name> */
+	void (*ref)(struct mp__handle *handle);
+	void (*unref)(struct mp__handle *handle);
+	int (*export)(struct mp__handle *handle, struct mp__handle_wire *ret_wire);
+	/* `wire` came from another process: hostile. -EBADMSG. */
+	int (*import)(struct mp__handle_wire *wire, struct mp__handle **ret_handle);
+};
+
+/* All classes, ended by NULL. */
+extern const struct mp__handle_class *const mp__handle_classes[];
+
+/* The value of a handle, for mp_<type>_handle(); nil for NULL. */
+static inline mp_obj mp__handle_obj(struct mp__handle *handle)
+{
+	mp_obj o = {0};
+	if (handle) {
+		o.type = MP_TYPE_HANDLE;
+		o.kind = handle->class->kind;
+		o.as.handle = handle;
+	}
+	return o;
+}
+
+/* The handle in a value, for mp_obj_<type>(), or NULL if it is of another kind. */
+static inline struct mp__handle *mp__obj_handle(const mp_obj *value, enum mp__handle_kind kind)
+{
+	if (!value || value->type != MP_TYPE_HANDLE || value->kind != (uint32_t)kind)
+		return NULL;
+	return value->as.handle;
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "tests/support/support.h"
+
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "base/fds.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#define READY_BYTE 'r'
+
+static int fds_at_begin;
+static int ready_fd = -1; /* in a child of t_spawn() */
+static char token[PATH_MAX];
+
+/* Visible, because Criterion's sandbox looks main up to run a test in its stead. */
+__attribute__((visibility("default"))) int main(int argc, char **argv)
+{
+	struct criterion_test_set *tests = criterion_initialize();
+	int failed = 0;
+
+	if (criterion_handle_args(argc, argv, true))
+		failed = !criterion_run_all_tests(tests);
+	criterion_finalize(tests);
+	return failed;
+}
+
+int t_count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	cr_assert_not_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 3; /* ".", ".." and the directory itself */
+}
+
+void t_begin(void)
+{
+	/* Criterion's sandbox would take over an execution of this binary that sees its variable. */
+	unsetenv("BXFI_MAP");
+	unsetenv("MP_TEST_POINT");
+	unsetenv("MP_TEST_POINT_TOKEN");
+	cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	fds_at_begin = t_count_fds();
+}
+
+/* Reap what comes back to the subreaper, until nobody descends from this process any more. */
+static void expect_no_descendants(void)
+{
+	mp__deadline deadline = mp__deadline_in(T_TIMEOUT_MS / 4);
+	sigset_t chld;
+	sigset_t before;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &chld, &before);
+	for (;;) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG | __WALL);
+		if (pid < 0 && errno == ECHILD)
+			break;
+		if (pid == 0) {
+			int left = mp__deadline_poll_ms(deadline);
+			cr_assert(left > 0, "the test left a process behind");
+			/* A grandchild's new parent gets no SIGCHLD for the handing over. */
+			struct timespec slice = {.tv_nsec = 20 * 1000 * 1000};
+			sigtimedwait(&chld, NULL, &slice);
+		}
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+void t_end(void)
+{
+	expect_no_descendants();
+	int fds = t_count_fds();
+	cr_assert(fds == fds_at_begin, "%d descriptors at the beginning, %d at the end",
+		fds_at_begin, fds);
+}
+
+struct t_child t_spawn(int (*function)(void *argument), void *argument)
+{
+	struct t_child child;
+	int ready[2];
+	pid_t parent = getpid();
+
+	cr_assert(pipe2(ready, O_CLOEXEC) == 0);
+	fflush(NULL);
+	child.pid = fork();
+	cr_assert(child.pid >= 0);
+	if (child.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(T_CHILD_FAILED);
+		close(ready[0]);
+		ready_fd = ready[1];
+		int code = function(argument);
+		fflush(NULL);
+		_exit(code);
+	}
+	close(ready[1]);
+	child.ready = ready[0];
+	child.pidfd = mp__pidfd_open(child.pid);
+	cr_assert(child.pidfd >= 0);
+	return child;
+}
+
+void t_ready(void)
+{
+	char byte = READY_BYTE;
+
+	T_CHECK(write(ready_fd, &byte, 1) == 1);
+}
+
+void t_wait_ready(struct t_child *child)
+{
+	char byte = 0;
+
+	cr_assert(mp__fd_wait(child->ready, POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)) == 0,
+		"the child did not become ready");
+	cr_assert(read(child->ready, &byte, 1) == 1 && byte == READY_BYTE,
+		"the child ended before it was ready");
+}
+
+void t_wait_pidfd(int pidfd)
+{
+	cr_assert(mp__fd_wait(pidfd, POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)) == 0,
+		"a process does not end");
+}
+
+static siginfo_t reap(struct t_child *child)
+{
+	siginfo_t info = {0};
+
+	t_wait_pidfd(child->pidfd);
+	cr_assert(waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) == 0);
+	close(child->pidfd);
+	close(child->ready);
+	return info;
+}
+
+void t_expect_exit(struct t_child *child, int code)
+{
+	siginfo_t info = reap(child);
+
+	cr_assert(info.si_code == CLD_EXITED && info.si_status == code,
+		"the child ended with %s %d, not exit code %d",
+		info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status, code);
+}
+
+void t_expect_signal(struct t_child *child, int signal)
+{
+	siginfo_t info = reap(child);
+
+	cr_assert(info.si_code != CLD_EXITED && info.si_status == signal,
+		"the child ended with %s %d, not signal %d",
+		info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status, signal);
+}
+
+void t_kill(struct t_child *child, int signal)
+{
+	cr_assert(mp__pidfd_signal(child->pidfd, signal) == 0);
+	if (signal == SIGKILL)
+		t_expect_signal(child, SIGKILL);
+}
+
+_Noreturn void t_hang(void)
+{
+	for (;;)
+		pause();
+}
+
+void t_arm(const char *point, const char *action)
+{
+#ifdef MP_TEST_POINTS
+	char wanted[128];
+
+	snprintf(wanted, sizeof(wanted), "%s:%s", point, action);
+	snprintf(token, sizeof(token), "/tmp/mp-test-point-%d", getpid());
+	int fd = open(token, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	cr_assert(fd >= 0);
+	close(fd);
+	setenv("MP_TEST_POINT_TOKEN", token, 1);
+	setenv("MP_TEST_POINT", wanted, 1);
+#else
+	(void)point;
+	(void)action;
+	cr_skip_test("built without --enable-test-points");
+#endif
+}
+
+bool t_fired(void)
+{
+	return access(token, F_OK) < 0;
+}
+
+void t_disarm(void)
+{
+	unsetenv("MP_TEST_POINT");
+	unsetenv("MP_TEST_POINT_TOKEN");
+	unlink(token);
+}

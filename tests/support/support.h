@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/support/support.h - what makes the rules of testing hard to break.
+ *
+ * - Every suite is declared by T_SUITE: before a test the descriptors are counted, after it no
+ *   descriptor may be left over and every process that descends from the test must have ended
+ *   (orphans come back to the test, which is a subreaper).
+ * - Children are made by t_spawn() only, which never returns into the test, ends with the test
+ *   however that ends, and reports by exit code. In them use T_CHECK, never cr_assert: an assertion
+ *   that fails in a forked child hangs Criterion's runner.
+ * - Nobody sleeps. A child says t_ready(), the test waits for that with t_wait_ready().
+ */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <mp/error.h>
+
+/* Longer than any machine needs, shorter than the runner's patience (tests/run). */
+#define T_TIMEOUT_S 60
+#define T_TIMEOUT_MS (T_TIMEOUT_S * 1000)
+
+#define T_SUITE(name) TestSuite(name, .init = t_begin, .fini = t_end, .timeout = T_TIMEOUT_S)
+
+void t_begin(void);
+void t_end(void);
+
+/* The call must return exactly this result; both are shown, with the sentence that goes with it. */
+#define T_RESULT(call, expected)                                                       \
+	do {                                                                           \
+		long t_got = (long)(call);                                             \
+		long t_want = (long)(expected);                                        \
+		cr_assert(t_got == t_want, #call " gave %ld (%s; %s), not %ld", t_got, \
+			mp_strerror((int)t_got), mp_error_detail(), t_want);           \
+	} while (0)
+#define T_OK(call) T_RESULT(call, 0)
+
+/* For children: say where, and leave with this code. */
+#define T_CHILD_FAILED 99
+#define T_CHECK(condition)                                                                         \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: child: %s (%s)\n", __FILE__, __LINE__, #condition, \
+				mp_error_detail());                                                \
+			_exit(T_CHILD_FAILED);                                                     \
+		}                                                                                  \
+	} while (0)
+
+struct t_child {
+	pid_t pid;
+	int pidfd;
+	int ready; /* the test reads here what t_ready() writes */
+};
+
+/* Fork a child that runs function(argument) and leaves with what that returns. */
+struct t_child t_spawn(int (*function)(void *argument), void *argument);
+/* In the child: tell the test. */
+void t_ready(void);
+/* In the test: wait until the child has called t_ready(); fails if it ends before. */
+void t_wait_ready(struct t_child *child);
+/* Wait for the end, with a deadline; it must be this exit code, this signal. */
+void t_expect_exit(struct t_child *child, int code);
+void t_expect_signal(struct t_child *child, int signal);
+/* Send the signal and, if it is SIGKILL, wait for the end. */
+void t_kill(struct t_child *child, int signal);
+/* Sleep until a signal ends this child: what a child does that waits to be killed. */
+_Noreturn void t_hang(void);
+
+/* Wait until the process behind a pidfd has ended (as seen by poll(2)). */
+void t_wait_pidfd(int pidfd);
+
+/*
+ * Let exactly one process that reaches this test point act: "pool.claimed", "kill" | "stop" |
+ * "exit". Skips the test in a build without --enable-test-points. t_disarm() afterwards; whether
+ * somebody acted, t_fired() tells.
+ */
+void t_arm(const char *point, const char *action);
+bool t_fired(void);
+void t_disarm(void);
+
+/* Open descriptors of this process. */
+int t_count_fds(void);
+
+#endif
