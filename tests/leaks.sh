@@ -1,0 +1,36 @@
+#!/bin/sh
+# Runs last, after every other test: nothing of theirs may be left.
+# What was there before them stands in leaks.before, written by `make check` first thing.
+set -eu
+status=0
+
+left() {
+  ls /dev/shm 2>/dev/null | sed 's/^/shm /'
+  ls -d /tmp/mp-* /tmp/managerd* 2>/dev/null | sed 's/^/file /' || true
+  for stat in /proc/[0-9]*/stat; do
+    # Programs of this build, zombies too, by the name that the kernel shows.
+    sed -n 's/^\([0-9]*\) (\(.*\)) .*/process \1 \2/p' "$stat" 2>/dev/null || true
+  done | while read -r _ pid name; do
+    case $(readlink "/proc/$pid/exe" 2>/dev/null || true) in
+    "$top_builddir"/*) echo "process $pid $name" ;;
+    esac
+    case $name in
+    managerd* | test_* | Process-* | Pool-*) echo "process $pid $name" ;;
+    esac
+  done
+  grep -F "$top_builddir" /proc/net/unix 2>/dev/null | awk '{ print "socket", $8 }' || true
+}
+
+if [ "${1-}" = --before ]; then
+  left | sort -u
+  exit 0
+fi
+left | sort -u > leaks.after
+comm -13 leaks.before leaks.after > leaks.new || status=1
+if [ -s leaks.new ]; then
+  echo "leaks.sh: left behind by the tests:" >&2
+  cat leaks.new >&2
+  status=1
+fi
+rm -f leaks.after leaks.new
+exit $status

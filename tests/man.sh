@@ -1,0 +1,40 @@
+#!/bin/sh
+# The manual: every page lints, every exported symbol has a page or a stub that leads to one, and
+# that page names it; examples in pages are what examples/ holds.
+set -eu
+cd "$top_srcdir"
+status=0
+lint=$(mktemp)
+trap 'rm -f "$lint"' EXIT
+
+fail() {
+  echo "man.sh: $*" >&2
+  status=1
+}
+
+for page in man/*.[1-8]; do
+  if [ "$(head -c 4 "$page")" = ".so " ]; then
+    [ -e "man/$(sed -n 's/^\.so man[1-8]\///p' "$page")" ] || fail "$page leads nowhere"
+  elif command -v mandoc > /dev/null 2>&1; then
+    # Pages refer to each other before they are installed.
+    mandoc -T lint -W warning "$page" > "$lint" 2>&1 || true
+    if grep -v 'referenced manual not found' "$lint" >&2; then
+      fail "$page does not lint"
+    fi
+  fi
+done
+
+for symbol in $(sed -n 's/^	\(mp_[a-z0-9_]*\);$/\1/p' libmp.map); do
+  page=man/$symbol.3
+  if [ ! -e "$page" ]; then
+    fail "$symbol has no page"
+    continue
+  fi
+  target=$(sed -n 's/^\.so man3\//man\//p' "$page")
+  grep -q "\.Nm $symbol\( ,\)\?$" "${target:-$page}" || fail "$symbol is not in NAME of ${target:-$page}"
+  grep -q "\.F[no] \"\?\(.* \)\?$symbol" "${target:-$page}" ||
+    fail "$symbol is not in SYNOPSIS of ${target:-$page}"
+done
+
+sh man/embed-examples --check || status=1
+exit $status
