@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every kind of handle used by several threads at once. A program of its own, for ThreadSanitizer:
+ * under that Criterion's runner does not start. `make stress` runs it; it also is a test by itself.
+ */
+#include <config.h>
+
+#include <mp.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS 4
+#define ROUNDS 200
+#define PROCESSES 10
+
+#define CHECK(condition)                                                                    \
+	do {                                                                                \
+		if (!(condition)) {                                                         \
+			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
+				mp_error_detail());                                         \
+			exit(1);                                                            \
+		}                                                                           \
+	} while (0)
+
+/* Run body(argument) in THREADS threads at once. */
+static void in_threads(void *(*body)(void *), void *argument)
+{
+	pthread_t threads[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&threads[i], NULL, body, argument) == 0);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* --- pool -------------------------------------------------------------------------------------- */
+
+static int square(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	(void)argc;
+	*ret = mp_i64(mp_obj_i64(&argv[0]) * mp_obj_i64(&argv[0]));
+	return 0;
+}
+
+static void *use_pool(void *pool)
+{
+	mp_obj items[ROUNDS];
+	mp_obj results[ROUNDS];
+	mp_future *futures[ROUNDS];
+
+	for (int i = 0; i < ROUNDS; i++) {
+		items[i] = mp_i64(i);
+		CHECK(mp_pool_submit(pool, square, MP_ARGS(items[i]), &futures[i]) == 0);
+	}
+	for (int i = ROUNDS - 1; i >= 0; i--) {
+		mp_obj result;
+		CHECK(mp_future_state(futures[i]) >= 0);
+		CHECK(mp_future_result(futures[i], MP_FOREVER, &result) == 0);
+		CHECK(mp_obj_i64(&result) == i * i);
+		mp_obj_free(&result);
+		mp_future_close(futures[i]);
+	}
+	CHECK(mp_pool_map(pool, square, items, ROUNDS, 7, results) == 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		CHECK(mp_obj_i64(&results[i]) == i * i);
+		mp_obj_free(&results[i]);
+	}
+	return NULL;
+}
+
+static void *share_future(void *future)
+{
+	mp_obj result;
+
+	CHECK(mp_future_result(future, MP_FOREVER, &result) == 0);
+	CHECK(mp_obj_i64(&result) == 49);
+	mp_obj_free(&result);
+	return NULL;
+}
+
+static void stress_pool(void)
+{
+	mp_pool *pool;
+	mp_future *future;
+
+	CHECK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .max_pending = 64), &pool) == 0);
+	in_threads(use_pool, pool);
+	CHECK(mp_pool_submit(pool, square, MP_ARGS(mp_i64(7)), &future) == 0);
+	in_threads(share_future, future);
+	CHECK(mp_pool_join(pool, MP_FOREVER) == 0);
+	CHECK(mp_pool_close(pool) == 0);
+	mp_future_close(future);
+}
+
+/* --- process ------------------------------------------------------------------------------------ */
+
+static int seven(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	(void)argv;
+	return 7;
+}
+
+static void *start_processes(void *method)
+{
+	for (int i = 0; i < PROCESSES; i++) {
+		mp_process *p;
+		int code;
+		CHECK(mp_process_new(seven, mp_nil(),
+			      MP_PROCESS_OPTIONS(.start_method = *(int *)method, .daemon = true),
+			      &p) == 0);
+		CHECK(mp_process_start(p) == 0);
+		CHECK(mp_process_join(p, MP_FOREVER) == 0);
+		CHECK(mp_process_exit_code(p, &code) == 0 && code == 7);
+		CHECK(mp_process_close(p) == 0);
+	}
+	return NULL;
+}
+
+static void *share_process(void *process)
+{
+	int code;
+
+	CHECK(mp_process_is_alive(process) >= 0);
+	CHECK(mp_process_join(process, MP_FOREVER) == 0);
+	CHECK(mp_process_exit_code(process, &code) == 0 && code == 7);
+	CHECK(mp_process_kill(process) == -ESRCH);
+	return NULL;
+}
+
+static void stress_process(void)
+{
+	for (int method = MP_START_FORK; method <= MP_START_FORKSERVER; method++) {
+		mp_process *p;
+		in_threads(start_processes, &method);
+		CHECK(mp_process_new(seven, mp_nil(), MP_PROCESS_OPTIONS(.start_method = method),
+			      &p) == 0);
+		CHECK(mp_process_start(p) == 0);
+		in_threads(share_process, p);
+		CHECK(mp_process_close(p) == 0);
+	}
+}
+
+/* --- manager ------------------------------------------------------------------------------------ */
+
+#ifdef ENABLE_MANAGER
+static _Atomic int next_key;
+
+static void *use_dict(void *dict)
+{
+	int base = atomic_fetch_add(&next_key, ROUNDS);
+
+	for (int i = base; i < base + ROUNDS; i++) {
+		mp_obj value;
+		CHECK(mp_dict_set(dict, mp_i64(i), MP_LIST(mp_i64(i), mp_str("text"))) == 0);
+		CHECK(mp_dict_get(dict, mp_i64(i), &value) == 0);
+		CHECK(mp_obj_i64(mp_obj_at(&value, 0)) == i);
+		mp_obj_free(&value);
+		CHECK(mp_dict_get(dict, mp_i64(-1), &value) == -ENOENT);
+	}
+	return NULL;
+}
+
+static void stress_manager(void)
+{
+	mp_manager *manager;
+	mp_dict *dict;
+	size_t len;
+
+	CHECK(mp_manager_start(NULL, &manager) == 0);
+	CHECK(mp_manager_dict(manager, NULL, &dict) == 0);
+	in_threads(use_dict, dict);
+	CHECK(mp_dict_len(dict, &len) == 0 && len == THREADS * ROUNDS);
+	mp_dict_close(dict);
+	mp_manager_close(manager);
+}
+#endif
+
+/* --- log ---------------------------------------------------------------------------------------- */
+
+static void count_record(int level, const char *component, const char *message, void *data)
+{
+	(void)level;
+	(void)component;
+	(void)message;
+	atomic_fetch_add((_Atomic int *)data, 1);
+}
+
+static void *change_handler(void *records)
+{
+	for (int i = 0; i < ROUNDS; i++)
+		CHECK(mp_log_set_handler(MP_LOG_DEBUG, i % 2 ? count_record : NULL, records) == 0);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	static _Atomic int records;
+
+	mp_begin(&argc, &argv);
+	in_threads(change_handler, (void *)&records);
+	stress_pool();
+	stress_process();
+#ifdef ENABLE_MANAGER
+	stress_manager();
+#endif
+	return 0;
+}
