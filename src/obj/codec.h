@@ -42,9 +42,10 @@ int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_ob
 
 /* What a check found. */
 struct mp__value_info {
-	uint32_t type;  /* of the outermost value */
-	size_t nodes;   /* values, itself included */
-	size_t text;    /* bytes of strings and bytes */
+	uint32_t type; /* of the outermost value */
+	size_t nodes;  /* values, itself included */
+	size_t text;   /* bytes of strings and bytes */
+	size_t strings;
 	size_t handles; /* handles anywhere inside */
 	size_t depth;
 };
