@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process/child.h - what happens in the child, the same under every start method.
+ *
+ * Name for ps, /dev/null as standard input, tie to the parent's life; then the target; then stdio is
+ * flushed and the process left by _exit(2): exit handlers that the parent registered are not the
+ * child's to run.
+ */
+#ifndef MP_PROCESS_CHILD_H
+#define MP_PROCESS_CHILD_H
+
+#include <mp/process.h>
+
+#include <signal.h>
+
+struct mp__child {
+	const char *name;
+	mp_target *target;
+	mp_obj args;
+	int life;                /* read end for mp__life_arm(), or -1 */
+	int report;              /* where "ready" and the exit code go, or -1 */
+	const sigset_t *sigmask; /* what the target runs with */
+};
+
+/* Does not return. */
+_Noreturn void mp__child_run(const struct mp__child *child);
+
+/*
+ * Write out what stdio holds. stdin is left out while another thread is inside it: that thread may
+ * wait there for input, with the stream locked, and so would we.
+ */
+void mp__stdio_flush(void);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "process/process.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/log.h"
+#include "base/testpoint.h"
+#include "process/child.h"
+#include "process/life.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* In a forked child: the handle it was started through. */
+static const struct mp_process *self;
+
+bool mp__process_is_self(const struct mp_process *process)
+{
+	return process == self && !mp__origin_is_here(process->origin);
+}
+
+/* Only the calling thread goes on in the child; what the others had locked stays locked there. */
+static void remark_on_threads(const struct mp_process *process)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+	struct stat tasks;
+
+	if (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3 &&
+		!atomic_flag_test_and_set(&said))
+		mp__log(MP_LOG_WARNING, "process",
+			"%s is forked while %ju threads run; locks that they hold stay locked "
+			"there",
+			process->name, (uintmax_t)tasks.st_nlink - 2);
+}
+
+/* No signal handler of this process may run half way into the child: all are blocked around fork. */
+static pid_t fork_child(struct mp_process *process, int life)
+{
+	sigset_t all;
+	sigset_t before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid_t pid = fork();
+	if (pid == 0) {
+		self = process;
+		mp__child_run(&(const struct mp__child){
+			.name = process->name,
+			.target = process->target,
+			.args = process->args,
+			.life = life,
+			.report = -1,
+			.sigmask = &before,
+		});
+	}
+	int err = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = err;
+	return pid < 0 ? mp__error_errno("fork") : pid;
+}
+
+/*
+ * With SIGCHLD ignored, or a waitpid(-1) in another thread, the child may be gone already. Then it
+ * has ended and how is not known; in place of its pidfd stands a pipe that is at its end.
+ */
+static int ended_fd(void)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return mp__error_errno("pipe in place of a pidfd");
+	close(ends[1]);
+	return ends[0];
+}
+
+int mp__start_fork(struct mp_process *process, struct mp__started *ret_started)
+{
+	MP__AUTO_CLOSE int life = -1;
+
+	remark_on_threads(process);
+	if (process->daemon) {
+		life = mp__life_acquire();
+		if (life < 0)
+			return life;
+	}
+	mp__stdio_flush();
+	pid_t pid = fork_child(process, life);
+	int pidfd = -1;
+	if (pid > 0) {
+		pidfd = mp__pidfd_open(pid);
+		if (pidfd == -ESRCH)
+			pidfd = ended_fd();
+		else if (pidfd < 0)
+			kill(pid, SIGKILL);
+		if (pidfd < 0)
+			waitpid(pid, NULL, 0);
+	}
+	if (pid < 0 || pidfd < 0) {
+		if (process->daemon)
+			mp__life_release();
+		return pid < 0 ? pid : pidfd;
+	}
+	ret_started->pid = pid;
+	ret_started->pidfd = pidfd;
+	return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "process/process.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/options.h"
+#include "base/testpoint.h"
+#include "process/begin.h"
+#include "process/forkserver.h"
+#include "process/life.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Atomic unsigned children_named;
+
+/* --- new and start ----------------------------------------------------------------------------- */
+
+static int check_new(mp_target *target, const mp_obj *args, const mp_process_options *options)
+{
+	if (!target)
+		return mp_error_set(-EINVAL, "new process: no target");
+	if (args->type != MP_TYPE_LIST && args->type != MP_TYPE_NIL)
+		return mp_error_set(-EINVAL, "new process: the arguments are neither list nor nil");
+	if (options->start_method < MP_START_DEFAULT || options->start_method > MP_START_FORKSERVER)
+		return mp_error_set(
+			-EINVAL, "new process: %d is no start method", options->start_method);
+	return 0;
+}
+
+static char *copy_name(const char *name)
+{
+	char text[32];
+
+	if (!name) {
+		unsigned n = atomic_fetch_add_explicit(&children_named, 1, memory_order_relaxed);
+		snprintf(text, sizeof(text), "Process-%u", n + 1);
+		name = text;
+	}
+	return strdup(name);
+}
+
+int mp_process_new(
+	mp_target *target, mp_obj args, const mp_process_options *options, mp_process **ret_process)
+{
+	mp_process_options o;
+
+	int r = mp__options_load(&o, sizeof(o), 0, options);
+	if (r == 0)
+		r = check_new(target, &args, &o);
+	if (r < 0)
+		return r;
+
+	MP__AUTO_FREE mp_process *process = calloc(1, sizeof(*process));
+	MP__AUTO_FREE char *name = copy_name(o.name);
+	if (!process || !name)
+		return mp_error_set(-ENOMEM, "new process: out of memory");
+	r = mp_obj_copy(args, &process->args);
+	if (r < 0)
+		return r;
+	process->origin = mp__origin_here();
+	process->target = target;
+	process->name = MP__TAKE_PTR(name);
+	process->method = o.start_method;
+	process->daemon = o.daemon;
+	process->pidfd = -1;
+	process->report = -1;
+	*ret_process = MP__TAKE_PTR(process);
+	return 0;
+}
+
+static int check_handle(const mp_process *process, const char *what)
+{
+	if (!process)
+		return mp_error_set(-EINVAL, "%s: no process handle", what);
+	if (!mp__origin_is_here(process->origin))
+		return mp_error_set(-ECHILD, "%s: the handle of %s belongs to the parent process",
+			what, process->name);
+	return 0;
+}
+
+/* The state, -EINVAL if it does not run or has not run yet. */
+static int check_started(mp_process *process, const char *what)
+{
+	int r = check_handle(process, what);
+
+	if (r < 0)
+		return r;
+	uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
+	if (state < MP__PROCESS_RUNNING)
+		return mp_error_set(-EINVAL, "%s: %s was not started", what, process->name);
+	return (int)state;
+}
+
+static int start_by_method(mp_process *process, struct mp__started *started)
+{
+	switch (process->method) {
+	case MP_START_SPAWN:
+		return mp__start_spawn(process, started);
+	case MP_START_FORKSERVER:
+		return mp__start_forkserver(process, started);
+	default:
+		return mp__start_fork(process, started);
+	}
+}
+
+int mp_process_start(mp_process *process)
+{
+	uint32_t state = MP__PROCESS_NEW;
+	struct mp__started started = {.pidfd = -1, .report = -1};
+
+	int r = check_handle(process, "start");
+	if (r < 0)
+		return r;
+	if (!atomic_compare_exchange_strong(&process->state, &state, MP__PROCESS_STARTING))
+		return mp_error_set(-EALREADY, "start: %s was started before", process->name);
+
+	if (process->method == MP_START_DEFAULT)
+		process->method = mp_start_method_get();
+	r = start_by_method(process, &started);
+	if (r < 0) {
+		atomic_store(&process->state, MP__PROCESS_NEW);
+		return r;
+	}
+	process->pid = started.pid;
+	process->pidfd = started.pidfd;
+	process->report = started.report;
+	process->server = started.server;
+	mp_obj_free(&process->args);
+	atomic_store_explicit(&process->state, MP__PROCESS_RUNNING, memory_order_release);
+	return 0;
+}
+
+/* --- its end ------------------------------------------------------------------------------------ */
+
+int mp_process_join(mp_process *process, int timeout_ms)
+{
+	mp__deadline deadline = mp__deadline_in(timeout_ms);
+
+	if (process && mp__process_is_self(process))
+		return mp_error_set(-EDEADLK, "join: %s would wait for itself", process->name);
+	int r = check_started(process, "join");
+	if (r < 0)
+		return r;
+	r = mp__process_wait(process, deadline);
+	if (r == -ETIMEDOUT)
+		return mp_error_set(r, "join: %s (pid %d) has not ended within %d ms",
+			process->name, process->pid, timeout_ms);
+	return r < 0 ? mp_error_set(r, "join: %s: %s", process->name, mp_strerror(r)) : 0;
+}
+
+int mp_process_is_alive(mp_process *process)
+{
+	int r = check_handle(process, "is_alive");
+
+	if (r < 0)
+		return r;
+	uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
+	if (state < MP__PROCESS_RUNNING || state == MP__PROCESS_DONE)
+		return 0;
+	return mp__fd_wait(process->pidfd, POLLIN, mp__deadline_in(0)) == -ETIMEDOUT;
+}
+
+int mp_process_exit_code(mp_process *process, int *ret_code)
+{
+	int r = check_started(process, "exit_code");
+
+	if (r < 0)
+		return r;
+	if (mp__process_wait(process, mp__deadline_in(0)) < 0)
+		return mp_error_set(
+			-EAGAIN, "exit_code: %s (pid %d) still runs", process->name, process->pid);
+	if (!process->code_known)
+		return mp_error_set(-ESRCH,
+			"exit_code: %s (pid %d) has ended, but how is not known", process->name,
+			process->pid);
+	*ret_code = process->code;
+	return 0;
+}
+
+int mp_process_pid(mp_process *process)
+{
+	int r = check_started(process, "pid");
+
+	return r < 0 ? r : process->pid;
+}
+
+int mp_process_sentinel(mp_process *process)
+{
+	int r = check_started(process, "sentinel");
+
+	return r < 0 ? r : process->pidfd;
+}
+
+const char *mp_process_name(mp_process *process)
+{
+	return check_handle(process, "name") < 0 ? NULL : process->name;
+}
+
+/* --- signals ------------------------------------------------------------------------------------ */
+
+int mp_process_signal(mp_process *process, int signal)
+{
+	int r = check_started(process, "signal");
+
+	if (r < 0)
+		return r;
+	/* The kernel takes signals for a process that has ended and was not reaped: look first. */
+	if (r == MP__PROCESS_DONE || mp_process_is_alive(process) == 0)
+		r = -ESRCH;
+	else
+		r = mp__pidfd_signal(process->pidfd, signal);
+	if (r < 0)
+		return mp_error_set(r, "signal %d to %s (pid %d): %s", signal, process->name,
+			process->pid, mp_strerror(r));
+	return 0;
+}
+
+int mp_process_terminate(mp_process *process)
+{
+	return mp_process_signal(process, SIGTERM);
+}
+
+int mp_process_kill(mp_process *process)
+{
+	return mp_process_signal(process, SIGKILL);
+}
+
+/* --- close -------------------------------------------------------------------------------------- */
+
+static void release(mp_process *process)
+{
+	mp_obj_free(&process->args);
+	free(process->name);
+	free(process);
+}
+
+int mp_process_close(mp_process *process)
+{
+	if (!process)
+		return 0;
+	if (!mp__origin_is_here(process->origin)) {
+		/* Only memory: the descriptors may have been closed and used again meanwhile. */
+		if (!mp__process_is_self(process))
+			release(process);
+		return 0;
+	}
+	uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
+	if (state == MP__PROCESS_STARTING ||
+		(state > MP__PROCESS_STARTING && mp__process_wait(process, mp__deadline_in(0)) < 0))
+		return mp_error_set(-EBUSY, "close: %s (pid %d) still runs; join or kill it first",
+			process->name, process->pid);
+	mp__fds_close((int[]){process->pidfd, process->report}, 2);
+	mp__forkserver_unref(process->server);
+	release(process);
+	return 0;
+}

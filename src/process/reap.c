@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "process/process.h"
+
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/futex.h"
+#include "base/testpoint.h"
+#include "process/forkserver.h"
+#include "process/life.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sys/wait.h>
+
+/* From <linux/wait.h>; glibc has it as P_PIDFD since 2.36, musl not. */
+#define TYPE_PIDFD ((idtype_t)3)
+
+/*
+ * A pidfd that polls readable although the status is not to be had yet: the child is traced, and
+ * its tracer comes first. How often to look again.
+ */
+#define TRACED_RECHECK_MS 20
+
+int mp__exit_code_of(int wait_status)
+{
+	return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -WTERMSIG(wait_status);
+}
+
+/* Of a child of this process. 0 collected or lost for good, -EAGAIN not yet. */
+static int collect_own(struct mp_process *process)
+{
+	siginfo_t info = {0};
+
+	while (waitid(TYPE_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0) {
+		if (errno != EINTR)
+			return 0; /* ECHILD: somebody else was quicker; the code stays unknown */
+	}
+	if (info.si_pid == 0)
+		return -EAGAIN;
+	process->code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+	process->code_known = true;
+	return 0;
+}
+
+static int collect(struct mp_process *process, mp__deadline deadline)
+{
+	if (process->server)
+		return mp__forkserver_collect(process, deadline);
+	return collect_own(process);
+}
+
+/* As the one thread that may: REAPING -> DONE, or back to RUNNING if the status is not there yet. */
+static int reap(struct mp_process *process, mp__deadline deadline)
+{
+	MP__TEST_POINT("process.reaping");
+	int r = collect(process, deadline);
+	if (r == 0 && process->daemon)
+		mp__life_release();
+	atomic_store_explicit(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING,
+		memory_order_release);
+	mp__futex_wake(&process->state, INT_MAX);
+	return r;
+}
+
+int mp__process_wait(struct mp_process *process, mp__deadline deadline)
+{
+	for (;;) {
+		uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
+		int r = 0;
+
+		if (state == MP__PROCESS_DONE)
+			return 0;
+		if (state == MP__PROCESS_REAPING) {
+			/* That takes no longer than a system call or two: not our deadline. */
+			r = mp__futex_wait(&process->state, state, MP__DEADLINE_NEVER);
+			continue;
+		}
+		r = mp__fd_wait(process->pidfd, POLLIN, deadline);
+		if (r < 0)
+			return r;
+		if (!atomic_compare_exchange_strong(&process->state, &state, MP__PROCESS_REAPING))
+			continue;
+		r = reap(process, deadline);
+		if (r == 0)
+			return 0;
+		if (mp__deadline_passed(deadline))
+			return -ETIMEDOUT;
+		poll(NULL, 0,
+			mp__deadline_poll_ms(mp__deadline_slice(deadline, TRACED_RECHECK_MS)));
+	}
+}

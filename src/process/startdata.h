@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process/startdata.h - all that a child by spawn or forkserver starts from.
+ *
+ * One sealed memfd, complete before the child exists, so that nobody ever waits for a reader:
+ *
+ *	0      4      8                8+size
+ *	+------+------+----------------+----------------------------+
+ *	| magic| size | mp.ProcessStart| arguments, one mp.Value    |
+ *	+------+------+----------------+----------------------------+
+ *
+ * (numbers little-endian), and beside it descriptors: memfd, report socket, for a daemonic child the
+ * read end of the parent's life pipe, then those that handles in the arguments need.
+ */
+#ifndef MP_PROCESS_STARTDATA_H
+#define MP_PROCESS_STARTDATA_H
+
+#include "base/fds.h"
+
+#include <stddef.h>
+
+struct mp_process;
+
+enum {
+	MP__START_MEMFD,
+	MP__START_REPORT,
+	MP__START_LIFE,
+};
+
+/* Descriptors for one start. The first `n_own` are to be closed by whoever made this. */
+struct mp__startdata {
+	int fds[MP__FDS_MAX];
+	size_t n_fds;
+	size_t n_own;
+	int report; /* the starter's end of the report socket */
+};
+
+/*
+ * Gather what this process needs in a child. Errors of mp__target_describe(), of encoding its
+ * arguments, of making descriptors; -EMSGSIZE more of them than can travel.
+ */
+int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_data);
+/* Close the child's half. The starter's report end is closed too unless it was taken (-1). */
+void mp__startdata_close(struct mp__startdata *data);
+
+/*
+ * In the child: check it all, run the target, leave. Failures are reported to the starter and end
+ * the process. Returns only when the descriptors cannot be start data: -EBADMSG.
+ */
+int mp__child_start(const int *fds, size_t n_fds);
+
+#endif
