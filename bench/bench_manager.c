@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* A dict in another process: one client, and many. */
+#include <config.h>
+
+#include "bench/bench.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- floor: the same bytes over sockets to a server that only echoes them ----------------------- */
+
+struct floor {
+	int fds[BENCH_CLIENTS]; /* the clients' ends */
+	int n;
+	pid_t server;
+	struct bench_fleet *fleet;
+};
+
+static int echo_all(int epoll, int n)
+{
+	struct epoll_event events[BENCH_CLIENTS];
+	char message[BENCH_ECHO_SIZE];
+
+	while (n > 0) {
+		int ready = epoll_wait(epoll, events, BENCH_CLIENTS, -1);
+
+		for (int i = 0; i < ready; i++) {
+			int fd = events[i].data.fd;
+
+			if (bench_read(fd, message, sizeof(message)) < 0 ||
+				bench_write(fd, message, sizeof(message)) < 0) {
+				close(fd);
+				n--;
+			}
+		}
+	}
+	return 0;
+}
+
+static int echo_server(const int *fds, int n)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	for (int i = 0; i < n; i++) {
+		struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[i]};
+
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event) < 0)
+			return 1;
+	}
+	return echo_all(epoll, n);
+}
+
+static int floor_start(struct floor *f, int n)
+{
+	int theirs[BENCH_CLIENTS];
+
+	for (f->n = 0; f->n < n; f->n++) {
+		int fds[2];
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+			return bench_fail("socketpair: %s", strerror(errno));
+		f->fds[f->n] = fds[0];
+		theirs[f->n] = fds[1];
+	}
+	f->server = bench_fork();
+	if (f->server == 0) {
+		for (int i = 0; i < n; i++)
+			close(f->fds[i]);
+		_exit(n == 1 ? bench_echo(theirs[0]) : echo_server(theirs, n));
+	}
+	for (int i = 0; i < n; i++)
+		close(theirs[i]);
+	return f->server < 0 ? -1 : 0;
+}
+
+static int round_trip(void *arg)
+{
+	char message[BENCH_ECHO_SIZE] = "";
+	const int *fd = arg;
+
+	if (bench_write(*fd, message, sizeof(message)) < 0)
+		return -1;
+	return bench_read(*fd, message, sizeof(message));
+}
+
+static void *floor_client(void *arg, int index)
+{
+	struct floor *f = arg;
+	return &f->fds[index];
+}
+
+/* variant: how many clients */
+static int floor_setup(struct bench *b)
+{
+	struct floor *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return bench_fail("out of memory");
+	b->state = f;
+	if (floor_start(f, b->variant) < 0)
+		return -1;
+	if (b->variant == 1)
+		return 0;
+	return bench_fleet_start(b->variant, floor_client, round_trip, f, &f->fleet);
+}
+
+static int floor_run(struct bench *b, double *ret_value)
+{
+	struct floor *f = b->state;
+
+	if (f->fleet)
+		return bench_fleet_round(f->fleet, ret_value);
+	return bench_rate(round_trip, &f->fds[0], 1, ret_value);
+}
+
+static void floor_teardown(struct bench *b)
+{
+	struct floor *f = b->state;
+
+	bench_fleet_stop(f->fleet);
+	bench_reap(f->server);
+	free(f);
+}
+
+/* --- floor of a start: spawn a program and hear one message from it ----------------------------- */
+
+extern char **environ;
+
+/* mpbench is the program, closing its output is the message: the dynamic linker is in it. */
+static int start_floor(int64_t *ret_ns)
+{
+	char *argv[] = {(char *)"mpbench", (char *)"--nothing", NULL};
+	posix_spawn_file_actions_t actions;
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return bench_fail("socketpair: %s", strerror(errno));
+	int64_t start = bench_now();
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+	int e = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(fds[1]);
+	if (e == 0 && read(fds[0], &byte, 1) != 0)
+		e = EPROTO;
+	*ret_ns = bench_now() - start;
+	close(fds[0]);
+	if (e)
+		return bench_fail("posix_spawn: %s", strerror(e));
+	waitpid(pid, NULL, 0);
+	return 0;
+}
+
+/* Mean time of what `start_once` calls its start, over one round. */
+static int time_starts(int (*start_once)(int64_t *ret_ns), double *ret_us)
+{
+	int64_t end = bench_now() + BENCH_ROUND_NS;
+	int64_t total = 0;
+	int n = 0;
+
+	do {
+		int64_t ns = 0;
+		int r = start_once(&ns);
+
+		if (r < 0)
+			return r;
+		total += ns;
+		n++;
+	} while (bench_now() < end);
+	*ret_us = (double)total / 1e3 / n;
+	return 0;
+}
+
+static int run_start_floor(struct bench *b, double *ret_value)
+{
+	(void)b;
+	return time_starts(start_floor, ret_value);
+}
+
+#define FLOOR(name, n)                                                         \
+	{                                                                      \
+		name, "floor", floor_setup, floor_run, floor_teardown, n, NULL \
+	}
+
+const struct bench bench_manager[] = {
+	{"manager_start", "floor", NULL, run_start_floor, NULL, 0, NULL},
+	FLOOR("manager_set_1", 1),
+	FLOOR("manager_get_1", 1),
+	FLOOR("manager_set_50", BENCH_CLIENTS),
+	FLOOR("manager_get_50", BENCH_CLIENTS),
+	{NULL, NULL, NULL, NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Boost.Interprocess as a peer: an empty call to another process and back, by two message_queues in
+ * shared memory, one for each direction.
+ */
+#include <config.h>
+
+extern "C" {
+#include "bench/bench.h"
+}
+
+#include <boost/interprocess/ipc/message_queue.hpp>
+#include <boost/version.hpp>
+#include <memory>
+#include <string>
+
+namespace bip = boost::interprocess;
+
+namespace
+{
+
+struct link_pair {
+	std::unique_ptr<bip::message_queue> there;
+	std::unique_ptr<bip::message_queue> back;
+	pid_t server = 0;
+};
+
+/* The child has the mapping by fork; so the name can go before anybody uses the queue. */
+std::unique_ptr<bip::message_queue> make_queue(const char *direction)
+{
+	std::string name = "mpbench-" + std::to_string(getpid()) + direction;
+	auto queue = std::make_unique<bip::message_queue>(
+		bip::create_only, name.c_str(), 64, BENCH_ECHO_SIZE);
+
+	bip::message_queue::remove(name.c_str());
+	return queue;
+}
+
+int serve(link_pair &l)
+{
+	char message[BENCH_ECHO_SIZE];
+	bip::message_queue::size_type size;
+	unsigned priority;
+
+	for (;;) {
+		l.there->receive(message, sizeof(message), size, priority);
+		l.back->send(message, size, priority);
+	}
+}
+
+int call(void *arg)
+{
+	auto *l = static_cast<link_pair *>(arg);
+	char message[BENCH_ECHO_SIZE] = "";
+	bip::message_queue::size_type size;
+	unsigned priority;
+
+	l->there->send(message, sizeof(message), 0);
+	l->back->receive(message, sizeof(message), size, priority);
+	return 0;
+}
+
+int setup(struct bench *b)
+{
+	try {
+		auto l = std::make_unique<link_pair>();
+
+		bench_set_version("%d.%d.%d", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000,
+			BOOST_VERSION % 100);
+		l->there = make_queue("-there");
+		l->back = make_queue("-back");
+		l->server = bench_fork();
+		if (l->server == 0)
+			_exit(serve(*l));
+		if (l->server < 0)
+			return -1;
+		b->state = l.release();
+		return 0;
+	} catch (const std::exception &e) {
+		return bench_fail("message_queue: %s", e.what());
+	}
+}
+
+int run(struct bench *b, double *ret_value)
+{
+	try {
+		return bench_time(call, b->state, ret_value);
+	} catch (const std::exception &e) {
+		return bench_fail("message_queue: %s", e.what());
+	}
+}
+
+void teardown(struct bench *b)
+{
+	auto *l = static_cast<link_pair *>(b->state);
+
+	bench_reap(l->server);
+	delete l;
+}
+
+const struct bench benches[] = {
+	{"pool_apply_rtt", "boost", setup, run, teardown, 0, nullptr},
+	{nullptr, nullptr, nullptr, nullptr, nullptr, 0, nullptr},
+};
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	return bench_peer_main(argc, argv, benches);
+}

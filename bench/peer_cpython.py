@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""CPython's multiprocessing as a peer: `peer_cpython.py ROW`, started by mpbench.
+
+Answers each line "run" on standard input with "value NUMBER", as bench.h says. Each row does what
+the contender libmp does under the same name, by the shortest way that the standard library has.
+"""
+import multiprocessing as mp
+import os
+import struct
+import sys
+import time
+
+ROUND = 0.2  # seconds, as BENCH_ROUND_NS
+KEYS = 1000
+VALUE = b"v" * 64
+CLIENTS = 50
+WORKERS = 2
+
+
+def repeat(op):
+    """Seconds for each op(), over one round."""
+    start = time.perf_counter()
+    elapsed = 0.0
+    done = 0
+    step = 1
+    while elapsed < ROUND:
+        before = elapsed
+        for _ in range(step):
+            op()
+        done += step
+        elapsed = time.perf_counter() - start
+        if elapsed - before < ROUND / 32:
+            step *= 2
+        elif elapsed - before > ROUND / 8 and step > 1:
+            step //= 2
+    return elapsed / done
+
+
+def us(op):
+    return lambda: repeat(op) * 1e6
+
+
+def rate(op, count=1):
+    return lambda: count / repeat(op)
+
+
+def nothing(*_args):
+    return None
+
+
+def square(n):
+    return n * n
+
+
+def process(method):
+    context = mp.get_context(method)
+
+    def start_and_join():
+        child = context.Process(target=nothing)
+        child.start()
+        child.join()
+        child.close()
+
+    start_and_join()  # the forkserver itself starts here
+    return us(start_and_join)
+
+
+def touched(method):
+    memory = bytearray(1 << 30)
+    for at in range(0, len(memory), 4096):
+        memory[at] = 1
+    run = process(method)
+    return lambda: (run(), memory)[0]
+
+
+def pool_map_chunk1():
+    pool = mp.Pool(WORKERS)
+    items = range(1000)
+    return rate(lambda: pool.map(square, items, chunksize=1), len(items))
+
+
+def pool_submit():
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(WORKERS)
+
+    def submit_all():
+        for future in [pool.submit(square, i) for i in range(1000)]:
+            future.result()
+
+    submit_all()
+    return rate(submit_all, 1000)
+
+
+def pool_apply_rtt():
+    pool = mp.Pool(WORKERS)
+    return us(lambda: pool.apply(nothing))
+
+
+def manager_start():
+    def run():
+        total = 0.0
+        n = 0
+        end = time.perf_counter() + ROUND
+        while n == 0 or time.perf_counter() < end:
+            start = time.perf_counter()
+            manager = mp.Manager()
+            manager.dict()
+            total += time.perf_counter() - start
+            n += 1
+            manager.shutdown()
+        return total / n * 1e6
+
+    return run
+
+
+def filled_dict():
+    shared = mp.Manager().dict()
+    shared.update({key: VALUE for key in keys()})
+    return shared
+
+
+def keys():
+    return ["key:%09d" % i for i in range(KEYS)]
+
+
+def set_next(shared, at=0):
+    names = keys()
+
+    def op():
+        nonlocal at
+        shared[names[at]] = VALUE
+        at = (at + 1) % KEYS
+
+    return op
+
+
+def get_next(shared, at=0):
+    names = keys()
+
+    def op():
+        nonlocal at
+        assert len(shared[names[at]]) == len(VALUE)
+        at = (at + 1) % KEYS
+
+    return op
+
+
+def manager_1(make_op):
+    shared = filled_dict()
+    op = make_op(shared)
+    return lambda: (rate(op)(), shared)[0]
+
+
+def client(go, done, shared, make_op, index):
+    op = make_op(shared, index * (KEYS // CLIENTS))
+    op()  # connects
+    os.write(done, struct.pack("=q", 0))
+    while message := os.read(go, 8):
+        (end,) = struct.unpack("=q", message)
+        count = 0
+        while time.monotonic_ns() < end:
+            op()
+            count += 1
+        os.write(done, struct.pack("=q", count))
+
+
+def manager_50(make_op):
+    shared = filled_dict()
+    go = os.pipe()
+    done = os.pipe()
+    context = mp.get_context("fork")
+    for i in range(CLIENTS):
+        context.Process(
+            target=client, args=(go[0], done[1], shared, make_op, i), daemon=True
+        ).start()
+
+    def gather():
+        return sum(struct.unpack("=q", os.read(done[0], 8))[0] for _ in range(CLIENTS))
+
+    gather()
+
+    def run():
+        start = time.monotonic_ns()
+        for _ in range(CLIENTS):
+            os.write(go[1], struct.pack("=q", start + int(ROUND * 1e9)))
+        return gather() * 1e9 / (time.monotonic_ns() - start)
+
+    return lambda: (run(), shared)[0]
+
+
+def obj_roundtrip():
+    import pickle
+
+    day = {
+        "name": "20150517.log",
+        "total": 1632,
+        "ip": 341,
+        "bytes": 105_943_720_131,
+        "ok": True,
+        "mean": 0.25,
+        "hours": list(range(24)),
+    }
+
+    def op():
+        assert len(pickle.loads(pickle.dumps(day, -1))) == 7
+
+    return rate(op)
+
+
+ROWS = {
+    "process_fork": lambda: process("fork"),
+    "process_spawn": lambda: process("spawn"),
+    "process_forkserver": lambda: process("forkserver"),
+    "process_fork_1GiB": lambda: touched("fork"),
+    "process_spawn_1GiB": lambda: touched("spawn"),
+    "pool_map_chunk1": pool_map_chunk1,
+    "pool_submit": pool_submit,
+    "pool_apply_rtt": pool_apply_rtt,
+    "manager_start": manager_start,
+    "manager_set_1": lambda: manager_1(set_next),
+    "manager_get_1": lambda: manager_1(get_next),
+    "manager_set_50": lambda: manager_50(set_next),
+    "manager_get_50": lambda: manager_50(get_next),
+    "obj_roundtrip": obj_roundtrip,
+}
+
+
+def main():
+    # Started processes must not read the words, nor write among them.
+    words = os.fdopen(os.dup(0), "r")
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    try:
+        run = ROWS[sys.argv[1]]()
+        print("ready", sys.version.split()[0], file=answers, flush=True)
+        for _ in words:
+            print("value %.17g" % run(), file=answers, flush=True)
+    except Exception as error:  # mpbench names it and goes on without us
+        reason = " ".join(repr(error).split())
+        print("error", reason, file=answers, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

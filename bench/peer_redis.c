@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Redis as a peer: a redis-server of our own on a Unix socket in a private directory, with nothing
+ * written to disk, and hiredis as its client library.
+ */
+#include <config.h>
+
+#include "bench/bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct server {
+	char directory[64];
+	char path[80];
+	pid_t pid;
+	int output;
+	redisContext *context;
+	unsigned next;
+	struct bench_fleet *fleet;
+};
+
+static void server_exec(const char *path, const char *directory, int out)
+{
+	dup2(out, STDOUT_FILENO);
+	dup2(out, STDERR_FILENO);
+	execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "",
+		"--appendonly", "no", "--daemonize", "no", "--dir", directory, (char *)NULL);
+	fprintf(stderr, "cannot run redis-server: %s\n", strerror(errno));
+	_exit(127);
+}
+
+/* It says on its standard output when it can be reached; its last line before an end says why. */
+static int server_await(struct server *s)
+{
+	char line[512] = "";
+	size_t n = 0;
+
+	while (n < sizeof(line) - 1) {
+		if (read(s->output, &line[n], 1) != 1)
+			return bench_fail("redis-server ended: %s", line);
+		if (line[n] != '\n') {
+			n++;
+			continue;
+		}
+		line[n] = '\0';
+		if (strstr(line, "ready to accept connections"))
+			return 0;
+		n = 0;
+	}
+	return bench_fail("redis-server does not say that it is ready");
+}
+
+static int server_start(struct server *s)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return bench_fail("pipe: %s", strerror(errno));
+	s->pid = bench_fork();
+	if (s->pid == 0)
+		server_exec(s->path, s->directory, fds[1]);
+	close(fds[1]);
+	s->output = fds[0];
+	if (s->pid < 0)
+		return -1;
+	return server_await(s);
+}
+
+static void server_end(struct server *s)
+{
+	bench_reap(s->pid);
+	if (s->output > 0)
+		close(s->output);
+	unlink(s->path);
+	s->pid = 0;
+	s->output = 0;
+}
+
+static redisContext *client_new(const char *path)
+{
+	redisContext *context = redisConnectUnix(path);
+
+	if (!context || context->err) {
+		bench_fail("%s: %s", path, context ? context->errstr : "out of memory");
+		if (context)
+			redisFree(context);
+		return NULL;
+	}
+	return context;
+}
+
+static int ping(redisContext *context)
+{
+	redisReply *reply = redisCommand(context, "PING");
+
+	if (!reply)
+		return bench_fail("PING: %s", context->errstr);
+	freeReplyObject(reply);
+	return 0;
+}
+
+static int op_set(redisContext *context, unsigned i)
+{
+	const char *argv[] = {"SET", bench_key(i), bench_value()};
+	const size_t lengths[] = {3, strlen(argv[1]), BENCH_VALUE_SIZE};
+	redisReply *reply = redisCommandArgv(context, 3, argv, lengths);
+
+	if (!reply)
+		return bench_fail("SET: %s", context->errstr);
+	int r = reply->type == REDIS_REPLY_STATUS ? 0 : bench_fail("SET: no OK");
+	freeReplyObject(reply);
+	return r;
+}
+
+static int op_get(redisContext *context, unsigned i)
+{
+	const char *argv[] = {"GET", bench_key(i)};
+	const size_t lengths[] = {3, strlen(argv[1])};
+	redisReply *reply = redisCommandArgv(context, 2, argv, lengths);
+
+	if (!reply)
+		return bench_fail("GET: %s", context->errstr);
+	int r = reply->type == REDIS_REPLY_STRING && reply->len == BENCH_VALUE_SIZE
+			? 0
+			: bench_fail("GET: not the value that was set");
+	freeReplyObject(reply);
+	return r;
+}
+
+static int set_next(void *arg)
+{
+	struct server *s = arg;
+	return op_set(s->context, s->next++);
+}
+
+static int get_next(void *arg)
+{
+	struct server *s = arg;
+	return op_get(s->context, s->next++);
+}
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+static void teardown(struct bench *b)
+{
+	struct server *s = b->state;
+
+	bench_fleet_stop(s->fleet);
+	if (s->context)
+		redisFree(s->context);
+	server_end(s);
+	rmdir(s->directory);
+	free(s);
+}
+
+static int setup_directory(struct bench *b)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return bench_fail("out of memory");
+	strcpy(s->directory, "/tmp/mpbench.XXXXXX");
+	if (!mkdtemp(s->directory)) {
+		free(s);
+		return bench_fail("mkdtemp: %s", strerror(errno));
+	}
+	snprintf(s->path, sizeof(s->path), "%s/socket", s->directory);
+	b->state = s;
+	return 0;
+}
+
+static void note_version(redisContext *context)
+{
+	redisReply *reply = redisCommand(context, "INFO server");
+	const char *at = reply && reply->str ? strstr(reply->str, "redis_version:") : NULL;
+
+	if (at) {
+		at += strlen("redis_version:");
+		bench_set_version("%.*s", (int)strcspn(at, "\r\n"), at);
+	}
+	if (reply)
+		freeReplyObject(reply);
+}
+
+static int setup_filled(struct bench *b)
+{
+	struct server *s = b->state;
+
+	if (server_start(s) < 0)
+		return -1;
+	s->context = client_new(s->path);
+	if (!s->context)
+		return -1;
+	note_version(s->context);
+	for (unsigned i = 0; i < BENCH_KEYS; i++) {
+		if (op_set(s->context, i) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void *fleet_connect(void *arg, int index)
+{
+	struct server *s = arg;
+	struct server *mine = calloc(1, sizeof(*mine));
+
+	if (!mine)
+		return NULL;
+	mine->context = client_new(s->path);
+	mine->next = (unsigned)index * (BENCH_KEYS / BENCH_CLIENTS);
+	if (mine->context)
+		return mine;
+	free(mine);
+	return NULL;
+}
+
+/* variant: 0 set, 1 get, and the same with BENCH_CLIENTS clients as 2 and 3 */
+static int setup(struct bench *b)
+{
+	if (setup_directory(b) < 0)
+		return -1;
+	struct server *s = b->state;
+	int r = setup_filled(b);
+	if (r == 0 && b->variant >= 2)
+		r = bench_fleet_start(BENCH_CLIENTS, fleet_connect,
+			b->variant == 2 ? set_next : get_next, s, &s->fleet);
+	if (r < 0)
+		teardown(b);
+	return r;
+}
+
+static int run(struct bench *b, double *ret_value)
+{
+	struct server *s = b->state;
+
+	if (s->fleet)
+		return bench_fleet_round(s->fleet, ret_value);
+	return bench_rate(b->variant == 0 ? set_next : get_next, s, 1, ret_value);
+}
+
+/* From the start of the server to its first answer; its end is not counted. */
+static int run_start(struct bench *b, double *ret_value)
+{
+	struct server *s = b->state;
+	int64_t total = 0;
+	int64_t round_end = bench_now() + BENCH_ROUND_NS;
+	int n = 0;
+
+	while (n == 0 || bench_now() < round_end) {
+		int64_t start = bench_now();
+		int r = server_start(s);
+		redisContext *context = r == 0 ? client_new(s->path) : NULL;
+
+		if (context)
+			r = ping(context);
+		else
+			r = -1;
+		total += bench_now() - start;
+		n++;
+		if (context)
+			redisFree(context);
+		server_end(s);
+		if (r < 0)
+			return r;
+	}
+	*ret_value = (double)total / 1e3 / n;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct bench benches[] = {
+		{"manager_start", "redis", setup_directory, run_start, teardown, 0, NULL},
+		{"manager_set_1", "redis", setup, run, teardown, 0, NULL},
+		{"manager_get_1", "redis", setup, run, teardown, 1, NULL},
+		{"manager_set_50", "redis", setup, run, teardown, 2, NULL},
+		{"manager_get_50", "redis", setup, run, teardown, 3, NULL},
+		{NULL, NULL, NULL, NULL, NULL, 0, NULL},
+	};
+
+	return bench_peer_main(argc, argv, benches);
+}
