@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * managerd/listener.h - the socket with a name.
+ *
+ * A name on which somebody answers is left alone; one that a killed daemon left behind is taken
+ * over. Between looking and taking, the directory is locked against other managerds. At the end the
+ * name goes if it is still ours.
+ */
+#ifndef MANAGERD_LISTENER_H
+#define MANAGERD_LISTENER_H
+
+#include <sys/stat.h>
+#include <sys/un.h>
+
+struct md_listener {
+	int fd;
+	int spare; /* given up to get rid of a connection when descriptors run out */
+	struct sockaddr_un address;
+	dev_t device; /* of the name, to know it again */
+	ino_t inode;
+};
+
+/*
+ * -EADDRINUSE somebody answers there; -EEXIST something there is no socket; -EPERM others may write
+ * to the directory; and what the system says. The sentence is in mp_error_detail().
+ */
+int md_listener_open(struct md_listener *listener, const char *path);
+void md_listener_close(struct md_listener *listener);
+
+/* A connection, close-on-exec; -EAGAIN none; -EMFILE one had to be turned away. */
+int md_listener_accept(struct md_listener *listener);
+
+#endif

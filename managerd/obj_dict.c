@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/obj_dict.h"
+
+#include "base/error.h"
+#include "wire/value.h"
+
+#include <stdlib.h>
+
+static int from_store(int r)
+{
+	if (r == MD_STORE_E_NOT_FOUND)
+		return MD_DICT_E_NO_KEY;
+	return r > 0 ? MD_DICT_E_NO_MEMORY : r;
+}
+
+int md_dict_set(struct md_store *dict, struct md_bytes key, struct md_bytes value)
+{
+	struct md_change change = {.key = key, .value = value};
+
+	return from_store(dict->class->apply(dict, &change, 1));
+}
+
+int md_dict_get(struct md_store *dict, struct md_bytes key, struct md_bytes *ret_value)
+{
+	return from_store(dict->class->find(dict, key, ret_value));
+}
+
+int md_dict_pop(struct md_store *dict, struct md_bytes key, struct mp__buffer *ret_value)
+{
+	struct md_change change = {.key = key, .remove = true};
+	struct md_bytes value;
+
+	int r = dict->class->find(dict, key, &value);
+	if (r != 0)
+		return from_store(r);
+	if (ret_value && mp__buffer_append(ret_value, value.data, value.size) < 0)
+		return MD_DICT_E_NO_MEMORY;
+	r = dict->class->apply(dict, &change, 1);
+	if (r != 0 && ret_value)
+		ret_value->end -= value.size;
+	return from_store(r);
+}
+
+int md_dict_setdefault(struct md_store *dict, struct md_bytes key, struct md_bytes value,
+	bool *ret_inserted, struct md_bytes *ret_value)
+{
+	int r = md_dict_get(dict, key, ret_value);
+
+	if (r == 0)
+		*ret_inserted = false;
+	if (r != MD_DICT_E_NO_KEY)
+		return r;
+	r = md_dict_set(dict, key, value);
+	if (r == 0) {
+		*ret_value = value;
+		*ret_inserted = true;
+	}
+	return r;
+}
+
+/* A pair on its way: the canonical key may need a place of its own. */
+struct pair {
+	struct mp__key key;
+	struct md_bytes value;
+};
+
+static int read_pair(struct mp__items *items, struct pair *pair)
+{
+	uint8_t *key;
+	uint8_t *value;
+	size_t size;
+
+	mp__items_next(items, &key, &size);
+	if (mp__key_canonical(key, size, &pair->key) < 0)
+		return MD_DICT_E_BAD_KEY;
+	mp__items_next(items, &value, &size);
+	pair->value = (struct md_bytes){value, size};
+	if (pair->key.size + size > MP__PAYLOAD_MAX) {
+		mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
+			pair->key.size + size, MP__PAYLOAD_MAX);
+		return MD_DICT_E_BAD_VALUE;
+	}
+	return 0;
+}
+
+static int apply_pairs(struct md_store *dict, struct mp__items items, struct pair *pairs,
+	struct md_change *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = read_pair(&items, &pairs[i]);
+		if (r != 0)
+			return r;
+		changes[i] = (struct md_change){
+			.key = {pairs[i].key.data, pairs[i].key.size},
+			.value = pairs[i].value,
+		};
+	}
+	return n ? from_store(dict->class->apply(dict, changes, n)) : 0;
+}
+
+int md_dict_update(struct md_store *dict, uint8_t *pairs, size_t size)
+{
+	struct mp__items items = mp__items_of(pairs, size);
+	struct mp__items counted = items;
+	uint8_t *data;
+	size_t n = 0;
+	int r;
+
+	while (mp__items_next(&counted, &data, &size))
+		n++;
+	n /= 2;
+	struct pair *array = calloc(n ? n : 1, sizeof(*array));
+	struct md_change *changes = calloc(n ? n : 1, sizeof(*changes));
+	r = array && changes ? apply_pairs(dict, items, array, changes, n) : MD_DICT_E_NO_MEMORY;
+	free(changes);
+	free(array);
+	return r;
+}
+
+int md_dict_clear(struct md_store *dict)
+{
+	return from_store(dict->class->clear(dict));
+}
+
+size_t md_dict_len(struct md_store *dict)
+{
+	return dict->class->count(dict);
+}
+
+/* Bytes of the wanted part of all pairs, as items. */
+static size_t list_size(struct md_store *dict, enum md_dict_part part)
+{
+	struct md_bytes key;
+	struct md_bytes value;
+	size_t size = 0;
+
+	for (uint64_t cursor = 0; dict->class->next(dict, &cursor, &key, &value) == 0;)
+		size += (part != MD_DICT_VALUES ? mp__item_size(key.size) : 0) +
+			(part != MD_DICT_KEYS ? mp__item_size(value.size) : 0);
+	return size;
+}
+
+int md_dict_list(
+	struct md_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value)
+{
+	size_t items = list_size(dict, part);
+	size_t size = mp__list_head_size(items) + items;
+	struct md_bytes key;
+	struct md_bytes value;
+
+	if (size > max)
+		return MD_DICT_E_TOO_LARGE;
+	uint8_t *at = mp__buffer_reserve(ret_value, size);
+	if (!at)
+		return MD_DICT_E_NO_MEMORY;
+	at = mp__list_head_put(at, part == MD_DICT_ITEMS, items);
+	for (uint64_t cursor = 0; dict->class->next(dict, &cursor, &key, &value) == 0;) {
+		if (part != MD_DICT_VALUES)
+			at = mp__item_put(at, key.data, key.size);
+		if (part != MD_DICT_KEYS)
+			at = mp__item_put(at, value.data, value.size);
+	}
+	ret_value->end += size;
+	return 0;
+}

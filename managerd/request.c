@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/request.h"
+
+#include "base/error.h"
+#include "base/testpoint.h"
+#include "managerd/log.h"
+#include "managerd/obj_dict.h"
+#include "obj/codec.h"
+#include "obj/utf8.h"
+#include "proto/manager.pb-c.h"
+#include "wire/value.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static int reply_error(struct md_session *session, uint64_t id, Mp__Code code, const char *format,
+	...) MP__PRINTF(4, 5);
+
+static int reply_error(
+	struct md_session *session, uint64_t id, Mp__Code code, const char *format, ...)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+	char text[MP__DETAIL_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	response.id = id;
+	response.code = code;
+	response.detail = text;
+	/* Before the hello the limit is what the answer to it needs. */
+	if (mp__frame_append(&session->out, &response.base, MP__FRAME_FIRST_MAX) < 0)
+		return MD_SESSION_E_END;
+	return 0;
+}
+
+static int reply(struct md_session *session, uint64_t id, Mp__Response *response)
+{
+	response->id = id;
+	int r = mp__frame_append(
+		&session->out, &response->base, session->context->limits.max_frame);
+	if (r == -EMSGSIZE)
+		return reply_error(session, id, MP__CODE__TOO_LARGE,
+			"the answer does not fit in a frame of %" PRIu32 " bytes",
+			session->context->limits.max_frame);
+	return r < 0 ? MD_SESSION_E_END : 0;
+}
+
+static int reply_ok(struct md_session *session, uint64_t id)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+
+	return reply(session, id, &response);
+}
+
+static int reply_count(struct md_session *session, uint64_t id, uint64_t count)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+
+	response.result_case = MP__RESPONSE__RESULT_COUNT;
+	response.count = count;
+	return reply(session, id, &response);
+}
+
+static int reply_value(struct md_session *session, uint64_t id, struct md_bytes value)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+
+	response.result_case = MP__RESPONSE__RESULT_VALUE;
+	response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};
+	return reply(session, id, &response);
+}
+
+int md_request_refuse(struct md_session *session, const char *why)
+{
+	md_log("pid %d of uid %u: %s", (int)session->pid, (unsigned)session->uid, why);
+	(void)reply_error(session, 0, MP__CODE__VIOLATION, "%s", why);
+	return MD_SESSION_E_END;
+}
+
+size_t md_request_denial(int code, const char *why, void *frame, size_t room)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+	struct mp__buffer buffer = {0};
+	size_t size = 0;
+
+	response.code = (Mp__Code)code;
+	response.detail = (char *)why;
+	if (mp__frame_append(&buffer, &response.base, MP__FRAME_FIRST_MAX) == 0 &&
+		mp__buffer_size(&buffer) <= room) {
+		size = mp__buffer_size(&buffer);
+		memcpy(frame, mp__buffer_at(&buffer), size);
+	}
+	mp__buffer_free(&buffer);
+	return size;
+}
+
+/* --- arguments: false means that the error is answered, and *ret_r is what to return ----------- */
+
+static bool dict_of(struct md_session *session, uint64_t id, uint64_t reference,
+	struct md_store **ret_dict, int *ret_r)
+{
+	struct md_object *object = md_session_object(session, reference);
+
+	if (!object) {
+		*ret_r = reply_error(session, id, MP__CODE__BAD_REFERENCE,
+			"reference %" PRIu64 " is none of this connection", reference);
+		return false;
+	}
+	if (object->type != MP__OBJECT_TYPE__DICT) {
+		*ret_r = reply_error(session, id, MP__CODE__WRONG_TYPE,
+			"reference %" PRIu64 " is not a dict", reference);
+		return false;
+	}
+	*ret_dict = object->store;
+	return true;
+}
+
+static Mp__Code code_of(int result)
+{
+	switch (result) {
+	case -ENOMEM:
+		return MP__CODE__NO_MEMORY;
+	case -EINVAL:
+		return MP__CODE__INVALID;
+	case -ENOTSUP:
+		return MP__CODE__UNSUPPORTED;
+	case -EOVERFLOW:
+		return MP__CODE__TOO_DEEP;
+	case -EBADMSG:
+		return MP__CODE__BAD_VALUE;
+	case -EMSGSIZE:
+		return MP__CODE__TOO_LARGE;
+	default:
+		return MP__CODE__INTERNAL;
+	}
+}
+
+static bool key_of(struct md_session *session, uint64_t id, ProtobufCBinaryData field,
+	struct mp__key *ret_key, int *ret_r)
+{
+	int r = mp__key_canonical(field.data, field.len, ret_key);
+
+	if (r < 0)
+		*ret_r = reply_error(session, id, code_of(r), "%s", mp_error_detail());
+	return r == 0;
+}
+
+static struct md_bytes bytes_of(const struct mp__key *key)
+{
+	return (struct md_bytes){key->data, key->size};
+}
+
+static bool value_of(struct md_session *session, uint64_t id, ProtobufCBinaryData field,
+	size_t key_size, struct md_bytes *ret_value, int *ret_r)
+{
+	struct mp__value_info info;
+	int r = mp__value_check_stored(field.data, field.len, &info);
+
+	if (r == 0 && field.len + key_size > MP__PAYLOAD_MAX)
+		r = mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
+			field.len + key_size, MP__PAYLOAD_MAX);
+	if (r < 0) {
+		*ret_r = reply_error(session, id, code_of(r), "%s", mp_error_detail());
+		return false;
+	}
+	*ret_value = (struct md_bytes){field.data, field.len};
+	return true;
+}
+
+/* The answer to what a dict operation gave, if that was no success. */
+static int reply_dict_error(struct md_session *session, uint64_t id, int r)
+{
+	switch (r) {
+	case MD_DICT_E_NO_KEY:
+		return reply_error(session, id, MP__CODE__NOT_FOUND, "no such key");
+	case MD_DICT_E_NO_MEMORY:
+		return reply_error(session, id, MP__CODE__NO_MEMORY, "the daemon is out of memory");
+	case MD_DICT_E_TOO_LARGE:
+		return reply_error(session, id, MP__CODE__TOO_LARGE,
+			"the dict does not fit in a frame of %" PRIu32 " bytes",
+			session->context->limits.max_frame);
+	case MD_DICT_E_BAD_KEY:
+		return reply_error(session, id, MP__CODE__INVALID, "%s", mp_error_detail());
+	case MD_DICT_E_BAD_VALUE:
+		return reply_error(session, id, MP__CODE__TOO_LARGE, "%s", mp_error_detail());
+	default:
+		return r; /* fatal */
+	}
+}
+
+/* --- operations --------------------------------------------------------------------------------- */
+
+static int run_hello(struct md_session *session, uint64_t id, const Mp__Hello *hello)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+	Mp__HelloReply answer = MP__HELLO_REPLY__INIT;
+
+	if (session->greeted)
+		return reply_error(session, id, MP__CODE__INVALID, "a second hello");
+	if (hello->version < MP__PROTOCOL_VERSION) {
+		(void)reply_error(session, id, MP__CODE__BAD_VERSION,
+			"managerd %s speaks version %d, not %" PRIu32, PACKAGE_VERSION,
+			MP__PROTOCOL_VERSION, hello->version);
+		return MD_SESSION_E_END;
+	}
+	answer.version = MP__PROTOCOL_VERSION;
+	answer.max_frame = session->context->limits.max_frame;
+	answer.program = (char *)("managerd " PACKAGE_VERSION);
+	response.result_case = MP__RESPONSE__RESULT_HELLO;
+	response.hello = &answer;
+	session->greeted = true;
+	return reply(session, id, &response);
+}
+
+static int reply_registry_error(struct md_session *session, uint64_t id, int r)
+{
+	switch (r) {
+	case MD_REGISTRY_E_WRONG_TYPE:
+		return reply_error(
+			session, id, MP__CODE__WRONG_TYPE, "the object is of another type");
+	case MD_REGISTRY_E_GONE:
+		return reply_error(session, id, MP__CODE__GONE,
+			"nobody had the object open any more, and it went");
+	case MD_REGISTRY_E_LIMIT:
+		return reply_error(
+			session, id, MP__CODE__LIMIT, "the daemon holds as many objects as it may");
+	case MD_REGISTRY_E_NO_MEMORY:
+		return reply_error(session, id, MP__CODE__NO_MEMORY, "the daemon is out of memory");
+	default:
+		return r; /* fatal */
+	}
+}
+
+static int open_object(struct md_session *session, uint64_t id, const Mp__Open *open,
+	struct md_object **ret, bool *ret_created, int *ret_r)
+{
+	struct md_registry *registry = &session->context->registry;
+	int r;
+
+	if (open->token.len > 0) {
+		r = md_registry_open_token(registry, (int)open->type, open->token.data, ret);
+		*ret_created = false;
+	} else {
+		r = md_registry_open(registry, (int)open->type,
+			open->name.len ? open->name.data : NULL, open->name.len, ret_created, ret);
+	}
+	if (r != 0)
+		*ret_r = reply_registry_error(session, id, r);
+	return r;
+}
+
+/* Whether the fields of an open go together; the mistake is answered. */
+static bool check_open(struct md_session *session, uint64_t id, const Mp__Open *open, int *ret_r)
+{
+	const char *why = NULL;
+	Mp__Code code = MP__CODE__INVALID;
+
+	if (open->type != MP__OBJECT_TYPE__DICT)
+		why = "an object of a type that this daemon does not know";
+	else if (open->name.len > 0 && open->token.len > 0)
+		why = "an open with a name and a token";
+	else if (open->name.len > MD_NAME_MAX)
+		why = "a name of more than 255 bytes";
+	else if (open->token.len > 0 && open->token.len != MD_TOKEN_SIZE)
+		why = "a token that has not 16 bytes";
+	else if (!mp__utf8_valid((const char *)open->name.data, open->name.len)) {
+		why = "a name that is not UTF-8 or has a NUL inside";
+		code = MP__CODE__BAD_TEXT;
+	}
+	if (why)
+		*ret_r = reply_error(session, id, code, "%s", why);
+	return !why;
+}
+
+static int run_open(struct md_session *session, uint64_t id, const Mp__Open *open)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+	Mp__Opened opened = MP__OPENED__INIT;
+	struct md_object *object;
+	bool created;
+	int r;
+
+	if (!check_open(session, id, open, &r) ||
+		open_object(session, id, open, &object, &created, &r) != 0)
+		return r;
+	if (!md_session_add_reference(session, object, &opened.reference)) {
+		md_object_unref(object);
+		return reply_error(session, id, MP__CODE__LIMIT,
+			"a connection may have %" PRIu32 " objects open",
+			session->context->limits.max_references);
+	}
+	opened.token = (ProtobufCBinaryData){sizeof(object->token), object->token};
+	opened.created = created;
+	response.result_case = MP__RESPONSE__RESULT_OPENED;
+	response.opened = &opened;
+	return reply(session, id, &response);
+}
+
+static int run_close(struct md_session *session, uint64_t id, const Mp__Close *op)
+{
+	if (md_session_drop_reference(session, op->reference))
+		return reply_ok(session, id);
+	return reply_error(session, id, MP__CODE__BAD_REFERENCE,
+		"reference %" PRIu64 " is none of this connection", op->reference);
+}
+
+static int run_set(struct md_session *session, uint64_t id, const Mp__DictSet *op)
+{
+	struct md_store *dict;
+	struct mp__key key;
+	struct md_bytes value;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r) ||
+		!key_of(session, id, op->key, &key, &r) ||
+		!value_of(session, id, op->value, key.size, &value, &r))
+		return r;
+	MP__TEST_POINT("managerd.set.checked");
+	r = md_dict_set(dict, bytes_of(&key), value);
+	MP__TEST_POINT("managerd.set.done");
+	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
+}
+
+static int run_get(struct md_session *session, uint64_t id, const Mp__DictGet *op)
+{
+	struct md_store *dict;
+	struct mp__key key;
+	struct md_bytes value;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r) ||
+		!key_of(session, id, op->key, &key, &r))
+		return r;
+	r = md_dict_get(dict, bytes_of(&key), &value);
+	return r == 0 ? reply_value(session, id, value) : reply_dict_error(session, id, r);
+}
+
+static int run_pop(struct md_session *session, uint64_t id, const Mp__DictPop *op)
+{
+	struct mp__buffer *assembled = &session->context->assembled;
+	struct md_store *dict;
+	struct mp__key key;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r) ||
+		!key_of(session, id, op->key, &key, &r))
+		return r;
+	r = md_dict_pop(dict, bytes_of(&key), op->quiet ? NULL : assembled);
+	if (r != 0)
+		return reply_dict_error(session, id, r);
+	if (op->quiet)
+		return reply_ok(session, id);
+	r = reply_value(session, id,
+		(struct md_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
+	mp__buffer_consume(assembled, mp__buffer_size(assembled));
+	return r;
+}
+
+static int run_contains(struct md_session *session, uint64_t id, const Mp__DictContains *op)
+{
+	struct md_store *dict;
+	struct mp__key key;
+	struct md_bytes value;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r) ||
+		!key_of(session, id, op->key, &key, &r))
+		return r;
+	r = md_dict_get(dict, bytes_of(&key), &value);
+	if (r == 0 || r == MD_DICT_E_NO_KEY)
+		return reply_count(session, id, r == 0);
+	return reply_dict_error(session, id, r);
+}
+
+static int run_setdefault(struct md_session *session, uint64_t id, const Mp__DictSetdefault *op)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+	Mp__Stored stored = MP__STORED__INIT;
+	struct md_store *dict;
+	struct mp__key key;
+	struct md_bytes value;
+	struct md_bytes now;
+	bool inserted;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r) ||
+		!key_of(session, id, op->key, &key, &r) ||
+		!value_of(session, id, op->value, key.size, &value, &r))
+		return r;
+	r = md_dict_setdefault(dict, bytes_of(&key), value, &inserted, &now);
+	if (r != 0)
+		return reply_dict_error(session, id, r);
+	stored.value = (ProtobufCBinaryData){now.size, (uint8_t *)now.data};
+	stored.inserted = inserted;
+	response.result_case = MP__RESPONSE__RESULT_STORED;
+	response.stored = &stored;
+	return reply(session, id, &response);
+}
+
+static int run_update(struct md_session *session, uint64_t id, const Mp__DictUpdate *op)
+{
+	struct mp__value_info info;
+	struct md_store *dict;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r))
+		return r;
+	r = mp__value_check(op->pairs.data, op->pairs.len, &info);
+	if (r == 0 && info.handles > 0)
+		r = mp_error_set(-ENOTSUP, "a handle in a value for managerd");
+	if (r == 0 && info.type != MP_TYPE_DICT)
+		r = mp_error_set(-EINVAL, "an update with something that is not a dict");
+	if (r < 0)
+		return reply_error(session, id, code_of(r), "%s", mp_error_detail());
+	r = md_dict_update(dict, op->pairs.data, op->pairs.len);
+	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
+}
+
+static int run_clear(struct md_session *session, uint64_t id, const Mp__DictClear *op)
+{
+	struct md_store *dict;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r))
+		return r;
+	r = md_dict_clear(dict);
+	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
+}
+
+static int run_len(struct md_session *session, uint64_t id, const Mp__DictLen *op)
+{
+	struct md_store *dict;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r))
+		return r;
+	return reply_count(session, id, md_dict_len(dict));
+}
+
+static int run_list(struct md_session *session, uint64_t id, const Mp__DictList *op)
+{
+	struct mp__buffer *assembled = &session->context->assembled;
+	struct md_store *dict;
+	int r;
+
+	if (!dict_of(session, id, op->reference, &dict, &r))
+		return r;
+	if ((int)op->part < MD_DICT_KEYS || (int)op->part > MD_DICT_ITEMS)
+		return reply_error(session, id, MP__CODE__INVALID, "an unknown part of a dict");
+	r = md_dict_list(
+		dict, (enum md_dict_part)op->part, session->context->limits.max_frame, assembled);
+	if (r != 0)
+		return reply_dict_error(session, id, r);
+	r = reply_value(session, id,
+		(struct md_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
+	mp__buffer_consume(assembled, mp__buffer_size(assembled));
+	return r;
+}
+
+static int dispatch(struct md_session *session, const Mp__Request *request)
+{
+	uint64_t id = request->id;
+
+	switch (request->op_case) {
+	case MP__REQUEST__OP_HELLO:
+		return run_hello(session, id, request->hello);
+	case MP__REQUEST__OP_PING:
+		return reply_ok(session, id);
+	case MP__REQUEST__OP_OPEN:
+		return run_open(session, id, request->open);
+	case MP__REQUEST__OP_CLOSE:
+		return run_close(session, id, request->close);
+	case MP__REQUEST__OP_DICT_SET:
+		return run_set(session, id, request->dict_set);
+	case MP__REQUEST__OP_DICT_GET:
+		return run_get(session, id, request->dict_get);
+	case MP__REQUEST__OP_DICT_POP:
+		return run_pop(session, id, request->dict_pop);
+	case MP__REQUEST__OP_DICT_CONTAINS:
+		return run_contains(session, id, request->dict_contains);
+	case MP__REQUEST__OP_DICT_SETDEFAULT:
+		return run_setdefault(session, id, request->dict_setdefault);
+	case MP__REQUEST__OP_DICT_UPDATE:
+		return run_update(session, id, request->dict_update);
+	case MP__REQUEST__OP_DICT_CLEAR:
+		return run_clear(session, id, request->dict_clear);
+	case MP__REQUEST__OP_DICT_LEN:
+		return run_len(session, id, request->dict_len);
+	case MP__REQUEST__OP_DICT_LIST:
+		return run_list(session, id, request->dict_list);
+	default:
+		return reply_error(session, id, MP__CODE__UNKNOWN_OPERATION,
+			"managerd %s does not know this operation", PACKAGE_VERSION);
+	}
+}
+
+int md_request_run(struct md_session *session, const uint8_t *message, size_t size)
+{
+	struct mp__scratch *scratch = &session->context->unpacked;
+
+	mp__scratch_reset(scratch, MP__SCRATCH_BUDGET(size));
+	Mp__Request *request = mp__request__unpack(&scratch->allocator, size, message);
+	if (!request)
+		return md_request_refuse(session, "a message that is no request");
+	if (request->id == 0)
+		return md_request_refuse(session, "a request without an id");
+	if (!session->greeted && request->op_case != MP__REQUEST__OP_HELLO)
+		return md_request_refuse(session, "a request before the hello");
+	if (session->context->draining) {
+		(void)reply_error(
+			session, request->id, MP__CODE__SHUTTING_DOWN, "managerd is about to end");
+		return MD_SESSION_E_END;
+	}
+	return dispatch(session, request);
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/server.h"
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "managerd/listener.h"
+#include "managerd/log.h"
+#include "managerd/request.h"
+#include "managerd/session.h"
+#include "proto/manager.pb-c.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* New connections that one turn of the loop takes: the others are served in between. */
+#define ACCEPTS_PER_TURN 32
+/* How long replies may still go out after SIGTERM. */
+#define DRAIN_MS 1000
+/* How exact stall_ms is kept. */
+#define TICK_MIN_MS 10
+#define TICK_MAX_MS 1000
+
+struct server {
+	struct md_loop loop;
+	struct md_context context;
+	struct md_listener listener;
+	struct md_source listening;
+	struct md_source connector;
+	struct md_source owner;
+	struct md_source signals;
+	struct client *clients;
+	struct client *ended;
+	uint32_t n_clients;
+	uint32_t n_owed; /* clients that owe us something, and so have a deadline */
+	int64_t next_tick_ns;
+	bool stop;
+};
+
+struct client {
+	struct md_session session;
+	struct server *server;
+	struct client *previous;
+	struct client *next;
+	bool owed;
+};
+
+#define SERVER_OF(source, member) \
+	((struct server *)((char *)(source)-offsetof(struct server, member)))
+
+/* --- clients ----------------------------------------------------------------------------------- */
+
+static void update_owed(struct client *client)
+{
+	bool owed = !client->session.ended && md_session_is_owed(&client->session);
+
+	if (owed && !client->owed)
+		client->session.stall_begin_ns = mp__now_ns();
+	client->server->n_owed += (uint32_t)owed - (uint32_t)client->owed;
+	client->owed = owed;
+}
+
+/* Out of the list; freed when the turn is over, because events of it may be under way. */
+static void end_client(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (client->session.ended)
+		return;
+	client->session.ended = true;
+	update_owed(client);
+	md_loop_remove(&server->loop, &client->session.source);
+	if (client->previous)
+		client->previous->next = client->next;
+	else
+		server->clients = client->next;
+	if (client->next)
+		client->next->previous = client->previous;
+	server->n_clients--;
+	client->next = server->ended;
+	server->ended = client;
+}
+
+static void free_ended(struct server *server)
+{
+	while (server->ended) {
+		struct client *client = server->ended;
+		server->ended = client->next;
+		md_session_deinit(&client->session);
+		free(client);
+	}
+}
+
+static int client_ready(struct md_source *source, uint32_t events)
+{
+	struct client *client = (struct client *)source;
+
+	if (client->session.ended)
+		return 0;
+	int r = md_session_io(&client->session, events);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		end_client(client);
+	else
+		update_owed(client);
+	return 0;
+}
+
+/* Say no, if it can be said at once, and close. */
+static void deny(int fd, int code, const char *why)
+{
+	uint8_t frame[MP__DETAIL_SIZE];
+	size_t size = md_request_denial(code, why, frame, sizeof(frame));
+
+	(void)!send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+}
+
+static bool is_allowed(const struct ucred *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid();
+}
+
+/* Takes the descriptor. A connection that cannot be served is closed, and that is all. */
+static void admit(struct server *server, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+		close(fd);
+		return;
+	}
+	if (!is_allowed(&peer)) {
+		md_log("denied: pid %d of uid %u", (int)peer.pid, (unsigned)peer.uid);
+		deny(fd, MP__CODE__DENIED, "this user may not use this managerd");
+		return;
+	}
+	if (server->n_clients >= server->context.limits.max_connections) {
+		md_log("too many connections: pid %d of uid %u is turned away", (int)peer.pid,
+			(unsigned)peer.uid);
+		deny(fd, MP__CODE__LIMIT, "managerd has as many connections as it may");
+		return;
+	}
+	struct client *client = calloc(1, sizeof(*client));
+	if (!client) {
+		deny(fd, MP__CODE__NO_MEMORY, "managerd is out of memory");
+		return;
+	}
+	md_session_init(&client->session, &server->context, fd);
+	client->session.source.ready = client_ready;
+	client->session.loop = &server->loop;
+	client->session.pid = peer.pid;
+	client->session.uid = peer.uid;
+	client->server = server;
+	if (md_loop_add(&server->loop, &client->session.source) < 0) {
+		md_session_deinit(&client->session);
+		free(client);
+		return;
+	}
+	client->next = server->clients;
+	if (client->next)
+		client->next->previous = client;
+	server->clients = client;
+	server->n_clients++;
+	update_owed(client);
+}
+
+/* End those that have owed something for too long. */
+static void tick(struct server *server, int64_t now)
+{
+	int64_t oldest = now - (int64_t)server->context.limits.stall_ms * 1000 * 1000;
+	struct client *next;
+
+	for (struct client *client = server->clients; client; client = next) {
+		next = client->next;
+		if (!client->owed || client->session.stall_begin_ns > oldest)
+			continue;
+		md_log("pid %d of uid %u %s for %u ms: dropped", (int)client->session.pid,
+			(unsigned)client->session.uid,
+			client->session.greeted ? "does not read its replies" : "says no hello",
+			server->context.limits.stall_ms);
+		end_client(client);
+	}
+}
+
+/* --- ways in, and other sources ------------------------------------------------------------------ */
+
+static int listener_ready(struct md_source *source, uint32_t events)
+{
+	struct server *server = SERVER_OF(source, listening);
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = md_listener_accept(&server->listener);
+		if (fd == -EAGAIN)
+			break;
+		if (fd == -EMFILE)
+			md_log("out of descriptors: a connection is turned away");
+		else if (fd < 0)
+			return mp_error_set(fd, "accept: %s", mp_strerror(fd));
+		else
+			admit(server, fd);
+	}
+	return 0;
+}
+
+static bool is_stream_socket(int fd)
+{
+	int type = 0;
+	int domain = 0;
+	socklen_t size = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+static int connector_ready(struct md_source *source, uint32_t events)
+{
+	struct server *server = SERVER_OF(source, connector);
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		char byte;
+		int fd = -1;
+		size_t n_fds = 1;
+		ssize_t n = mp__socket_receive(source->fd, &byte, sizeof(byte), &fd, &n_fds);
+
+		if (n == -EAGAIN)
+			return 0;
+		if (n == 0) {
+			/* Nobody can make a connection any more. */
+			md_loop_remove(&server->loop, source);
+			close(source->fd);
+			source->fd = -1;
+			return 0;
+		}
+		/* A message without a descriptor, or with one that found no room here. */
+		if (n < 0 || n_fds == 0)
+			continue;
+		if (is_stream_socket(fd))
+			admit(server, fd);
+		else
+			close(fd);
+	}
+	return 0;
+}
+
+static int owner_ready(struct md_source *source, uint32_t events)
+{
+	(void)events;
+	SERVER_OF(source, owner)->stop = true;
+	return 0;
+}
+
+static int signals_ready(struct md_source *source, uint32_t events)
+{
+	struct server *server = SERVER_OF(source, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return 0;
+	/* SIGHUP is there for reading a configuration again; there is none yet. */
+	if (info.ssi_signo != SIGHUP)
+		server->stop = true;
+	return 0;
+}
+
+static int add_source(struct server *server, struct md_source *source, int fd,
+	int (*ready)(struct md_source *source, uint32_t events))
+{
+	*source = (struct md_source){.fd = fd, .events = EPOLLIN, .ready = ready};
+	int r = md_loop_add(&server->loop, source);
+	return r < 0 ? mp_error_set(r, "epoll_ctl: %s", mp_strerror(r)) : 0;
+}
+
+static int add_signals(struct server *server, bool is_private)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	/* A Ctrl-C is meant for the program whose terminal it is, and that ends its own daemon. */
+	if (is_private)
+		signal(SIGINT, SIG_IGN);
+	else
+		sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return mp__error_errno("sigprocmask");
+	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return mp__error_errno("signalfd");
+	return add_source(server, &server->signals, fd, signals_ready);
+}
+
+static int add_sources(struct server *server, const struct md_config *config)
+{
+	int r = add_signals(server, config->connector_fd >= 0);
+
+	if (r == 0 && config->owner_fd >= 0)
+		r = add_source(server, &server->owner, config->owner_fd, owner_ready);
+	if (r == 0 && config->connector_fd >= 0) {
+		if (fcntl(config->connector_fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+			return mp__error_errno("the connector");
+		r = add_source(server, &server->connector, config->connector_fd, connector_ready);
+	}
+	if (r == 0 && config->listen_path)
+		r = md_listener_open(&server->listener, config->listen_path);
+	if (r == 0 && config->listen_path)
+		r = add_source(server, &server->listening, server->listener.fd, listener_ready);
+	return r;
+}
+
+/* --- the whole ------------------------------------------------------------------------------------ */
+
+static int tick_ms(const struct server *server)
+{
+	uint32_t ms = server->context.limits.stall_ms / 4;
+
+	return ms < TICK_MIN_MS ? TICK_MIN_MS : ms > TICK_MAX_MS ? TICK_MAX_MS : (int)ms;
+}
+
+static int turn(struct server *server)
+{
+	int r = md_loop_turn(&server->loop, server->n_owed > 0 ? tick_ms(server) : -1);
+
+	if (r < 0)
+		return mp_error_set(r, "the loop: %s", mp_strerror(r));
+	if (server->n_owed > 0) {
+		int64_t now = mp__now_ns();
+		if (now >= server->next_tick_ns) {
+			tick(server, now);
+			server->next_tick_ns = now + (int64_t)tick_ms(server) * 1000 * 1000;
+		}
+	}
+	free_ended(server);
+	return 0;
+}
+
+static bool is_forsaken(const struct server *server)
+{
+	return server->listener.fd < 0 && server->connector.fd < 0 && server->n_clients == 0;
+}
+
+static bool has_output(const struct server *server)
+{
+	for (const struct client *c = server->clients; c; c = c->next) {
+		if (mp__buffer_size(&c->session.out) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Replies that are due still go out, to those who read them. */
+static int drain(struct server *server)
+{
+	mp__deadline deadline = mp__deadline_in(DRAIN_MS);
+	int r = 0;
+
+	server->context.draining = true;
+	md_listener_close(&server->listener);
+	while (r == 0 && has_output(server) && !mp__deadline_passed(deadline)) {
+		r = md_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));
+		free_ended(server);
+	}
+	return r;
+}
+
+static void deinit(struct server *server)
+{
+	while (server->clients)
+		end_client(server->clients);
+	free_ended(server);
+	md_listener_close(&server->listener);
+	const struct md_source *sources[] = {&server->connector, &server->owner, &server->signals};
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		if (sources[i]->fd >= 0)
+			close(sources[i]->fd);
+	}
+	md_loop_deinit(&server->loop);
+	md_context_deinit(&server->context);
+}
+
+static int say_ready(int fd)
+{
+	if (fd < 0)
+		return 0;
+	int r = mp__write_full(fd, "\n", 1);
+	close(fd);
+	return r < 0 ? mp_error_set(r, "saying that we are ready: %s", mp_strerror(r)) : 0;
+}
+
+int md_server_run(const struct md_config *config)
+{
+	struct server server = {
+		.loop = {.epoll = -1},
+		.listener = {.fd = -1, .spare = -1},
+		.listening = {.fd = -1},
+		.connector = {.fd = -1},
+		.owner = {.fd = -1},
+		.signals = {.fd = -1},
+	};
+
+	int r = md_loop_init(&server.loop);
+	if (r == 0)
+		r = md_context_init(&server.context, &config->limits);
+	if (r < 0)
+		mp_error_set(r, "starting: %s", mp_strerror(r));
+	else
+		r = add_sources(&server, config);
+	if (r == 0)
+		r = say_ready(config->ready_fd);
+	while (r == 0 && !server.stop && !is_forsaken(&server))
+		r = turn(&server);
+	if (r == 0)
+		r = drain(&server);
+	deinit(&server);
+	return r;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/session.h"
+
+#include "base/deadline.h"
+#include "base/testpoint.h"
+#include "managerd/log.h"
+#include "managerd/request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* One read takes what a socket holds at most; requests are unpacked in a block as large as usual. */
+#define INPUT_SIZE ((size_t)256 << 10)
+#define UNPACK_SIZE ((size_t)64 << 10)
+/* How much room a frame that is announced but not here gets at a time. */
+#define INPUT_STEP ((size_t)1 << 20)
+
+int md_context_init(struct md_context *context, const struct md_limits *limits)
+{
+	memset(context, 0, sizeof(*context));
+	context->limits = *limits;
+	context->input_size = INPUT_SIZE;
+	context->input = malloc(INPUT_SIZE);
+	context->unpack_block = malloc(UNPACK_SIZE);
+	if (!context->input || !context->unpack_block)
+		return -ENOMEM;
+	mp__scratch_init(&context->unpacked, context->unpack_block, UNPACK_SIZE);
+	return md_registry_init(&context->registry, limits->max_objects);
+}
+
+void md_context_deinit(struct md_context *context)
+{
+	md_registry_deinit(&context->registry);
+	mp__scratch_reset(&context->unpacked, 0);
+	mp__buffer_free(&context->assembled);
+	free(context->unpack_block);
+	free(context->input);
+}
+
+void md_session_init(struct md_session *session, struct md_context *context, int fd)
+{
+	*session = (struct md_session){
+		.source = {.fd = fd, .events = EPOLLIN},
+		.context = context,
+		.first_free = MD_REFERENCE_NONE,
+		.stall_begin_ns = mp__now_ns(),
+	};
+}
+
+void md_session_deinit(struct md_session *session)
+{
+	for (uint32_t i = 0; i < session->n_references; i++)
+		md_object_unref(session->references[i].object);
+	free(session->references);
+	mp__buffer_free(&session->in);
+	mp__buffer_free(&session->out);
+	if (session->source.fd >= 0)
+		close(session->source.fd);
+	memset(session, 0, sizeof(*session));
+	session->source.fd = -1;
+}
+
+/* --- references ------------------------------------------------------------------------------ */
+
+static uint32_t take_slot(struct md_session *session)
+{
+	uint32_t slot = session->first_free;
+
+	if (slot != MD_REFERENCE_NONE) {
+		session->first_free = session->references[slot].next_free;
+		return slot;
+	}
+	/* Powers of two: the array is full exactly when its length is one. */
+	uint32_t n = session->n_references;
+	if ((n & (n - 1)) == 0) {
+		uint32_t room = n ? n * 2 : 1;
+		struct md_reference *more =
+			realloc(session->references, room * sizeof(*session->references));
+		if (!more)
+			return MD_REFERENCE_NONE;
+		session->references = more;
+	}
+	session->references[n] = (struct md_reference){.generation = 1};
+	session->n_references++;
+	return n;
+}
+
+bool md_session_add_reference(struct md_session *session, struct md_object *object, uint64_t *ret)
+{
+	if (session->n_open >= session->context->limits.max_references)
+		return false;
+	uint32_t slot = take_slot(session);
+	if (slot == MD_REFERENCE_NONE)
+		return false;
+	session->references[slot].object = object;
+	session->n_open++;
+	*ret = (uint64_t)session->references[slot].generation << 32 | slot;
+	return true;
+}
+
+static struct md_reference *find_reference(struct md_session *session, uint64_t reference)
+{
+	uint32_t slot = (uint32_t)reference;
+
+	if (slot >= session->n_references)
+		return NULL;
+	struct md_reference *r = &session->references[slot];
+	return r->object && r->generation == reference >> 32 ? r : NULL;
+}
+
+struct md_object *md_session_object(struct md_session *session, uint64_t reference)
+{
+	struct md_reference *r = find_reference(session, reference);
+
+	return r ? r->object : NULL;
+}
+
+bool md_session_drop_reference(struct md_session *session, uint64_t reference)
+{
+	struct md_reference *r = find_reference(session, reference);
+
+	if (!r)
+		return false;
+	md_object_unref(r->object);
+	r->object = NULL;
+	r->generation++;
+	r->next_free = session->first_free;
+	session->first_free = (uint32_t)reference;
+	session->n_open--;
+	return true;
+}
+
+/* --- bytes ------------------------------------------------------------------------------------ */
+
+bool md_session_is_owed(const struct md_session *session)
+{
+	return !session->greeted || mp__buffer_size(&session->out) > 0;
+}
+
+/* Send what the socket takes. MD_SESSION_E_END: nobody is there to take it. */
+static int flush(struct md_session *session)
+{
+	while (mp__buffer_size(&session->out) > 0) {
+		if (session->source.fd < 0)
+			return 0;
+		ssize_t n = send(session->source.fd, mp__buffer_at(&session->out),
+			mp__buffer_size(&session->out), MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : MD_SESSION_E_END;
+		MP__TEST_POINT("managerd.session.sent");
+		mp__buffer_consume(&session->out, (size_t)n);
+		session->stall_begin_ns = mp__now_ns();
+	}
+	return 0;
+}
+
+/* Carry out the whole requests in these bytes; *ret_used of them are dealt with. */
+static int work(struct md_session *session, const uint8_t *data, size_t size, size_t *ret_used)
+{
+	const struct md_limits *limits = &session->context->limits;
+	size_t used = 0;
+	int r = 0;
+
+	session->paused = false;
+	while (r == 0) {
+		size_t max = session->greeted ? limits->max_frame : MP__FRAME_FIRST_MAX;
+		size_t length;
+
+		if (mp__buffer_size(&session->out) >= limits->max_output) {
+			r = flush(session);
+			session->paused = mp__buffer_size(&session->out) >= limits->max_output;
+			if (r != 0 || session->paused)
+				break;
+		}
+		int whole = mp__frame_next(data + used, size - used, max, &length);
+		if (whole == 0)
+			break;
+		if (whole < 0) {
+			r = md_request_refuse(session, "a frame longer than allowed");
+			break;
+		}
+		r = md_request_run(session, data + used + MP__FRAME_HEADER, length);
+		used += MP__FRAME_HEADER + length;
+	}
+	*ret_used = used;
+	return r;
+}
+
+/* The same with the bytes that were kept. */
+static int work_on_kept(struct md_session *session)
+{
+	size_t used;
+	int r = work(session, mp__buffer_at(&session->in), mp__buffer_size(&session->in), &used);
+
+	mp__buffer_consume(&session->in, used);
+	return r;
+}
+
+int md_session_feed(struct md_session *session, const void *data, size_t size)
+{
+	size_t used = 0;
+	int r = 0;
+
+	if (mp__buffer_size(&session->in) > 0) {
+		if (mp__buffer_append(&session->in, data, size) < 0)
+			return MD_SESSION_E_END;
+		return work_on_kept(session);
+	}
+	r = work(session, data, size, &used);
+	if (r == 0 && mp__buffer_append(&session->in, (const char *)data + used, size - used) < 0)
+		return MD_SESSION_E_END;
+	return r;
+}
+
+/*
+ * Where to read to. The common buffer, from which whole requests are carried out in place; the
+ * session's own one while a frame is incomplete, growing as its bytes really come.
+ */
+static uint8_t *input_room(struct md_session *session, size_t *ret_size)
+{
+	if (mp__buffer_size(&session->in) == 0) {
+		*ret_size = session->context->input_size;
+		return session->context->input;
+	}
+	uint8_t *at = mp__buffer_reserve(&session->in, INPUT_STEP / 16);
+	*ret_size = session->in.room - session->in.end;
+	if (*ret_size > INPUT_STEP)
+		*ret_size = INPUT_STEP;
+	return at;
+}
+
+static int receive(struct md_session *session)
+{
+	size_t size;
+	uint8_t *at = input_room(session, &size);
+	ssize_t n;
+
+	if (!at)
+		return MD_SESSION_E_END;
+	do
+		n = recv(session->source.fd, at, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : MD_SESSION_E_END;
+	if (n == 0) {
+		session->eof = true;
+		return 0;
+	}
+	MP__TEST_POINT("managerd.session.received");
+	if (at == session->context->input)
+		return md_session_feed(session, at, (size_t)n);
+	session->in.end += (size_t)n;
+	return work_on_kept(session);
+}
+
+int md_session_io(struct md_session *session, uint32_t events)
+{
+	int r = 0;
+
+	if (events & EPOLLOUT) {
+		r = flush(session);
+		if (r == 0 && session->paused)
+			r = work_on_kept(session);
+	}
+	/* A hang-up is read too: requests may stand before it. */
+	if (r == 0 && !session->paused && !session->eof && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		r = receive(session);
+	if (r < 0)
+		return r;
+	int sent = flush(session);
+	if (sent != 0)
+		return sent;
+	if (r != 0)
+		return r;
+
+	bool unsent = mp__buffer_size(&session->out) > 0;
+	if (session->paused && !unsent) /* everything went out at once: go on in the next turn */
+		unsent = true;
+	if (session->eof && !unsent)
+		return MD_SESSION_E_END;
+	/* Whoever hung up completely would report that for ever, but then sending has failed. */
+	uint32_t want = (session->paused || session->eof ? 0 : (uint32_t)EPOLLIN) |
+			(unsent ? (uint32_t)EPOLLOUT : 0);
+	return session->loop ? md_loop_want(session->loop, &session->source, want) : 0;
+}

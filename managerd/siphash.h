@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * managerd/siphash.h - SipHash-2-4, the keyed hash of Aumasson and Bernstein.
+ *
+ * Keys of hash maps come from clients. With a secret seed nobody can choose keys that all land in
+ * one place and make the daemon slow for everybody.
+ */
+#ifndef MANAGERD_SIPHASH_H
+#define MANAGERD_SIPHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct md_hash_seed {
+	uint64_t k0;
+	uint64_t k1;
+};
+
+uint64_t md_siphash(const struct md_hash_seed *seed, const void *data, size_t size);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/store.h"
+
+#include "managerd/map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Batches of this size need no memory of their own. */
+#define PREPARED_ON_STACK 8
+
+struct memory {
+	struct md_store store;
+	struct md_map map; /* of struct blob */
+};
+
+struct blob {
+	size_t size;
+	size_t room;
+	uint8_t data[];
+};
+
+/* What a change needs, got before anything is changed. */
+struct prepared {
+	void *key;
+	struct blob *blob;
+};
+
+static struct memory *memory_of(struct md_store *store)
+{
+	return (struct memory *)store;
+}
+
+static void memory_clear(struct memory *memory)
+{
+	struct md_map_entry *e;
+
+	for (uint64_t cursor = 0; (e = md_map_next(&memory->map, &cursor));)
+		free(e->value);
+	md_map_clear(&memory->map);
+}
+
+static void free_store(struct md_store *store)
+{
+	struct memory *memory = memory_of(store);
+
+	memory_clear(memory);
+	md_map_deinit(&memory->map);
+	free(memory);
+}
+
+static int find(struct md_store *store, struct md_bytes key, struct md_bytes *ret_value)
+{
+	struct md_map_entry *e = md_map_find(&memory_of(store)->map, key.data, key.size);
+
+	if (!e)
+		return MD_STORE_E_NOT_FOUND;
+	struct blob *blob = e->value;
+	*ret_value = (struct md_bytes){blob->data, blob->size};
+	return 0;
+}
+
+static void *copy_key(struct md_bytes key)
+{
+	void *copy = malloc(key.size ? key.size : 1);
+
+	if (copy && key.size > 0)
+		memcpy(copy, key.data, key.size);
+	return copy;
+}
+
+static struct blob *make_blob(struct md_bytes value)
+{
+	struct blob *blob = malloc(sizeof(*blob) + value.size);
+
+	if (!blob)
+		return NULL;
+	blob->size = blob->room = value.size;
+	if (value.size > 0)
+		memcpy(blob->data, value.data, value.size);
+	return blob;
+}
+
+/* The common case: one key that is there, with a value that fits and does not waste much. */
+static bool overwrite(struct memory *memory, const struct md_change *change)
+{
+	struct md_map_entry *e = md_map_find(&memory->map, change->key.data, change->key.size);
+	struct blob *blob = e ? e->value : NULL;
+	size_t size = change->value.size;
+
+	if (!blob || size > blob->room || size < blob->room / 2)
+		return false;
+	if (size > 0)
+		memcpy(blob->data, change->value.data, size);
+	blob->size = size;
+	return true;
+}
+
+static int prepare(struct memory *memory, const struct md_change *change, struct prepared *prepared)
+{
+	if (change->remove)
+		return 0;
+	prepared->blob = make_blob(change->value);
+	if (!prepared->blob)
+		return MD_STORE_E_NO_MEMORY;
+	if (md_map_find(&memory->map, change->key.data, change->key.size))
+		return 0;
+	prepared->key = copy_key(change->key);
+	return prepared->key ? 0 : MD_STORE_E_NO_MEMORY;
+}
+
+/* Cannot fail. What it uses of `prepared` it takes out. */
+static void commit(struct memory *memory, const struct md_change *change, struct prepared *prepared)
+{
+	struct md_map_entry *e = md_map_find(&memory->map, change->key.data, change->key.size);
+
+	if (change->remove) {
+		if (e) {
+			free(e->value);
+			md_map_remove(&memory->map, e);
+		}
+	} else if (e) {
+		free(e->value);
+		e->value = prepared->blob;
+		prepared->blob = NULL;
+	} else {
+		md_map_insert(&memory->map, prepared->key, change->key.size, prepared->blob);
+		prepared->key = NULL;
+		prepared->blob = NULL;
+	}
+}
+
+static int apply_prepared(
+	struct memory *memory, const struct md_change *changes, size_t n, struct prepared *prepared)
+{
+	size_t puts = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		puts += !changes[i].remove;
+		r = prepare(memory, &changes[i], &prepared[i]);
+	}
+	if (r == 0 && md_map_reserve(&memory->map, puts) < 0)
+		r = MD_STORE_E_NO_MEMORY;
+	for (size_t i = 0; i < n; i++) {
+		if (r == 0)
+			commit(memory, &changes[i], &prepared[i]);
+		free(prepared[i].key);
+		free(prepared[i].blob);
+	}
+	return r;
+}
+
+/*
+ * A batch must not mix removing with putting: removing the last entry gives up the room that was
+ * reserved for the puts. No operation needs it.
+ */
+static int apply(struct md_store *store, const struct md_change *changes, size_t n)
+{
+	struct memory *memory = memory_of(store);
+	struct prepared on_stack[PREPARED_ON_STACK] = {0};
+
+	if (n == 1 && !changes->remove && overwrite(memory, changes))
+		return 0;
+	if (n <= PREPARED_ON_STACK)
+		return apply_prepared(memory, changes, n, on_stack);
+	struct prepared *prepared = calloc(n, sizeof(*prepared));
+	if (!prepared)
+		return MD_STORE_E_NO_MEMORY;
+	int r = apply_prepared(memory, changes, n, prepared);
+	free(prepared);
+	return r;
+}
+
+static int clear(struct md_store *store)
+{
+	memory_clear(memory_of(store));
+	return 0;
+}
+
+static size_t count(struct md_store *store)
+{
+	return memory_of(store)->map.live;
+}
+
+static int next(struct md_store *store, uint64_t *cursor, struct md_bytes *ret_key,
+	struct md_bytes *ret_value)
+{
+	struct md_map_entry *e = md_map_next(&memory_of(store)->map, cursor);
+
+	if (!e)
+		return MD_STORE_E_NOT_FOUND;
+	struct blob *blob = e->value;
+	*ret_key = (struct md_bytes){e->key, e->key_size};
+	*ret_value = (struct md_bytes){blob->data, blob->size};
+	return 0;
+}
+
+static const struct md_store_class class = {
+	.free = free_store,
+	.find = find,
+	.apply = apply,
+	.clear = clear,
+	.count = count,
+	.next = next,
+};
+
+int md_store_memory_new(struct md_store **ret_store)
+{
+	struct memory *memory = calloc(1, sizeof(*memory));
+
+	if (!memory)
+		return MD_STORE_E_NO_MEMORY;
+	int r = md_map_init(&memory->map);
+	if (r < 0) {
+		free(memory);
+		return r;
+	}
+	memory->store.class = &class;
+	*ret_store = &memory->store;
+	return 0;
+}
