@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "pool/collect.h"
+
+#include "pool/crew.h"
+#include "pool/dispatch.h"
+#include "pool/future.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define EVENTS 32
+#define SPIN_MIN 64u
+#define SPIN_MAX 4096u
+
+/* The task in the slot has ended and its future knows: the slot is free again. */
+static void retire(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+	struct mp__pool_slot *slot = &pool->seg.slots[number];
+
+	if (p->args_paid)
+		mp__pool_payload_drop(&pool->seg, number, MP__POOL_PAYLOAD_ARGS);
+	if (p->result_paid)
+		mp__pool_payload_drop(&pool->seg, number, MP__POOL_PAYLOAD_RESULT);
+	p->future = NULL;
+	p->active = false;
+	atomic_store_explicit(&slot->state, mp__pool_state(p->generation, 0, MP__POOL_FREE),
+		memory_order_relaxed);
+	mp__pool_release_slot(pool, number);
+}
+
+static void end(
+	mp_pool *pool, uint32_t number, enum mp_future_state state, int result, const char *why)
+{
+	mp_future *future = pool->pending[number].future;
+
+	retire(pool, number);
+	mp__future_finish(future, state, result, why);
+}
+
+/* Copy the result out of shared memory; what stands there is checked once it is a copy. */
+static int copy_result(mp_pool *pool, uint32_t number, uint64_t size, mp_future *future)
+{
+	struct mp__pool_slot *slot = &pool->seg.slots[number];
+
+	if (size > MP__POOL_PAYLOAD_MAX)
+		return mp_error_set(-EBADMSG, "the worker gave a result of impossible size");
+	uint8_t *data = mp__future_room(future, size);
+	if (!data)
+		return mp_error_set(-ENOMEM, "no memory for a result of %zu bytes", (size_t)size);
+	if (size <= MP__POOL_RESULT_INLINE) {
+		memcpy(data, slot->result_bytes, size);
+		return 0;
+	}
+	return mp__pool_payload_read(&pool->seg, number, MP__POOL_PAYLOAD_RESULT, data, size);
+}
+
+/* A DONE slot, whose state was loaded with acquire. */
+static void collect(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+	struct mp__pool_slot *slot = &pool->seg.slots[number];
+	uint64_t size = slot->result_size;
+	int result = slot->result;
+	char why[MP__DETAIL_SIZE];
+
+	pool->failures = 0;
+	p->result_paid = result >= 0 && size > MP__POOL_RESULT_INLINE;
+	if (!mp__future_is_wanted(p->future)) {
+		end(pool, number, result < 0 ? MP_FUTURE_FAILED : MP_FUTURE_DONE, result, NULL);
+		return;
+	}
+	if (result >= 0) {
+		int r = copy_result(pool, number, size, p->future);
+		if (r < 0)
+			end(pool, number, MP_FUTURE_FAILED, r, mp_error_detail());
+		else
+			end(pool, number, MP_FUTURE_DONE, 0, NULL);
+		return;
+	}
+	size_t length = size < sizeof(why) ? size : sizeof(why) - 1;
+	memcpy(why, slot->result_bytes, length);
+	why[length] = '\0';
+	end(pool, number, MP_FUTURE_FAILED, result, why);
+}
+
+static bool collect_if_done(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+	/* Partner: the release store of DONE in the worker. */
+	uint64_t state = atomic_load_explicit(&pool->seg.slots[number].state, memory_order_acquire);
+
+	if (!p->active || mp__pool_state_generation(state) != p->generation ||
+		mp__pool_state_status(state) != MP__POOL_DONE)
+		return false;
+	collect(pool, number);
+	return true;
+}
+
+void mp__pool_harvest(mp_pool *pool)
+{
+	struct mp__pool_header *header = pool->seg.header;
+
+	if (atomic_load_explicit(&header->done, memory_order_relaxed) == MP__POOL_NONE)
+		return;
+	uint32_t number =
+		atomic_exchange_explicit(&header->done, MP__POOL_NONE, memory_order_acq_rel);
+	/* The list is as long as it is honest: a slot that is not DONE ends it. */
+	while (number < pool->n_fresh) {
+		uint32_t next = atomic_load_explicit(
+			&pool->seg.slots[number].next_done, memory_order_relaxed);
+		if (!collect_if_done(pool, number))
+			break;
+		number = next;
+	}
+	if (pool->followers > 0)
+		pthread_cond_broadcast(&pool->changed);
+}
+
+void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why)
+{
+	mp__pool_harvest(pool);
+	for (uint32_t i = 0; i < pool->n_fresh; i++) {
+		if (!pool->pending[i].active)
+			continue;
+		uint64_t state =
+			atomic_load_explicit(&pool->seg.slots[i].state, memory_order_acquire);
+		uint32_t status = mp__pool_state_status(state);
+		if (status == MP__POOL_QUEUED || mp__pool_state_worker(state) != worker)
+			continue;
+		if (!collect_if_done(pool, i))
+			end(pool, i, MP_FUTURE_CRASHED, -EOWNERDEAD, why);
+	}
+	pthread_cond_broadcast(&pool->changed);
+}
+
+void mp__pool_end_all(mp_pool *pool, enum mp_future_state state, int result, const char *why)
+{
+	for (uint32_t i = 0; i < pool->n_fresh; i++) {
+		if (pool->pending[i].active && !collect_if_done(pool, i))
+			end(pool, i, state, result, why);
+	}
+	pthread_cond_broadcast(&pool->changed);
+}
+
+/* Has something finished, looking for a short while? Given up soon where it does not pay. */
+static bool spin(mp_pool *pool)
+{
+	struct mp__pool_header *header = pool->seg.header;
+
+	if (!header->may_spin)
+		return false;
+	for (uint32_t i = 0; i < pool->spin; i++) {
+		if (atomic_load_explicit(&header->done, memory_order_relaxed) != MP__POOL_NONE) {
+			pool->spin = pool->spin * 2 < SPIN_MAX ? pool->spin * 2 : SPIN_MAX;
+			return true;
+		}
+		mp__pool_relax();
+	}
+	pool->spin = pool->spin / 2 > SPIN_MIN ? pool->spin / 2 : SPIN_MIN;
+	return false;
+}
+
+/*
+ * Announce the sleep, then look once more. Partner: a worker pushes on `done`, then looks at
+ * owner_waiting; all sequentially consistent, so that one of the two sees the other.
+ */
+static bool may_sleep(struct mp__pool_header *header)
+{
+	atomic_store(&header->owner_waiting, 1);
+	return atomic_load(&header->done) == MP__POOL_NONE;
+}
+
+/* The leader's turn: sleep until something happens, without the lock, and see to dead workers. */
+static void lead(mp_pool *pool, mp__deadline deadline)
+{
+	struct mp__pool_header *header = pool->seg.header;
+	struct epoll_event events[EVENTS];
+	uint64_t count;
+	int n = 0;
+
+	pool->leading = true;
+	pthread_mutex_unlock(&pool->lock);
+	if (mp__deadline_passed(deadline) || (!spin(pool) && may_sleep(header)))
+		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
+	atomic_store_explicit(&header->owner_waiting, 0, memory_order_relaxed);
+	pthread_mutex_lock(&pool->lock);
+	pool->leading = false;
+	if (pool->closing) {
+		pthread_cond_broadcast(&pool->changed);
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.u32 == MP__POOL_NONE) {
+			if (read(pool->eventfd, &count, sizeof(count)) < 0)
+				continue; /* emptied already */
+		} else {
+			mp__pool_worker_ended(pool, events[i].data.u32);
+		}
+	}
+	mp__pool_crew_fill(pool);
+	if (pool->resend)
+		mp__pool_resend(pool);
+}
+
+static void follow(mp_pool *pool, mp__deadline deadline)
+{
+	pool->followers++;
+	if (deadline.ns == INT64_MAX) {
+		pthread_cond_wait(&pool->changed, &pool->lock);
+	} else {
+		struct timespec until = mp__deadline_timespec(deadline);
+		pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+	}
+	pool->followers--;
+}
+
+int mp__pool_wait(
+	mp_pool *pool, mp__pool_condition *condition, void *argument, mp__deadline deadline)
+{
+	int r = 0;
+
+	for (bool looked = false;; looked = true) {
+		if (!pool->closed)
+			mp__pool_harvest(pool);
+		if (condition(pool, argument))
+			break;
+		if (pool->closed) {
+			r = -EPIPE;
+			break;
+		}
+		if (looked && mp__deadline_passed(deadline)) {
+			r = -ETIMEDOUT;
+			break;
+		}
+		if (pool->leading || pool->closing)
+			follow(pool, deadline);
+		else
+			lead(pool, deadline);
+	}
+	/* Whoever leaves hands the lead on. */
+	if (!pool->leading && pool->followers > 0)
+		pthread_cond_signal(&pool->changed);
+	return r;
+}

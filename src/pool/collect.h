@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool/collect.h - the owner's waiting: one thread leads, and what it finds is there for all.
+ *
+ * Collecting costs what has finished, however many tasks may be pending: workers link finished
+ * slots into a list, and the owner takes it whole. Everything here is called with pool->lock held.
+ */
+#ifndef MP_POOL_COLLECT_H
+#define MP_POOL_COLLECT_H
+
+#include "pool/pool.h"
+
+typedef bool mp__pool_condition(mp_pool *pool, void *argument);
+
+/*
+ * Collect, and replace dead workers, until the condition holds: 0, -ETIMEDOUT, -EPIPE the pool was
+ * closed meanwhile. The lock is given up while sleeping.
+ */
+int mp__pool_wait(
+	mp_pool *pool, mp__pool_condition *condition, void *argument, mp__deadline deadline);
+
+/* Take over the results of all finished tasks. */
+void mp__pool_harvest(mp_pool *pool);
+
+/*
+ * End every task of this dead worker: finished ones normally, the one it was at as crashed with
+ * that sentence.
+ */
+void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why);
+
+/* End all unfinished tasks in this way. Finished ones are harvested before. */
+void mp__pool_end_all(mp_pool *pool, enum mp_future_state state, int result, const char *why);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "pool/crew.h"
+
+#include "base/log.h"
+#include "pool/collect.h"
+#include "pool/dispatch.h"
+#include "pool/worker.h"
+
+#include <mp/handle.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+static int watch(mp_pool *pool, uint32_t number, mp_process *process)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = number};
+	int fd = mp_process_sentinel(process);
+
+	if (fd < 0)
+		return fd;
+	if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return mp__error_errno("watching a worker");
+	return 0;
+}
+
+/* It has ended or is about to; forget it. */
+static void vacate(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_place *place = &pool->places[number];
+
+	/* By hand: a forked child may hold a duplicate, and the entry would stay. */
+	epoll_ctl(pool->epoll, EPOLL_CTL_DEL, mp_process_sentinel(place->process), NULL);
+	mp_process_join(place->process, MP_FOREVER);
+	mp_process_close(place->process);
+	place->process = NULL;
+	pool->n_alive--;
+}
+
+int mp__pool_hire(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_worker *record = &pool->seg.workers[number];
+	mp_process *process = NULL;
+	char name[128];
+
+	record->result = 0;
+	record->detail[0] = '\0';
+	atomic_store_explicit(&record->status, MP__POOL_WORKER_STARTING, memory_order_release);
+	snprintf(name, sizeof(name), "%s-worker-%u", pool->name, number + 1);
+	mp_obj args[MP__POOL_WORKER_ARGS];
+	args[MP__POOL_WORKER_SEGMENT] = mp_fd(pool->seg.fd);
+	args[MP__POOL_WORKER_PAYLOAD] = mp_fd(pool->seg.payload_fd);
+	args[MP__POOL_WORKER_EVENT] = mp_fd(pool->eventfd);
+	args[MP__POOL_WORKER_CARGO] = mp_fd(pool->cargo[1]);
+	args[MP__POOL_WORKER_NUMBER] = mp_i64(number);
+	args[MP__POOL_WORKER_INITARGS] = pool->initializer_args;
+	args[MP__POOL_WORKER_INITARGS].block = NULL;
+	int r = mp_process_new(mp__pool_worker_main, mp_list_of(args, MP__POOL_WORKER_ARGS),
+		MP_PROCESS_OPTIONS(.name = name, .start_method = pool->start_method,
+			.daemon = true),
+		&process);
+	if (r < 0)
+		return r;
+	r = mp_process_start(process);
+	if (r < 0) {
+		mp_process_close(process);
+		return r;
+	}
+	pool->places[number].process = process;
+	pool->n_alive++;
+	r = watch(pool, number, process);
+	if (r < 0) {
+		mp_process_kill(process);
+		vacate(pool, number);
+	}
+	return r;
+}
+
+/* "worker Pool-1-worker-3 (pid 17) was killed by signal 9 (Killed)" */
+static void describe_end(mp_process *process, char *text, size_t size)
+{
+	int code = 0;
+	int r = mp_process_exit_code(process, &code);
+	int n = snprintf(text, size, "worker %s (pid %d) ", mp_process_name(process),
+		mp_process_pid(process));
+
+	text += n;
+	size -= (size_t)n;
+	if (r < 0)
+		snprintf(text, size, "ended, and its status is unknown");
+	else if (code < 0)
+		snprintf(text, size, "was killed by signal %d (%s)", -code,
+			sigdescr_np(-code) ? sigdescr_np(-code) : "unknown");
+	else
+		snprintf(text, size, "exited with code %d", code);
+}
+
+/* It never got ready: note why, in the words of its initializer if it had any. */
+static void note_failure(mp_pool *pool, uint32_t number, const char *end)
+{
+	struct mp__pool_worker *record = &pool->seg.workers[number];
+
+	pool->failures++;
+	if (atomic_load_explicit(&record->status, memory_order_acquire) == MP__POOL_WORKER_FAILED)
+		snprintf(pool->failure, sizeof(pool->failure), "initializer failed with %d: %.210s",
+			record->result, record->detail);
+	else
+		snprintf(pool->failure, sizeof(pool->failure), "%.200s before it was ready", end);
+	mp__log(MP_LOG_WARNING, "pool", "%s: %s", pool->name, pool->failure);
+}
+
+void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
+{
+	mp_process *process = number < pool->seg.n_workers ? pool->places[number].process : NULL;
+	char end[160];
+	char why[MP__DETAIL_SIZE];
+
+	if (!process || mp_process_join(process, MP_NOWAIT) == -ETIMEDOUT)
+		return;
+	describe_end(process, end, sizeof(end));
+	uint32_t status =
+		atomic_load_explicit(&pool->seg.workers[number].status, memory_order_acquire);
+	if (status == MP__POOL_WORKER_READY)
+		pool->failures = 0;
+	else if (!pool->stopping)
+		note_failure(pool, number, end);
+	snprintf(why, sizeof(why), "%s while it ran this task", end);
+	vacate(pool, number);
+	mp__pool_bury(pool, number, why);
+	/* It may have taken with it a wake-up, or a message with descriptors. */
+	pool->resend = true;
+}
+
+void mp__pool_crew_fill(mp_pool *pool)
+{
+	if (pool->stopping || pool->broken || pool->n_alive == pool->seg.n_workers)
+		return;
+	uint32_t i = 0;
+	while (i < pool->seg.n_workers && pool->failures < MP__POOL_FAILURES) {
+		if (pool->places[i].process) {
+			i++;
+			continue;
+		}
+		int r = mp__pool_hire(pool, i);
+		if (r == 0)
+			continue;
+		pool->failures++;
+		snprintf(pool->failure, sizeof(pool->failure), "starting a worker failed: %.200s",
+			*mp_error_detail() ? mp_error_detail() : mp_strerror(r));
+		/* Later, as long as there is somebody to make a later. */
+		if (pool->n_alive > 0)
+			break;
+	}
+	if (pool->n_alive > 0)
+		return;
+	pool->broken = true;
+	mp__pool_end_all(pool, MP_FUTURE_CRASHED, -EOWNERDEAD, pool->failure);
+}
+
+void mp__pool_dismiss(mp_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->seg.n_workers; i++) {
+		if (pool->places[i].process)
+			mp_process_kill(pool->places[i].process);
+	}
+	for (uint32_t i = 0; i < pool->seg.n_workers; i++) {
+		if (pool->places[i].process)
+			vacate(pool, i);
+	}
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool/crew.h - the workers' places, and who stands in them.
+ *
+ * A worker that ends is replaced under the same number. One that never got ready (its initializer
+ * failed, or killed it) counts as a failure, and after MP__POOL_FAILURES of them in a row nobody is
+ * hired any more: who is at work goes on, and when the last one is gone the pool is broken and says
+ * why. With pool->lock held, all of it.
+ */
+#ifndef MP_POOL_CREW_H
+#define MP_POOL_CREW_H
+
+#include "pool/pool.h"
+
+#define MP__POOL_FAILURES 10u
+
+/* Start a worker in this place. Errors of mp_process_start(). */
+int mp__pool_hire(mp_pool *pool, uint32_t number);
+/* The leader saw the end of this worker: end its task, vacate its place. */
+void mp__pool_worker_ended(mp_pool *pool, uint32_t number);
+/* Fill vacant places, or find out that it is no use. */
+void mp__pool_crew_fill(mp_pool *pool);
+/* Kill all and see them gone. */
+void mp__pool_dismiss(mp_pool *pool);
+
+#endif

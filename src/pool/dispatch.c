@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "pool/dispatch.h"
+
+#include "base/fds.h"
+#include "base/futex.h"
+#include "base/testpoint.h"
+#include "pool/collect.h"
+#include "pool/future.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOM_CHECK_MS 20
+
+/* --- functions -------------------------------------------------------------------------------- */
+
+static struct mp__pool_known *find_known(mp_pool *pool, mp_task *task)
+{
+	uint64_t hash = (uint64_t)(uintptr_t)task * UINT64_C(0x9e3779b97f4a7c15);
+	uint32_t at = (uint32_t)(hash >> 32) & (pool->known_size - 1);
+
+	while (pool->known[at].task && pool->known[at].task != task)
+		at = (at + 1) & (pool->known_size - 1);
+	return &pool->known[at];
+}
+
+static int grow_known(mp_pool *pool)
+{
+	struct mp__pool_known *old = pool->known;
+	uint32_t old_size = pool->known_size;
+	uint32_t size = old_size ? old_size * 2 : 16;
+	struct mp__pool_known *known = calloc(size, sizeof(*known));
+
+	if (!known)
+		return mp_error_set(-ENOMEM, "no memory for a table of %u tasks", size);
+	pool->known = known;
+	pool->known_size = size;
+	for (uint32_t i = 0; i < old_size; i++) {
+		if (old[i].task)
+			*find_known(pool, old[i].task) = old[i];
+	}
+	free(old);
+	return 0;
+}
+
+int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index)
+{
+	struct mp__pool_known *known = pool->known_size ? find_known(pool, task) : NULL;
+
+	if (known && known->task) {
+		*ret_index = known->index;
+		return 0;
+	}
+	if (pool->n_known == MP__POOL_TASKS_MAX)
+		return mp_error_set(
+			-ENOSPC, "a pool can run %u different tasks, not more", MP__POOL_TASKS_MAX);
+	struct mp__target_ref ref;
+	int r = mp__target_describe((mp__any_function *)task, &ref);
+	if (r < 0)
+		return r;
+	r = mp__pool_segment_allocate_task(&pool->seg, pool->n_known);
+	if (r < 0)
+		return r;
+	if (pool->n_known * 2 >= pool->known_size) {
+		r = grow_known(pool);
+		if (r < 0)
+			return r;
+	}
+	known = find_known(pool, task);
+	*known = (struct mp__pool_known){.task = task, .index = pool->n_known};
+	pool->seg.tasks[pool->n_known].target = ref;
+	*ret_index = pool->n_known++;
+	return 0;
+}
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+static bool has_room(mp_pool *pool, void *unused)
+{
+	(void)unused;
+	return pool->no_more || pool->broken || pool->n_free > 0 ||
+	       pool->n_fresh < pool->seg.n_slots;
+}
+
+static int check_open(mp_pool *pool)
+{
+	if (pool->no_more)
+		return mp_error_set(-EPIPE, "the pool takes no more tasks");
+	if (pool->broken)
+		return mp_error_set(-EPIPE, "the pool has no workers: %s", pool->failure);
+	return 0;
+}
+
+static int reserve_slot(mp_pool *pool, uint32_t *ret_number)
+{
+	if (!has_room(pool, NULL))
+		mp__pool_wait(pool, has_room, NULL, MP__DEADLINE_NEVER);
+	int r = check_open(pool);
+	if (r < 0)
+		return r;
+	if (pool->n_free > 0) {
+		*ret_number = pool->free_slots[--pool->n_free];
+	} else {
+		r = mp__pool_segment_allocate_slot(&pool->seg, pool->n_fresh);
+		if (r < 0)
+			return r;
+		*ret_number = pool->n_fresh++;
+	}
+	pool->n_pending++;
+	return 0;
+}
+
+void mp__pool_release_slot(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+
+	if (p->fds) {
+		mp__fds_close(p->fds, p->n_fds);
+		free(p->fds);
+	}
+	p->fds = NULL;
+	p->n_fds = 0;
+	p->args_paid = p->result_paid = false;
+	pool->free_slots[pool->n_free++] = number;
+	pool->n_pending--;
+	pool->n_finished++;
+}
+
+/* Duplicates, so that they can be sent again whatever the caller does with his. */
+static int keep_fds(struct mp__pool_pending *p, const struct mp__cargo *cargo)
+{
+	if (!cargo || cargo->n_fds == 0)
+		return 0;
+	p->fds = malloc(cargo->n_fds * sizeof(*p->fds));
+	if (!p->fds)
+		return mp_error_set(-ENOMEM, "no memory for %zu descriptors", cargo->n_fds);
+	for (; p->n_fds < cargo->n_fds; p->n_fds++) {
+		int fd = mp__fd_dup(cargo->fds[p->n_fds]);
+		if (fd < 0)
+			return fd;
+		p->fds[p->n_fds] = fd;
+	}
+	return 0;
+}
+
+/* Write the slot, which nobody else looks at yet. */
+static int fill_slot(mp_pool *pool, uint32_t number, const struct mp__pool_work *work)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+	struct mp__pool_slot *slot = &pool->seg.slots[number];
+
+	slot->kind = work->kind;
+	slot->n_items = work->n_items;
+	slot->args_size = work->args_size;
+	if (work->args_size <= MP__POOL_ARGS_INLINE) {
+		memcpy(slot->args, work->args, work->args_size);
+	} else {
+		int r = mp__pool_payload_write(
+			&pool->seg, number, MP__POOL_PAYLOAD_ARGS, work->args, work->args_size);
+		if (r < 0)
+			return r;
+		p->args_paid = true;
+	}
+	int r = keep_fds(p, work->cargo);
+	slot->n_fds = p->n_fds;
+	return r;
+}
+
+/* --- publishing ------------------------------------------------------------------------------- */
+
+/* Move head past entries that somebody has taken without saying so. */
+static void help_head(mp_pool *pool)
+{
+	struct mp__pool_header *header = pool->seg.header;
+	uint64_t tail = atomic_load_explicit(&header->tail, memory_order_relaxed);
+
+	for (;;) {
+		uint64_t head = atomic_load_explicit(&header->head, memory_order_relaxed);
+		if (head >= tail)
+			return;
+		uint64_t entry = atomic_load_explicit(
+			&pool->seg.ring[head & pool->seg.ring_mask], memory_order_relaxed);
+		uint32_t number = (uint32_t)entry;
+		if (entry == MP__POOL_TOKEN || number >= pool->seg.n_slots)
+			return;
+		uint64_t queued = mp__pool_state((uint32_t)(entry >> 32), 0, MP__POOL_QUEUED);
+		if (atomic_load_explicit(&pool->seg.slots[number].state, memory_order_relaxed) ==
+			queued)
+			return;
+		atomic_compare_exchange_strong(&header->head, &head, head + 1);
+	}
+}
+
+/* May an entry be written without running over one that counts? */
+static bool ring_has_room(mp_pool *pool)
+{
+	struct mp__pool_header *header = pool->seg.header;
+	uint64_t tail = atomic_load_explicit(&header->tail, memory_order_relaxed);
+
+	if (tail - atomic_load_explicit(&header->head, memory_order_acquire) <= pool->seg.ring_mask)
+		return true;
+	help_head(pool);
+	return tail - atomic_load_explicit(&header->head, memory_order_acquire) <=
+	       pool->seg.ring_mask;
+}
+
+static void push_entry(mp_pool *pool, uint64_t entry)
+{
+	struct mp__pool_header *header = pool->seg.header;
+	uint64_t tail = atomic_load_explicit(&header->tail, memory_order_relaxed);
+
+	atomic_store_explicit(
+		&pool->seg.ring[tail & pool->seg.ring_mask], entry, memory_order_release);
+	/* Partner: the load of tail in the worker's claim; ordered before the look at the bell. */
+	atomic_store(&header->tail, tail + 1);
+}
+
+/* One sleeping worker, if there is any. Partner: sleep() in worker.c. */
+static void ring_one(struct mp__pool_header *header)
+{
+	uint32_t bell = atomic_load(&header->bell);
+
+	if ((bell & 1) && mp__futex_wake(&header->bell, 1) == 0)
+		atomic_compare_exchange_strong(&header->bell, &bell, bell & ~1u);
+}
+
+void mp__pool_ring_all(mp_pool *pool)
+{
+	struct mp__pool_header *header = pool->seg.header;
+
+	if (pool->stopping)
+		atomic_store(&header->stopping, 1);
+	/* Also for who is about to sleep: the word changes under him. */
+	atomic_fetch_add(&header->bell, 2);
+	mp__futex_wake(&header->bell, INT_MAX);
+}
+
+static int send_cargo(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+	struct mp__pool_cargo_message message = {.slot = number, .generation = p->generation};
+
+	return mp__socket_send(pool->cargo[0], &message, sizeof(message), p->fds, p->n_fds);
+}
+
+void mp__pool_resend(mp_pool *pool)
+{
+	pool->resend = false;
+	for (uint32_t i = 0; i < pool->n_fresh; i++) {
+		struct mp__pool_pending *p = &pool->pending[i];
+		if (!p->active || p->n_fds == 0)
+			continue;
+		if (mp__pool_state_status(atomic_load_explicit(
+			    &pool->seg.slots[i].state, memory_order_relaxed)) != MP__POOL_QUEUED)
+			continue;
+		/* No room: what is in the socket gets its token, the rest comes next time. */
+		if (!ring_has_room(pool)) {
+			pool->resend = true;
+			break;
+		}
+		if (send_cargo(pool, i) < 0)
+			pool->resend = true;
+		push_entry(pool, MP__POOL_TOKEN);
+	}
+	mp__pool_ring_all(pool);
+}
+
+struct room_wanted {
+	uint64_t n_finished;
+};
+
+/* Something finished since, which is when trying again makes sense. */
+static bool has_moved(mp_pool *pool, void *argument)
+{
+	struct room_wanted *wanted = argument;
+
+	return pool->no_more || pool->broken || pool->n_finished != wanted->n_finished;
+}
+
+/* Everything is written: the descriptors go ahead, then the entry. Waits for room for both. */
+static int publish(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+	struct mp__pool_slot *slot = &pool->seg.slots[number];
+	uint64_t entry = (uint64_t)p->generation << 32 | number;
+
+	if (p->n_fds > 0)
+		entry = MP__POOL_TOKEN;
+	for (;;) {
+		int r = check_open(pool);
+		if (r < 0)
+			return r;
+		if (ring_has_room(pool)) {
+			/* Before the message: who receives it claims the slot at once. */
+			p->active = true;
+			atomic_store_explicit(&slot->state,
+				mp__pool_state(p->generation, 0, MP__POOL_QUEUED),
+				memory_order_release);
+			r = p->n_fds > 0 ? send_cargo(pool, number) : 0;
+			if (r == 0)
+				break;
+			p->active = false;
+			atomic_store_explicit(&slot->state,
+				mp__pool_state(p->generation, 0, MP__POOL_FREE),
+				memory_order_relaxed);
+			/* -EAGAIN: the socket is full; -ETOOMANYREFS: too many are on their way.
+			 * Other tasks take theirs out of it; with no other task it is hopeless. */
+			if ((r != -EAGAIN && r != -ETOOMANYREFS) || pool->n_pending == 1)
+				return mp_error_set(r == -EAGAIN ? -EMSGSIZE : r,
+					"sending %u descriptors to a worker: %s", p->n_fds,
+					mp_strerror(r));
+		}
+		/* Now and then by the clock, since workers that take tokens tell nobody. */
+		struct room_wanted wanted = {.n_finished = pool->n_finished};
+		mp__pool_wait(pool, has_moved, &wanted, mp__deadline_in(ROOM_CHECK_MS));
+	}
+	push_entry(pool, entry);
+	return 0;
+}
+
+static int dispatch_locked(
+	mp_pool *pool, const struct mp__pool_work *work, uint32_t *number, mp_future *future)
+{
+	uint32_t index;
+	int r = mp__pool_task_index(pool, work->task, &index);
+
+	if (r < 0)
+		return r;
+	r = reserve_slot(pool, number);
+	if (r < 0)
+		return r;
+	struct mp__pool_pending *p = &pool->pending[*number];
+	pool->seg.slots[*number].task = index;
+	p->generation++;
+	p->future = future;
+	if (future)
+		future->slot = *number;
+
+	/* Writing much takes long, and needs no lock. */
+	bool much = work->args_size > MP__POOL_ARGS_INLINE;
+	if (much)
+		pthread_mutex_unlock(&pool->lock);
+	r = fill_slot(pool, *number, work);
+	if (much)
+		pthread_mutex_lock(&pool->lock);
+	if (r == 0)
+		r = publish(pool, *number);
+	if (r < 0) {
+		if (p->args_paid)
+			mp__pool_payload_drop(&pool->seg, *number, MP__POOL_PAYLOAD_ARGS);
+		p->future = NULL;
+		mp__pool_release_slot(pool, *number);
+		pthread_cond_broadcast(&pool->changed);
+	}
+	return r;
+}
+
+int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future **ret_future)
+{
+	mp_future *future = NULL;
+	uint32_t number;
+	int r = ret_future ? mp__future_new(pool, &future) : 0;
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&pool->lock);
+	r = dispatch_locked(pool, work, &number, future);
+	pthread_mutex_unlock(&pool->lock);
+	if (r < 0) {
+		if (future) {
+			mp__future_unref(future);
+			mp__future_unref(future);
+		}
+		return r;
+	}
+	ring_one(pool->seg.header);
+	if (ret_future)
+		*ret_future = future;
+	return 0;
+}

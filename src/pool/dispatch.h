@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool/dispatch.h - the owner's way of putting a task before the workers.
+ *
+ * A slot is written completely before its number is published, and whoever comes first takes it.
+ *
+ * Descriptors in arguments go through one socket that all workers read. Each message names the
+ * slot that it belongs to, and a token in the ring says that there is one; which worker gets which
+ * message is the kernel's choice, and the claim in the slot decides as always. Since a message twice
+ * does no harm, a message that may have been lost with a worker is just sent again.
+ */
+#ifndef MP_POOL_DISPATCH_H
+#define MP_POOL_DISPATCH_H
+
+#include "obj/codec.h"
+#include "pool/pool.h"
+
+/* What goes into a slot. */
+struct mp__pool_work {
+	mp_task *task;
+	uint32_t kind; /* enum mp__pool_kind */
+	uint32_t n_items;
+	const void *args;
+	size_t args_size;
+	const struct mp__cargo *cargo; /* or NULL */
+};
+
+/*
+ * Put it before the workers, waiting while max_pending tasks are unfinished. ret_future may be NULL.
+ * Errors of mp_pool_submit().
+ */
+int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future **ret_future);
+
+/* The entry of a function in tasks[], made if it is new. -ENOEXEC, -ENOSPC, -ENOMEM. */
+int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index);
+
+/* With pool->lock held: */
+
+/* The slot is free and empty again. */
+void mp__pool_release_slot(mp_pool *pool, uint32_t number);
+/* Send all descriptors again whose tasks nobody has taken. */
+void mp__pool_resend(mp_pool *pool);
+/* Wake all sleeping workers; before, if `stopping`, tell them to leave when nothing is left. */
+void mp__pool_ring_all(mp_pool *pool);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "pool/pool.h"
+
+#include "base/cleanup.h"
+#include "base/fds.h"
+#include "base/options.h"
+#include "pool/bytes.h"
+#include "pool/collect.h"
+#include "pool/crew.h"
+#include "pool/dispatch.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#define PENDING_DEFAULT 65536
+
+int mp__pool_check_origin(mp__origin origin, const char *what)
+{
+	if (mp__origin_is_here(origin))
+		return 0;
+	return mp_error_set(-ECHILD, "%s: the pool belongs to the parent process", what);
+}
+
+void mp__pool_ref(mp_pool *pool)
+{
+	atomic_fetch_add_explicit(&pool->refs, 1, memory_order_relaxed);
+}
+
+void mp__pool_unref(mp_pool *pool)
+{
+	if (atomic_fetch_sub_explicit(&pool->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	if (mp__origin_is_here(
+		    pool->origin)) { /* elsewhere a thread that is not there may hold it */
+		pthread_mutex_destroy(&pool->lock);
+		pthread_cond_destroy(&pool->changed);
+	}
+	mp_obj_free(&pool->initializer_args);
+	free(pool->name);
+	free(pool->places);
+	free(pool->pending);
+	free(pool->free_slots);
+	free(pool->known);
+	free(pool);
+}
+
+static int usable_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
+}
+
+static int check_options(mp_pool_options *o)
+{
+	if (o->workers < 0 || o->workers > (int)MP__POOL_WORKERS_MAX)
+		return mp_error_set(-EINVAL, "a pool has 1 to %u workers, not %d",
+			MP__POOL_WORKERS_MAX, o->workers);
+	if (o->max_pending < 0 || o->max_pending > (int)MP__POOL_PENDING_MAX)
+		return mp_error_set(-EINVAL, "max_pending is 1 to %u, not %d", MP__POOL_PENDING_MAX,
+			o->max_pending);
+	if (o->start_method != MP_START_DEFAULT && !mp_start_method_name(o->start_method))
+		return mp_error_set(-EINVAL, "there is no start method %d", o->start_method);
+	if (o->initializer_args.type != MP_TYPE_LIST && o->initializer_args.type != MP_TYPE_NIL)
+		return mp_error_set(-EINVAL, "initializer_args is neither a list nor nil");
+	if (o->workers == 0)
+		o->workers = usable_cpus();
+	if (o->workers > (int)MP__POOL_WORKERS_MAX)
+		o->workers = (int)MP__POOL_WORKERS_MAX;
+	if (o->max_pending == 0)
+		o->max_pending = PENDING_DEFAULT;
+	return 0;
+}
+
+/* Private memory: what mp__pool_unref() frees. */
+static int make_tables(mp_pool *pool, const mp_pool_options *o)
+{
+	static _Atomic unsigned pools;
+	char name[32];
+
+	snprintf(name, sizeof(name), "Pool-%u", atomic_fetch_add(&pools, 1) + 1);
+	pool->name = strndup(o->name ? o->name : name, 96);
+	pool->places = calloc((size_t)o->workers, sizeof(*pool->places));
+	pool->pending = calloc((size_t)o->max_pending, sizeof(*pool->pending));
+	pool->free_slots = calloc((size_t)o->max_pending, sizeof(*pool->free_slots));
+	if (!pool->name || !pool->places || !pool->pending || !pool->free_slots)
+		return mp_error_set(-ENOMEM, "no memory for a pool");
+	pool->start_method = o->start_method;
+	return mp_obj_copy(o->initializer_args, &pool->initializer_args);
+}
+
+static int make_channels(mp_pool *pool)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = MP__POOL_NONE};
+
+	pool->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pool->eventfd < 0)
+		return mp__error_errno("eventfd");
+	pool->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (pool->epoll < 0)
+		return mp__error_errno("epoll_create1");
+	if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->eventfd, &event) < 0)
+		return mp__error_errno("epoll_ctl");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pool->cargo) < 0)
+		return mp__error_errno("socketpair");
+	return 0;
+}
+
+/* What costs something goes; the struct stays as long as futures need it. */
+static void give_up_resources(mp_pool *pool)
+{
+	mp__pool_segment_close(&pool->seg);
+	mp__fds_close(&pool->eventfd, 1);
+	mp__fds_close(&pool->epoll, 1);
+	mp__fds_close(pool->cargo, 2);
+}
+
+static int set_up(mp_pool *pool, const mp_pool_options *o)
+{
+	int r = make_tables(pool, o);
+
+	if (r < 0)
+		return r;
+	r = make_channels(pool);
+	if (r < 0)
+		return r;
+	r = mp__pool_segment_create((uint32_t)o->workers, (uint32_t)o->max_pending, &pool->seg);
+	if (r < 0)
+		return r;
+	if (o->initializer) {
+		r = mp__pool_task_index(pool, o->initializer, &pool->seg.header->initializer);
+		if (r < 0)
+			return r;
+	}
+	pool->seg.header->may_spin = usable_cpus() > 1;
+	mp__pool_segment_publish(&pool->seg);
+	for (uint32_t i = 0; i < (uint32_t)o->workers; i++) {
+		r = mp__pool_hire(pool, i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int init_lock(mp_pool *pool)
+{
+	pthread_condattr_t attributes;
+	int r = pthread_condattr_init(&attributes);
+
+	if (r == 0)
+		r = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	if (r == 0)
+		r = pthread_cond_init(&pool->changed, &attributes);
+	if (r == 0)
+		r = pthread_mutex_init(&pool->lock, NULL);
+	pthread_condattr_destroy(&attributes);
+	return r == 0 ? 0 : mp_error_set(-r, "making the lock of a pool: %s", mp_strerror(-r));
+}
+
+int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool)
+{
+	mp_pool_options o;
+	int r = mp__options_load(&o, sizeof(o), 0, options);
+
+	if (r < 0)
+		return r;
+	if (!ret_pool)
+		return mp_error_set(-EINVAL, "new pool: nowhere to put it");
+	r = check_options(&o);
+	if (r < 0)
+		return r;
+	mp_pool *pool = calloc(1, sizeof(*pool));
+	if (!pool)
+		return mp_error_set(-ENOMEM, "no memory for a pool");
+	pool->refs = 1;
+	pool->origin = mp__origin_here();
+	pool->spin = 256;
+	pool->seg.fd = pool->seg.payload_fd = -1;
+	pool->eventfd = pool->epoll = pool->cargo[0] = pool->cargo[1] = -1;
+	r = init_lock(pool);
+	if (r == 0)
+		r = set_up(pool, &o);
+	if (r < 0) {
+		char why[MP__DETAIL_SIZE];
+		snprintf(why, sizeof(why), "%s", mp_error_detail());
+		if (pool->seg.header)
+			mp__pool_dismiss(pool);
+		give_up_resources(pool);
+		mp__pool_unref(pool);
+		return mp_error_set(r, "%s", why);
+	}
+	*ret_pool = pool;
+	return 0;
+}
+
+int mp_pool_workers(mp_pool *pool)
+{
+	if (!pool)
+		return mp_error_set(-EINVAL, "workers: no pool");
+	int r = mp__pool_check_origin(pool->origin, "workers");
+	return r < 0 ? r : (int)pool->seg.n_workers;
+}
+
+int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future)
+{
+	if (!pool || !task)
+		return mp_error_set(-EINVAL, "submit: no %s", pool ? "task" : "pool");
+	int r = mp__pool_check_origin(pool->origin, "submit");
+	if (r < 0)
+		return r;
+	if (args.type != MP_TYPE_LIST && args.type != MP_TYPE_NIL)
+		return mp_error_set(-EINVAL, "submit: arguments are neither a list nor nil");
+
+	struct mp__pool_bytes bytes;
+	struct mp__cargo cargo;
+	mp__pool_bytes_init(&bytes);
+	r = mp__pool_bytes_put(&bytes, &args, &cargo);
+	if (r == 0) {
+		struct mp__pool_work work = {
+			.task = task,
+			.kind = MP__POOL_CALL,
+			.args = bytes.data,
+			.args_size = bytes.size,
+			.cargo = &cargo,
+		};
+		r = mp__pool_dispatch(pool, &work, ret_future);
+	}
+	mp__pool_bytes_free(&bytes);
+	return r;
+}
+
+static bool nothing_pending(mp_pool *pool, void *unused)
+{
+	(void)unused;
+	return pool->n_pending == 0;
+}
+
+static bool nobody_alive(mp_pool *pool, void *unused)
+{
+	(void)unused;
+	return pool->n_alive == 0;
+}
+
+int mp_pool_join(mp_pool *pool, int timeout_ms)
+{
+	if (!pool)
+		return mp_error_set(-EINVAL, "join: no pool");
+	int r = mp__pool_check_origin(pool->origin, "join");
+	if (r < 0)
+		return r;
+	mp__deadline deadline = mp__deadline_in(timeout_ms);
+
+	pthread_mutex_lock(&pool->lock);
+	pool->no_more = true;
+	pthread_cond_broadcast(&pool->changed); /* who waits for room gets -EPIPE */
+	r = mp__pool_wait(pool, nothing_pending, NULL, deadline);
+	if (r == 0) {
+		if (!pool->stopping) {
+			pool->stopping = true;
+			mp__pool_ring_all(pool);
+		}
+		r = mp__pool_wait(pool, nobody_alive, NULL, deadline);
+	}
+	uint32_t pending = pool->n_pending;
+	uint32_t alive = pool->n_alive;
+	pthread_mutex_unlock(&pool->lock);
+	if (r < 0)
+		return mp_error_set(r, "join: %u tasks are not finished and %u workers at work",
+			pending, alive);
+	return 0;
+}
+
+/*
+ * In a forked child: free memory, and leave the descriptors alone. Whoever closed all of them after
+ * fork() may have others under the same numbers.
+ */
+static void forget(mp_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->seg.n_workers; i++)
+		mp_process_close(pool->places[i].process);
+	pool->seg.fd = pool->seg.payload_fd = -1;
+	mp__pool_segment_close(&pool->seg);
+	mp__pool_unref(pool);
+}
+
+int mp_pool_close(mp_pool *pool)
+{
+	const uint64_t one = 1;
+
+	if (!pool)
+		return 0;
+	int r = mp__pool_check_origin(pool->origin, "close");
+	if (r < 0) {
+		forget(pool);
+		return r;
+	}
+	pthread_mutex_lock(&pool->lock);
+	pool->no_more = true;
+	pool->closing = true;
+	/* The leader uses what goes now: have it come back first. */
+	while (pool->leading) {
+		if (write(pool->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			break;
+		pthread_cond_wait(&pool->changed, &pool->lock);
+	}
+	mp__pool_dismiss(pool);
+	mp__pool_end_all(pool, MP_FUTURE_CANCELLED, -ECANCELED,
+		"the pool was closed before the task had finished");
+	give_up_resources(pool);
+	pool->closed = true;
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	mp__pool_unref(pool);
+	return 0;
+}

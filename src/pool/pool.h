@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool/pool.h - the owner's private side of a pool.
+ *
+ * Shared memory holds what workers need; what the owner must be able to rely on stands here: which
+ * slots are in use, for which future, by which generation, and which workers there should be.
+ *
+ * One mutex guards all of it, and no thread sleeps with it held. Of the threads that wait for
+ * something, one leads: it sleeps in epoll_wait() on workers' ends and the eventfd, and collects for
+ * all; the others sleep on the condition. A leader that has got what it wanted wakes the others, and
+ * one of them leads on. So there is no thread of our own, and any number of waiters.
+ *
+ * The struct is counted: futures keep it, since they need its mutex. What costs something
+ * (processes, memory, descriptors) goes with mp_pool_close().
+ */
+#ifndef MP_POOL_POOL_H
+#define MP_POOL_POOL_H
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/origin.h"
+#include "pool/segment.h"
+
+#include <mp/pool.h>
+#include <pthread.h>
+
+/* A worker's place; its number is that of the place, whoever stands in it. */
+struct mp__pool_place {
+	mp_process *process; /* NULL: vacant */
+};
+
+/* What the owner knows of a slot. */
+struct mp__pool_pending {
+	mp_future *future; /* NULL: nobody will ask */
+	int *fds;          /* duplicates of what was sent with it, for sending it again */
+	uint32_t n_fds;
+	uint32_t generation;
+	bool active;                 /* QUEUED, RUNNING or DONE and not collected */
+	bool args_paid, result_paid; /* has bytes in the payload file */
+};
+
+/* Functions that have an entry in the segment's tasks[]; open addressing, a power of two. */
+struct mp__pool_known {
+	mp_task *task;
+	uint32_t index;
+};
+
+struct mp_pool {
+	_Atomic uint32_t refs;
+	mp__origin origin;
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* something finished, or there is no leader */
+
+	char *name;
+	int start_method;
+	mp_obj initializer_args;
+	struct mp__pool_segment seg;
+	int eventfd;  /* workers -> leader */
+	int epoll;    /* eventfd and the sentinels of all workers */
+	int cargo[2]; /* [0] owner sends, [1] workers receive */
+
+	struct mp__pool_place *places;
+	uint32_t n_alive;
+	uint32_t failures; /* workers in a row that ended before they were ready */
+	char failure[MP__DETAIL_SIZE];
+
+	struct mp__pool_pending *pending; /* per slot */
+	uint32_t *free_slots;             /* a stack: what was used last is warm */
+	uint32_t n_free;
+	uint32_t n_fresh;    /* slots from here on were never used */
+	uint32_t n_pending;  /* submitted, or just being so, and not finished */
+	uint64_t n_finished; /* or given back unused */
+
+	struct mp__pool_known *known;
+	uint32_t known_size;
+	uint32_t n_known;
+
+	uint32_t followers;
+	uint32_t spin; /* of the leader, adaptive */
+	bool leading;  /* some thread is in epoll_wait() or about to */
+	bool resend;   /* messages with descriptors may have been lost or held back */
+	bool no_more;  /* join or close: nothing is taken any more */
+	bool stopping; /* workers leave */
+	bool broken;   /* no worker can be had: `failure` says why */
+	bool closing;  /* nobody leads any more */
+	bool closed;   /* everything but the struct is gone */
+};
+
+/* 0, or -ECHILD with its sentence. */
+int mp__pool_check_origin(mp__origin origin, const char *what);
+
+void mp__pool_ref(mp_pool *pool);
+void mp__pool_unref(mp_pool *pool);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool/pool_layout.h - what a pool and its workers share in memory.
+ *
+ * Key idea: one word per task says everything. A worker takes a task with one compare-and-swap that
+ * also writes its own number into that word, so that there is no instant in which a task is taken
+ * and nobody knows by whom; one store finishes it. All else (ring positions, lists, sleepers) are
+ * hints, which may lag behind after a death and which anybody may bring up to date.
+ *
+ * The segment is one memfd, sealed against shrinking and growing:
+ *
+ *	+--------+---------+------+ +-----------------+-----------------------+
+ *	| header | workers | ring | | tasks[]         | slots[]               |
+ *	| 512    | []      | u64[]| | functions, 512  | 512 bytes each        |
+ *	+--------+---------+------+ +-----------------+-----------------------+
+ *	 allocated at creation       allocated chunk by chunk (64 KiB), by the
+ *	 (fallocate)                 owner, before it uses something in the chunk
+ *
+ * so that 65536 possible tasks cost 512 KiB of ring and else only what is used at a time, and a
+ * full memory is -ENOSPC in the owner, never SIGBUS in anybody.
+ *
+ * Arguments and results that are too long for a slot are written with pwrite() into a second,
+ * sparse memfd without mapping, where each slot owns a fixed range; the owner punches it out after
+ * use.
+ *
+ * The life of a slot. "Owner" is the process that made the pool: only it submits and collects.
+ *
+ *	FREE -> QUEUED    owner, after task, sizes and arguments (release)
+ *	QUEUED -> RUNNING worker, compare-and-swap with its number (acquire): the claim
+ *	RUNNING -> DONE   worker, after result and sizes (release): the commit
+ *	DONE -> FREE      owner, after it copied the result
+ *	any -> FREE       owner, when the worker that stands in it is dead
+ *
+ * Publication of a task: slot contents, then state QUEUED, then the ring entry, then tail, then a
+ * look at the bell. Completion: result, state DONE, push on the done list, a look at owner_waiting.
+ *
+ * What a death leaves behind:
+ *	worker before its claim: nothing happened, the task is QUEUED. It may have swallowed a
+ *		wake-up: the owner rings again when it sees the death, and sleepers look again by
+ *		themselves (worker.c).
+ *	... after the claim, before head moved on: head lags; whoever looks next moves it.
+ *	... before the commit: RUNNING with its number; the owner ends that future with -EOWNERDEAD.
+ *	... after the commit, before the push or the wake-up: DONE with its number; the owner looks
+ *		for such slots when it sees the death, and the death itself wakes it.
+ *	... between taking descriptors from the cargo socket and the claim: the task is QUEUED and its
+ *		message lost; the owner sends it again (dispatch.c). A message twice does no harm,
+ *		since the claim decides.
+ *	the owner: its workers are killed with it, and the memory goes with the last of them.
+ *
+ * The owner trusts nothing here: it keeps in private memory which slots are in use and by which
+ * generation, copies each number to a local and checks it before use.
+ */
+#ifndef MP_POOL_LAYOUT_H
+#define MP_POOL_LAYOUT_H
+
+#include "process/target.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MP__POOL_MAGIC UINT64_C(0x6d702e706f6f6c31) /* "mp.pool1" */
+#define MP__POOL_VERSION 1u
+
+#define MP__POOL_WORKERS_MAX 1000u
+#define MP__POOL_PENDING_MAX 1048576u
+#define MP__POOL_TASKS_MAX 4096u /* different functions that one pool may run */
+#define MP__POOL_NONE UINT32_MAX
+
+#define MP__POOL_ARGS_INLINE 192u
+#define MP__POOL_RESULT_INLINE 256u
+#define MP__POOL_SLOT_SIZE 512u
+#define MP__POOL_CHUNK 65536u /* tasks and slots are allocated so many bytes at a time */
+
+/* Each slot's range in the payload file: arguments in its first half, result in the second. */
+#define MP__POOL_PAYLOAD_MAX (UINT64_C(1) << 31)
+#define MP__POOL_PAYLOAD_STRIDE (2 * MP__POOL_PAYLOAD_MAX)
+
+#define MP__POOL_LINE 64
+
+/*
+ * Line 0 is written by the owner before `state` becomes MP__POOL_READY (release) and never changes;
+ * who attaches loads `state` first (acquire). Each word after it has a line of its own, since
+ * different processes write them.
+ */
+struct mp__pool_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t fingerprint; /* of the struct sizes */
+	uint64_t size;        /* of the segment */
+	uint32_t n_workers;
+	uint32_t n_slots;
+	uint32_t ring_size;   /* a power of two, >= n_slots */
+	uint32_t initializer; /* index in tasks[], or MP__POOL_NONE */
+	uint32_t may_spin;    /* more than one CPU: waiting a little without sleeping can pay */
+	_Atomic uint32_t state;
+
+	/*
+	 * Position of the next ring entry to look at; runs behind the truth, moved by anybody with a
+	 * compare-and-swap of head to head + 1 once the entry there is no longer QUEUED.
+	 */
+	_Alignas(MP__POOL_LINE) _Atomic uint64_t head;
+	/* Entries published. Written by the owner (release); partner: the acquire load in a claim. */
+	_Alignas(MP__POOL_LINE) _Atomic uint64_t tail;
+	/*
+	 * Finished slots, linked by next_done, MP__POOL_NONE at the end. Workers push by
+	 * compare-and-swap, the owner takes the whole list by exchange: with these two operations
+	 * there is no ABA problem.
+	 */
+	_Alignas(MP__POOL_LINE) _Atomic uint32_t done;
+	/*
+	 * 1: the owner sleeps, or is about to and will look at `done` once more. Who finishes a task
+	 * sets it to 0 and writes to the eventfd. Both sides are sequentially consistent.
+	 */
+	_Alignas(MP__POOL_LINE) _Atomic uint32_t owner_waiting;
+	/*
+	 * Where workers sleep: {sequence:31, somebody sleeps:1}. Who goes to sleep moves the sequence
+	 * on and sets the bit; who wakes clears the bit when the kernel found nobody. No count of
+	 * sleepers, so none can be wrong after a death.
+	 */
+	_Alignas(MP__POOL_LINE) _Atomic uint32_t bell;
+	/* 1: workers leave when the ring is empty. Written by the owner, once. */
+	_Atomic uint32_t stopping;
+	_Alignas(MP__POOL_LINE) char reserved[2 * MP__POOL_LINE];
+};
+
+#define MP__POOL_READY 1u
+
+/* A function, written by the owner before the first slot that names it is QUEUED. */
+struct mp__pool_task {
+	struct mp__target_ref target;
+};
+
+enum mp__pool_worker_status {
+	MP__POOL_WORKER_STARTING, /* owner, before the process is started */
+	MP__POOL_WORKER_READY,    /* worker, once its initializer has returned (release) */
+	MP__POOL_WORKER_FAILED,   /* worker, after result and detail; it exits then (release) */
+};
+
+/* What the owner has to know of a worker that died before it was ready. */
+struct mp__pool_worker {
+	_Atomic uint32_t status;
+	int32_t result;   /* of the initializer */
+	char detail[248]; /* its sentence; need not be NUL-terminated when hostile */
+};
+
+/* slot.state: {generation:32, worker:16, status:16}. */
+enum mp__pool_status {
+	MP__POOL_FREE,
+	MP__POOL_QUEUED,
+	MP__POOL_RUNNING,
+	MP__POOL_DONE,
+};
+
+static inline uint64_t mp__pool_state(
+	uint32_t generation, uint32_t worker, enum mp__pool_status status)
+{
+	return (uint64_t)generation << 32 | (uint64_t)worker << 16 | (uint64_t)status;
+}
+
+static inline uint32_t mp__pool_state_generation(uint64_t state)
+{
+	return (uint32_t)(state >> 32);
+}
+
+static inline uint32_t mp__pool_state_worker(uint64_t state)
+{
+	return (uint32_t)(state >> 16) & 0xffff;
+}
+
+static inline uint32_t mp__pool_state_status(uint64_t state)
+{
+	return (uint32_t)state & 0xffff;
+}
+
+enum mp__pool_kind {
+	MP__POOL_CALL, /* arguments: one value, a list or nil. Result: one value */
+	MP__POOL_MAP,  /* arguments and results: n_items values, each after its length (u32) */
+};
+
+/*
+ * A task. Line 0 but for state, next_done and the result's fields, and args: written by the owner
+ * while FREE, read by the worker after its claim. result*: written by the worker while RUNNING, read
+ * by the owner when DONE. A failed task (result < 0) has its sentence there, result_size bytes.
+ */
+struct mp__pool_slot {
+	_Atomic uint64_t state;
+	_Atomic uint32_t next_done; /* written by the worker between commit and push */
+	uint32_t task;              /* index in tasks[] */
+	uint32_t kind;              /* enum mp__pool_kind */
+	uint32_t n_items;
+	uint32_t n_fds; /* descriptors that came with the arguments */
+	int32_t result;
+	uint64_t args_size; /* > MP__POOL_ARGS_INLINE: they are in the payload file */
+	uint64_t result_size;
+	uint8_t reserved[16];
+	uint8_t args[MP__POOL_ARGS_INLINE];
+	uint8_t result_bytes[MP__POOL_RESULT_INLINE];
+};
+
+/*
+ * Ring entries: {generation:32, slot:32}, so that an entry names one use of a slot. The token says
+ * instead that a message with descriptors waits in the cargo socket; it is taken by moving head.
+ */
+#define MP__POOL_TOKEN UINT64_MAX
+
+/* A message of the cargo socket; its descriptors come beside it. */
+struct mp__pool_cargo_message {
+	uint32_t slot;
+	uint32_t generation;
+};
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "words are shared");
+_Static_assert(sizeof(struct mp__pool_header) == 512, "header is eight lines");
+_Static_assert(offsetof(struct mp__pool_header, head) == 64, "line 0 is constant");
+_Static_assert(sizeof(struct mp__pool_worker) == 256, "worker record");
+_Static_assert(sizeof(struct mp__pool_slot) == MP__POOL_SLOT_SIZE, "slot size");
+_Static_assert(offsetof(struct mp__pool_slot, args) == 64, "args begin a line");
+_Static_assert(offsetof(struct mp__pool_slot, result_bytes) == 256, "results begin a line");
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "pool/run.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "pool/bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+	uint32_t index, mp_task **ret_task)
+{
+	mp__any_function *function;
+
+	if (index >= MP__POOL_TASKS_MAX)
+		return mp_error_set(-EBADMSG, "task number %u does not exist", index);
+	if (index < found->size && found->tasks[index]) {
+		*ret_task = found->tasks[index];
+		return 0;
+	}
+	int r = mp__target_resolve(&segment->tasks[index].target, &function);
+	if (r < 0)
+		return r;
+	if (index >= found->size) {
+		uint32_t size = index + 16;
+		mp_task **tasks = realloc(found->tasks, size * sizeof(*tasks));
+		if (!tasks)
+			return mp_error_set(-ENOMEM, "no memory for %u tasks", size);
+		memset(tasks + found->size, 0, (size - found->size) * sizeof(*tasks));
+		found->tasks = tasks;
+		found->size = size;
+	}
+	found->tasks[index] = (mp_task *)function;
+	*ret_task = found->tasks[index];
+	return 0;
+}
+
+/* Call it with the encoded arguments; its result is appended to `out`. */
+static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__cargo *cargo,
+	int (*put)(struct mp__pool_bytes *, const mp_obj *, struct mp__cargo *),
+	struct mp__pool_bytes *out)
+{
+	mp_obj args;
+	mp_obj result = mp_nil();
+	int r = mp__obj_decode(data, size, cargo, &args);
+
+	if (r < 0)
+		return r;
+	mp_error_set(0, "%s", ""); /* a sentence of an earlier task is no sentence of this one */
+	bool is_list = args.type == MP_TYPE_LIST;
+	r = task(is_list ? (int)args.count : 0, is_list ? args.as.items : NULL, &result);
+	if (r >= 0)
+		r = put(out, &result, NULL);
+	else if (!*mp_error_detail())
+		mp_error_set(r, "the task returned %d (%s)", r, mp_strerror(r));
+	if (r == -ENOTSUP && result.type != MP_TYPE_NIL)
+		mp_error_set(r, "a task's result cannot hold handles or descriptors");
+	mp_obj_free(&result);
+	mp_obj_free(&args);
+	return r;
+}
+
+static int call_each(mp_task *task, const uint8_t *data, size_t size, uint32_t n_items,
+	struct mp__cargo *cargo, struct mp__pool_bytes *out)
+{
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < n_items; i++) {
+		const uint8_t *item;
+		size_t item_size;
+		if (!mp__pool_bytes_next(data, size, &at, &item, &item_size))
+			return mp_error_set(-EBADMSG, "item %u of %u is missing", i, n_items);
+		int r = call(task, item, item_size, cargo, mp__pool_bytes_put_item, out);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+	uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
+{
+	const struct mp__pool_slot *slot = &segment->slots[number];
+	uint64_t size = slot->args_size;
+	const uint8_t *data = slot->args;
+	MP__AUTO_FREE uint8_t *copy = NULL;
+	mp_task *task;
+	int r = mp__pool_find_task(segment, found, slot->task, &task);
+
+	if (r < 0)
+		return r;
+	if (slot->n_fds != cargo->n_fds)
+		return mp_error_set(-EMFILE,
+			"the worker has no room for %u descriptors of the "
+			"arguments",
+			slot->n_fds);
+	if (size > MP__POOL_ARGS_INLINE) {
+		copy = size <= MP__POOL_PAYLOAD_MAX ? malloc(size) : NULL;
+		if (!copy)
+			return mp_error_set(
+				-ENOMEM, "no memory for arguments of %zu bytes", (size_t)size);
+		r = mp__pool_payload_read(segment, number, MP__POOL_PAYLOAD_ARGS, copy, size);
+		if (r < 0)
+			return r;
+		data = copy;
+	}
+	if (slot->kind == MP__POOL_MAP)
+		return call_each(task, data, size, slot->n_items, cargo, out);
+	return call(task, data, size, cargo, mp__pool_bytes_put, out);
+}
+
+static int write_result(
+	const struct mp__pool_segment *segment, uint32_t number, const struct mp__pool_bytes *out)
+{
+	struct mp__pool_slot *slot = &segment->slots[number];
+
+	slot->result_size = out->size;
+	if (out->size > MP__POOL_RESULT_INLINE)
+		return mp__pool_payload_write(
+			segment, number, MP__POOL_PAYLOAD_RESULT, out->data, out->size);
+	memcpy(slot->result_bytes, out->data, out->size);
+	return 0;
+}
+
+void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+	uint32_t number, struct mp__cargo *cargo)
+{
+	struct mp__pool_slot *slot = &segment->slots[number];
+	struct mp__pool_bytes out;
+
+	mp__pool_bytes_init(&out);
+	int r = run(segment, found, number, cargo, &out);
+	if (r >= 0)
+		r = write_result(segment, number, &out);
+	slot->result = r;
+	if (r < 0) {
+		const char *why = mp_error_detail();
+		slot->result_size = strnlen(why, MP__POOL_RESULT_INLINE - 1);
+		memcpy(slot->result_bytes, why, slot->result_size);
+	}
+	mp__pool_bytes_free(&out);
+}

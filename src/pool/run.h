@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool/run.h - run what a slot asks for, and write the result into it.
+ *
+ * Between claim and commit the slot is the worker's alone. Whatever goes wrong in between, short of
+ * death, ends as the result of the task: an error and its sentence.
+ */
+#ifndef MP_POOL_RUN_H
+#define MP_POOL_RUN_H
+
+#include "obj/codec.h"
+#include "pool/segment.h"
+
+#include <mp/pool.h>
+
+/* Functions that this worker has found already, by their index in tasks[]. */
+struct mp__pool_found {
+	mp_task **tasks;
+	uint32_t size;
+};
+
+/* The function of that index. -ENOEXEC, -EBADMSG, -ENOMEM. */
+int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+	uint32_t index, mp_task **ret_task);
+
+/* Everything but the commit. `cargo` holds the descriptors that came; what stays in it is closed. */
+void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+	uint32_t number, struct mp__cargo *cargo);
+
+#endif
