@@ -9,13 +9,14 @@
 #ifndef MP_PROCESS_FORKSERVER_H
 #define MP_PROCESS_FORKSERVER_H
 
-#include "base/deadline.h"
-
 struct mp_process;
 struct mp__server;
 
-/* As mp__process_wait() on the state REAPING: 0 the status is there or lost, -EAGAIN not yet. */
-int mp__forkserver_collect(struct mp_process *process, mp__deadline deadline);
+/*
+ * The process has ended; how? Only in the state REAPING. 0 the status is there, or lost for good;
+ * -EAGAIN the server has not told yet, but may. Takes a second at most.
+ */
+int mp__forkserver_collect(struct mp_process *process);
 
 /* Drop a handle's hold on its server; NULL is allowed. */
 void mp__forkserver_unref(struct mp__server *server);

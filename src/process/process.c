@@ -70,6 +70,7 @@ int mp_process_new(
 	process->daemon = o.daemon;
 	process->pidfd = -1;
 	process->report = -1;
+	process->left = -1;
 	*ret_process = MP__TAKE_PTR(process);
 	return 0;
 }

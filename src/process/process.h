@@ -52,6 +52,7 @@ struct mp_process {
 	struct mp__server *server; /* forkserver: who will send it; else NULL */
 
 	/* Written while REAPING, valid from DONE on. */
+	int left; /* forkserver: the exit code that the child announced, or -1 */
 	bool code_known;
 	int code;
 };

@@ -14,14 +14,11 @@
 #include <poll.h>
 #include <sys/wait.h>
 
-/* From <linux/wait.h>; glibc has it as P_PIDFD since 2.36, musl not. */
-#define TYPE_PIDFD ((idtype_t)3)
-
 /*
- * A pidfd that polls readable although the status is not to be had yet: the child is traced, and
- * its tracer comes first. How often to look again.
+ * A pidfd that polls readable although the status is not to be had yet: the child is traced and its
+ * tracer comes first, or its fork server is stopped. How often to look again.
  */
-#define TRACED_RECHECK_MS 20
+#define RECHECK_MS 20
 
 int mp__exit_code_of(int wait_status)
 {
@@ -33,7 +30,7 @@ static int collect_own(struct mp_process *process)
 {
 	siginfo_t info = {0};
 
-	while (waitid(TYPE_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0) {
+	while (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0) {
 		if (errno != EINTR)
 			return 0; /* ECHILD: somebody else was quicker; the code stays unknown */
 	}
@@ -44,18 +41,18 @@ static int collect_own(struct mp_process *process)
 	return 0;
 }
 
-static int collect(struct mp_process *process, mp__deadline deadline)
+static int collect(struct mp_process *process)
 {
 	if (process->server)
-		return mp__forkserver_collect(process, deadline);
+		return mp__forkserver_collect(process);
 	return collect_own(process);
 }
 
 /* As the one thread that may: REAPING -> DONE, or back to RUNNING if the status is not there yet. */
-static int reap(struct mp_process *process, mp__deadline deadline)
+static int reap(struct mp_process *process)
 {
 	MP__TEST_POINT("process.reaping");
-	int r = collect(process, deadline);
+	int r = collect(process);
 	if (r == 0 && process->daemon)
 		mp__life_release();
 	atomic_store_explicit(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING,
@@ -68,26 +65,24 @@ int mp__process_wait(struct mp_process *process, mp__deadline deadline)
 {
 	for (;;) {
 		uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
-		int r = 0;
 
 		if (state == MP__PROCESS_DONE)
 			return 0;
 		if (state == MP__PROCESS_REAPING) {
-			/* That takes no longer than a system call or two: not our deadline. */
-			r = mp__futex_wait(&process->state, state, MP__DEADLINE_NEVER);
+			/* A system call or two, or a second at the very most: not our deadline. */
+			mp__futex_wait(&process->state, state, MP__DEADLINE_NEVER);
 			continue;
 		}
-		r = mp__fd_wait(process->pidfd, POLLIN, deadline);
+		int r = mp__fd_wait(process->pidfd, POLLIN, deadline);
 		if (r < 0)
 			return r;
 		if (!atomic_compare_exchange_strong(&process->state, &state, MP__PROCESS_REAPING))
 			continue;
-		r = reap(process, deadline);
+		r = reap(process);
 		if (r == 0)
 			return 0;
 		if (mp__deadline_passed(deadline))
 			return -ETIMEDOUT;
-		poll(NULL, 0,
-			mp__deadline_poll_ms(mp__deadline_slice(deadline, TRACED_RECHECK_MS)));
+		poll(NULL, 0, mp__deadline_poll_ms(mp__deadline_slice(deadline, RECHECK_MS)));
 	}
 }

@@ -6,10 +6,12 @@
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/fds.h"
+#include "process/forkserver.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <mp/process.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -23,6 +25,10 @@ static char token[PATH_MAX];
 /* Visible, because Criterion's sandbox looks main up to run a test in its stead. */
 __attribute__((visibility("default"))) int main(int argc, char **argv)
 {
+	/* Children by spawn and forkserver are executions of this program: they go no further. */
+	if (mp_begin(&argc, &argv) < 0)
+		return T_CHILD_FAILED;
+
 	struct criterion_test_set *tests = criterion_initialize();
 	int failed = 0;
 
@@ -50,6 +56,8 @@ void t_begin(void)
 	unsetenv("BXFI_MAP");
 	unsetenv("MP_TEST_POINT");
 	unsetenv("MP_TEST_POINT_TOKEN");
+	/* The sandbox does not come through main. */
+	cr_assert(mp_begin(NULL, NULL) == 0);
 	cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
 	fds_at_begin = t_count_fds();
 }
@@ -81,6 +89,7 @@ static void expect_no_descendants(void)
 
 void t_end(void)
 {
+	mp__forkserver_stop();
 	expect_no_descendants();
 	int fds = t_count_fds();
 	cr_assert(fds == fds_at_begin, "%d descriptors at the beginning, %d at the end",

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "process/forkserver.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/testpoint.h"
+#include "process/begin.h"
+#include "process/exitinfo.h"
+#include "process/life.h"
+#include "process/process.h"
+#include "process/report.h"
+#include "process/server.h"
+#include "process/startdata.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* Before an orderly end of the server becomes SIGKILL. */
+#define STOP_MS 5000
+
+/*
+ * Handles of its children hold a reference, so that they can see whether it lives. Immutable but
+ * for the count.
+ */
+struct mp__server {
+	_Atomic unsigned refs;
+	int pidfd;
+	int socket;
+};
+
+/*
+ * The one that takes requests. The lock guards the pointer; it is held while a server is launched
+ * (that waits for nobody but exec) so that two threads do not launch two. A forked child must drop
+ * the socket, or the server would outlive its owner.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mp__server *current;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+static void after_fork_in_child(void)
+{
+	if (current) {
+		close(current->socket);
+		close(current->pidfd);
+		free(current); /* the handles that point to it are dead in this process */
+	}
+	current = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* --- the server's life ---------------------------------------------------------------------------- */
+
+static bool is_dead(const struct mp__server *server)
+{
+	return mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(0)) == 0;
+}
+
+static int launch(struct mp__server **ret_server)
+{
+	int ends[2];
+	pid_t pid;
+
+	MP__AUTO_FREE struct mp__server *server = calloc(1, sizeof(*server));
+	if (!server)
+		return mp_error_set(-ENOMEM, "fork server: out of memory");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return mp__error_errno("fork server: socket pair");
+	int r = mp__begin_again(MP__BEGIN_SERVER, &ends[1], 1, &pid, &server->pidfd);
+	close(ends[1]);
+	if (r < 0) {
+		close(ends[0]);
+		return r;
+	}
+	server->socket = ends[0];
+	server->refs = 1;
+	*ret_server = MP__TAKE_PTR(server);
+	return 0;
+}
+
+/* The current server, launched if there is none, with one more reference. */
+static int acquire(struct mp__server **ret_server)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!current)
+		r = launch(&current);
+	if (r == 0) {
+		current->refs++;
+		*ret_server = current;
+	}
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
+void mp__forkserver_unref(struct mp__server *server)
+{
+	if (!server || --server->refs > 0)
+		return;
+	/* Nobody has its socket any more, or it is dead: it ends by itself, and is ours to reap. */
+	close(server->socket);
+	mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(STOP_MS));
+	mp__pidfd_signal(server->pidfd, SIGKILL);
+	siginfo_t info;
+	while (waitid(P_PIDFD, (id_t)server->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	close(server->pidfd);
+	free(server);
+}
+
+/* It takes no more requests from this process. */
+static void retire(struct mp__server *server)
+{
+	pthread_mutex_lock(&lock);
+	bool was_current = current == server;
+	if (was_current)
+		current = NULL;
+	pthread_mutex_unlock(&lock);
+	if (was_current)
+		mp__forkserver_unref(server);
+}
+
+void mp__forkserver_stop(void)
+{
+	pthread_mutex_lock(&lock);
+	struct mp__server *server = current;
+	current = NULL;
+	pthread_mutex_unlock(&lock);
+	if (!server)
+		return;
+	shutdown(server->socket, SHUT_RDWR);
+	mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(STOP_MS));
+	mp__forkserver_unref(server);
+}
+
+/* --- start ---------------------------------------------------------------------------------------- */
+
+/* 0 started, -EPIPE the server died and the child never ran, or why it could not be started. */
+static int await_ready(int report, struct mp__started *ret_started)
+{
+	struct mp__report said;
+	int pidfd = -1;
+
+	/* Server and child hold the other end, and nobody else: their death ends this wait. */
+	int r = mp__fd_wait(report, POLLIN, MP__DEADLINE_NEVER);
+	if (r == 0)
+		r = mp__report_next(report, &said, &pidfd);
+	if (r < 0)
+		return r;
+	if (said.kind == MP__REPORT_READY && pidfd >= 0) {
+		ret_started->pid = said.value;
+		ret_started->pidfd = pidfd;
+		return 0;
+	}
+	mp__fds_close(&pidfd, 1);
+	if (said.kind == MP__REPORT_FAILED)
+		return mp_error_set(said.value < 0 ? said.value : -EPROTO, "%s", said.text);
+	int code = said.kind == MP__REPORT_EXIT ? mp__exit_code_of(said.value) : 0;
+	return mp_error_set(-EOWNERDEAD,
+		"start: the child ended with %s %d before it reached its target",
+		code < 0 ? "signal" : "exit code", code < 0 ? -code : code);
+}
+
+/* One try with one server. */
+static int request(
+	struct mp__server *server, struct mp_process *process, struct mp__started *ret_started)
+{
+	struct mp__server_request request = {MP__SERVER_MAGIC, process->daemon};
+	struct mp__startdata data;
+
+	int r = mp__startdata_make(process, &data);
+	if (r < 0)
+		return r;
+	r = mp__socket_send(server->socket, &request, sizeof(request), data.fds, data.n_fds);
+	/* From here on only server and child hold the child's ends. */
+	mp__fds_close(data.fds, data.n_own);
+	MP__TEST_POINT("process.forkserver.requested");
+	if (r == 0)
+		r = await_ready(data.report, ret_started);
+	if (r == 0)
+		ret_started->report = MP__TAKE_FD(data.report);
+	else if (process->daemon)
+		mp__life_release();
+	mp__startdata_close(&data);
+	return r;
+}
+
+int mp__start_forkserver(struct mp_process *process, struct mp__started *ret_started)
+{
+	for (int attempt = 0;; attempt++) {
+		struct mp__server *server = NULL;
+		int r = acquire(&server);
+		if (r < 0)
+			return r;
+		r = request(server, process, ret_started);
+		if (r == 0) {
+			ret_started->server = server;
+			return 0;
+		}
+		bool gone = r == -EPIPE || r == -ECONNRESET;
+		if (gone && mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(STOP_MS)) < 0)
+			r = mp_error_set(
+				-EMFILE, "start: the fork server could not take the descriptors");
+		else if (gone)
+			retire(server);
+		mp__forkserver_unref(server);
+		if (!gone || r == -EMFILE)
+			return r;
+		/* The target never ran: trying once more with a new server does nothing twice. */
+		if (attempt > 0)
+			return mp_error_set(
+				-EOWNERDEAD, "start: the fork server ended twice in a row");
+	}
+}
+
+/* --- exit status ----------------------------------------------------------------------------------- */
+
+/* How long the server, and then whoever reaps orphans, may take before we look elsewhere. */
+#define COLLECT_MS 1000
+
+/* A new pidfd says when its process was reaped (POLLHUP), an old one does not: look again. */
+#define REAPED_RECHECK_MS 10
+
+static void know(struct mp_process *process, int code)
+{
+	process->code = code;
+	process->code_known = true;
+}
+
+/* Read what was said so far: 0 the server told its end, -EAGAIN not yet, -EPIPE it never will. */
+static int read_reports(struct mp_process *process)
+{
+	struct mp__report said;
+	int pidfd;
+
+	for (;;) {
+		int r = mp__report_next(process->report, &said, &pidfd);
+		if (r == -EBADMSG)
+			continue; /* the target wrote to a descriptor that is not its own */
+		if (r < 0)
+			return r;
+		mp__fds_close(&pidfd, 1);
+		if (said.kind == MP__REPORT_LEFT)
+			process->left = said.value;
+		if (said.kind == MP__REPORT_EXIT) {
+			know(process, mp__exit_code_of(said.value));
+			return 0;
+		}
+	}
+}
+
+/* The kernel remembers (once somebody reaped it), or this process inherited it as a subreaper. */
+static int ask_kernel(struct mp_process *process)
+{
+	siginfo_t info = {0};
+	int status;
+
+	if (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) == 0 &&
+		info.si_pid != 0) {
+		know(process, info.si_code == CLD_EXITED ? info.si_status : -info.si_status);
+		return 0;
+	}
+	int r = mp__exit_info(process->pidfd, &status);
+	if (r == 0)
+		know(process, mp__exit_code_of(status));
+	return r;
+}
+
+/*
+ * The server died before it could tell. If the kernel does not know either, what the child said of
+ * itself on leaving counts; a death by signal remains unknown then.
+ */
+static void collect_orphan(struct mp_process *process)
+{
+	mp__deadline limit = mp__deadline_in(COLLECT_MS);
+	struct pollfd reaped = {.fd = process->pidfd, .events = 0};
+
+	while (ask_kernel(process) == -EAGAIN && !mp__deadline_passed(limit))
+		poll(&reaped, 1, REAPED_RECHECK_MS);
+	if (!process->code_known && process->left >= 0)
+		know(process, process->left);
+}
+
+int mp__forkserver_collect(struct mp_process *process)
+{
+	mp__deadline limit = mp__deadline_in(COLLECT_MS);
+	struct pollfd p[] = {
+		{.fd = process->report, .events = POLLIN},
+		{.fd = process->server->pidfd, .events = POLLIN},
+	};
+
+	for (;;) {
+		/* In this order: what it said before it died is there when its death is seen. */
+		bool dead = is_dead(process->server);
+		int r = read_reports(process);
+		if (r == 0)
+			return 0;
+		if (dead || r != -EAGAIN)
+			break;
+		if (mp__deadline_passed(limit))
+			return -EAGAIN; /* stopped, perhaps */
+		poll(p, 2, mp__deadline_poll_ms(limit));
+	}
+	collect_orphan(process);
+	return 0;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "process/server.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/testpoint.h"
+#include "process/report.h"
+#include "process/startdata.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+struct child {
+	int report; /* where its end is told; the child holds it too */
+	bool daemon;
+};
+
+/*
+ * Slot 0 is the owner's socket; slot n is child n. Both arrays always have the same length, so that
+ * poll(2) takes the first as it is.
+ */
+static struct {
+	struct pollfd *polled;
+	struct child *children;
+	size_t n;
+	size_t room;
+} server;
+
+static int make_room(void)
+{
+	if (server.n < server.room)
+		return 0;
+	size_t room = server.room ? server.room * 2 : 16;
+	struct pollfd *polled = realloc(server.polled, room * sizeof(*polled));
+	if (polled)
+		server.polled = polled;
+	struct child *children = realloc(server.children, room * sizeof(*children));
+	if (children)
+		server.children = children;
+	if (!polled || !children)
+		return mp_error_set(-ENOMEM, "fork server: out of memory");
+	server.room = room;
+	return 0;
+}
+
+static void add(int fd, int report, bool daemon)
+{
+	server.polled[server.n] = (struct pollfd){.fd = fd, .events = POLLIN};
+	server.children[server.n++] = (struct child){.report = report, .daemon = daemon};
+}
+
+/* In the child: nothing of the server stays open, above all not the reports of other children. */
+static void forget_all(void)
+{
+	for (size_t i = 0; i < server.n; i++) {
+		close(server.polled[i].fd);
+		if (server.children[i].report >= 0)
+			close(server.children[i].report);
+	}
+}
+
+/* --- starting ------------------------------------------------------------------------------------ */
+
+static _Noreturn void be_child(int *fds, size_t n_fds)
+{
+	forget_all();
+	signal(SIGINT, SIG_DFL);
+	/* The mask is emptied right before the target, as for spawn. */
+	mp__child_start(fds, n_fds);
+	_exit(EXIT_FAILURE);
+}
+
+static int fork_child(int *fds, size_t n_fds, bool daemon)
+{
+	sigset_t all;
+	sigset_t before;
+
+	int r = make_room();
+	if (r < 0)
+		return r;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid_t pid = fork();
+	if (pid == 0)
+		be_child(fds, n_fds);
+	int err = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = err;
+	if (pid < 0)
+		return mp__error_errno("fork in the fork server");
+	MP__TEST_POINT("process.server.forked");
+	int pidfd = mp__pidfd_open(pid);
+	if (pidfd < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return pidfd;
+	}
+	add(pidfd, MP__TAKE_FD(fds[MP__START_REPORT]), daemon);
+	return 0;
+}
+
+/* Whether the owner is still there. */
+static bool serve_request(void)
+{
+	struct mp__server_request request;
+	int fds[MP__FDS_MAX];
+	size_t n_fds = MP__COUNT_OF(fds);
+
+	ssize_t n = mp__socket_receive(server.polled[0].fd, &request, sizeof(request), fds, &n_fds);
+	if (n == 0 || n == -ECONNRESET)
+		return false;
+	if (n < 0)
+		return true; /* descriptors were cut: the owner sees its report socket end */
+	MP__TEST_POINT("process.server.received");
+	if (n == sizeof(request) && request.magic == MP__SERVER_MAGIC && n_fds > MP__START_REPORT) {
+		struct mp__report_end report = mp__report_end_of(fds[MP__START_REPORT]);
+		int r = fork_child(fds, n_fds, request.daemon != 0);
+		if (r < 0)
+			mp__report_failed(&report, r);
+	}
+	mp__fds_close(fds, n_fds);
+	return true;
+}
+
+/* --- ending --------------------------------------------------------------------------------------- */
+
+static void remove_child(size_t i)
+{
+	close(server.polled[i].fd);
+	close(server.children[i].report);
+	server.n--;
+	server.polled[i] = server.polled[server.n];
+	server.children[i] = server.children[server.n];
+}
+
+static void reap(size_t i)
+{
+	siginfo_t info = {0};
+
+	MP__TEST_POINT("process.server.reaping");
+	if (waitid(P_PIDFD, (id_t)server.polled[i].fd, &info, WEXITED | WNOHANG) < 0 ||
+		info.si_pid == 0)
+		return;
+	MP__TEST_POINT("process.server.reaped");
+	int status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0)
+						: W_EXITCODE(0, info.si_status);
+	mp__report_exit(server.children[i].report, status);
+	remove_child(i);
+}
+
+/* The owner is gone, and with it everybody who could want them. */
+static _Noreturn void leave(void)
+{
+	for (size_t i = 1; i < server.n; i++) {
+		if (server.children[i].daemon)
+			mp__pidfd_signal(server.polled[i].fd, SIGKILL);
+	}
+	_exit(0);
+}
+
+static _Noreturn void loop(void)
+{
+	for (;;) {
+		int n = poll(server.polled, server.n, -1);
+		if (n < 0 && errno != EINTR)
+			leave();
+		if (n <= 0)
+			continue;
+		/* Downwards, so that what remove_child() moves was looked at already. */
+		for (size_t i = server.n - 1; i > 0; i--) {
+			if (server.polled[i].revents)
+				reap(i);
+		}
+		if (server.polled[0].revents && !serve_request())
+			leave();
+	}
+}
+
+int mp__server_run(const int *fds, size_t n_fds)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	if (n_fds != 1 || getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+		type != SOCK_SEQPACKET)
+		return mp_error_set(-EBADMSG, "fork server: no socket");
+	/* Ctrl-C in the terminal is for the program and its children, not for their helper. */
+	signal(SIGINT, SIG_IGN);
+	prctl(PR_SET_NAME, "mp-forkserver");
+	MP__TEST_POINT("process.server.begun");
+	if (make_room() < 0)
+		_exit(EXIT_FAILURE);
+	add(fds[0], -1, false);
+	loop();
+}
