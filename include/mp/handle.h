@@ -35,8 +35,9 @@ mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
 
 /*
- * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken. Giving needs an
- * owning value (-EPERM for one made by mp_fd()), and may be done once.
+ * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
+ * Giving needs an owning value, or one inside an owning value (-EPERM for one made by mp_fd()), and
+ * may be done once.
  */
 int mp_obj_fd(const mp_obj *value);
 int mp_obj_take_fd(const mp_obj *value);

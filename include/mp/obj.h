@@ -49,7 +49,8 @@ typedef struct mp_obj mp_obj;
 struct mp_obj {
 	uint32_t type; /* enum mp_type */
 	uint32_t kind; /* of a handle; otherwise 0 */
-	size_t count;  /* STR, BYTES: bytes; LIST: items; DICT: items, that is keys plus values */
+	size_t count;  /* STR, BYTES: bytes; LIST: items; DICT: items, that is keys plus values;
+			  HANDLE: the library's own business, as is as.handle; otherwise 0 */
 	union {
 		bool boolean;
 		int64_t i64;
@@ -162,11 +163,15 @@ static inline mp_obj mp_dict_of(const mp_obj *items, size_t count)
 /*
  * A copy that owns everything inside; handles in it gain a reference, descriptors are duplicated.
  * -EINVAL not a value (unknown type, odd dict, nil pointer with a count), -EILSEQ a string that is
- * not UTF-8 or has a NUL inside, -EOVERFLOW nested deeper than MP_OBJ_MAX_DEPTH, -EMFILE, -ENOMEM.
+ * not UTF-8 or has a NUL inside, -EOVERFLOW nested deeper than MP_OBJ_MAX_DEPTH, -EBADF a descriptor
+ * that is not open or was taken, -EMFILE, -ENOMEM.
  */
 int mp_obj_copy(mp_obj value, mp_obj *ret_copy);
 
-/* Release what a libmp call returned, and make it nil. Borrowed objects and NULL are left alone. */
+/*
+ * Release what a libmp call returned, and make it nil. NULL, borrowed objects and scalars, which
+ * own nothing, are left alone. Free one of the copies of the struct, not each.
+ */
 void mp_obj_free(mp_obj *value);
 
 /* --- looking inside -------------------------------------------------------------------------- */
@@ -181,7 +186,10 @@ int mp_obj_to_i64(const mp_obj *value, int64_t *ret_value);
 int mp_obj_to_u64(const mp_obj *value, uint64_t *ret_value);
 int mp_obj_to_f64(const mp_obj *value, double *ret_value);
 
-/* The same for values that you know: what they hold, or 0 / NULL when they are of another kind. */
+/*
+ * The same for values that you know: what they hold, or 0 / NULL when they are of another kind or
+ * do not fit.
+ */
 int64_t mp_obj_i64(const mp_obj *value);
 double mp_obj_f64(const mp_obj *value);
 const char *mp_obj_str(const mp_obj *value); /* NUL-terminated unless it came from mp_strn() */
@@ -201,15 +209,17 @@ const mp_obj *mp_obj_get(const mp_obj *dict, mp_obj key);
  * Equality and order. Integers compare by value, whether i64 or u64; otherwise kinds order as in
  * enum mp_type and are never equal to each other. f64 orders by IEEE totalOrder, so that NaN equals
  * itself. Strings and bytes order bytewise. Lists and dicts order item by item; the order of a
- * dict's pairs counts for mp_obj_compare() and not for mp_obj_equal(). Handles are equal when they
- * are the same object or descriptor number.
+ * dict's pairs counts for mp_obj_compare() and not for mp_obj_equal(); there, of pairs with equal
+ * keys the last counts. Handles are equal when they are the same object or descriptor number. NULL
+ * equals NULL alone and orders first.
  */
 bool mp_obj_equal(const mp_obj *a, const mp_obj *b);
 int mp_obj_compare(const mp_obj *a, const mp_obj *b);
 
 /*
  * The value as text, in the notation of Python's repr() with nil, true and false: [1, "a", b"\x00"].
- * Like snprintf: at most `size` bytes with the NUL, returns the length it wanted to write.
+ * Like snprintf: at most `size` bytes with the NUL, returns the length it wanted to write. Controls
+ * and invalid UTF-8 are escaped. What is nested too deeply ends in "...".
  */
 size_t mp_obj_format(const mp_obj *value, char *buffer, size_t size);
 

@@ -190,7 +190,7 @@ static int check_handle(struct walk *w)
 }
 
 /* Enter a list; its items are read by the walk itself. */
-static int open_list(struct walk *w, size_t *depth, uint32_t type)
+static int enter_list(struct walk *w, size_t *depth, uint32_t type)
 {
 	size_t length = 0;
 
@@ -229,9 +229,9 @@ static int check_value(struct walk *w, size_t *depth)
 	case TAG_BYTES:
 		return check_text(w, MP_TYPE_BYTES);
 	case TAG_LIST:
-		return open_list(w, depth, MP_TYPE_LIST);
+		return enter_list(w, depth, MP_TYPE_LIST);
 	case TAG_DICT:
-		return open_list(w, depth, MP_TYPE_DICT);
+		return enter_list(w, depth, MP_TYPE_DICT);
 	case TAG_HANDLE:
 		return check_handle(w);
 	default:

@@ -15,7 +15,10 @@
 /*
  * Descriptors that travel beside the bytes, in the order in which handles name them. The sender's
  * are borrowed from the handles in the value; the receiver's are owned, and decoding takes those
- * out that it uses (sets them to -1).
+ * out that it uses (sets them to -1), even if it fails then; the caller closes what is left.
+ *
+ * Several values may share a cargo: encoding appends, and leaves n_fds as it was if it fails or the
+ * value does not fit; decoding goes on behind those that have been taken.
  */
 struct mp__cargo {
 	int fds[MP__FDS_MAX];
@@ -37,7 +40,10 @@ int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo,
 ssize_t mp__obj_encode_into(
 	const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room);
 
-/* Decode; errors as mp_obj_decode(). cargo == NULL: handles are -ENOTSUP. */
+/*
+ * Decode; errors as mp_obj_decode(). cargo == NULL: handles are -ENOTSUP, as are handles of a kind
+ * that this library does not know; -EBADMSG also when they name more descriptors than there are.
+ */
 int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value);
 
 /* What a check found. */

@@ -206,6 +206,8 @@ static bool equal_slowly(const mp_obj *a, const mp_obj *b, size_t depth)
 
 	if (a->type != b->type || (a->type != MP_TYPE_LIST && a->type != MP_TYPE_DICT))
 		return order(a, b, depth, &in_dict) == 0;
+	if (a->as.items == b->as.items && a->count == b->count)
+		return true;
 	if (depth >= MP_OBJ_MAX_DEPTH)
 		return false;
 	if (a->type == MP_TYPE_DICT)

@@ -15,7 +15,7 @@
 
 /* Numbers on the wire (Handle.kind of proto/value.proto): never change, never used again. */
 enum mp__handle_kind {
-	MP__HANDLE_FD = 1, /* a bare descriptor: no class, as.i64 holds it */
+	MP__HANDLE_FD = 1, /* a bare descriptor: no class; ask mp_obj_fd(), see obj/block.h */
 	MP__HANDLE_MANAGER = 2,
 	MP__HANDLE_DICT = 3,
 };
@@ -26,6 +26,7 @@ struct mp__handle {
 
 /*
  * A handle on its way to another process: bytes that only its class understands, and descriptors.
+ * Descriptors on their way stand in a cargo (obj/codec.h), in the order of their handles.
  * Exporting lends both (they stay valid as long as the handle does); importing gives: what import
  * wants to keep, it takes out and sets to -1, and the rest is closed.
  */
