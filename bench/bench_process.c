@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <mp.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +39,45 @@ static int setup_GiB(struct bench *b)
 static void teardown_GiB(struct bench *b)
 {
 	munmap(b->state, GIB);
+}
+
+/* --- libmp ------------------------------------------------------------------------------------ */
+
+static int nothing(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+static int start_and_join(void *arg)
+{
+	const int *method = arg;
+	mp_process *process;
+	int code = -1;
+	int r;
+
+	r = mp_process_new(
+		nothing, MP_ARGS(), MP_PROCESS_OPTIONS(.start_method = *method), &process);
+	if (r < 0)
+		return bench_fail_mp("mp_process_new", r);
+	r = mp_process_start(process);
+	if (r < 0) {
+		mp_process_close(process);
+		return bench_fail_mp("mp_process_start", r);
+	}
+	r = mp_process_join(process, MP_FOREVER);
+	if (r < 0)
+		return bench_fail_mp("mp_process_join", r);
+	r = mp_process_exit_code(process, &code);
+	mp_process_close(process);
+	return code == 0 ? 0 : bench_fail("the child ended with %d (%d)", code, r);
+}
+
+/* variant: the start method */
+static int run_mp(struct bench *b, double *ret_value)
+{
+	return bench_time(start_and_join, &b->variant, ret_value);
 }
 
 /* --- floor ----------------------------------------------------------------------------------- */
@@ -85,6 +125,11 @@ static int run_spawn_floor(struct bench *b, double *ret_value)
 }
 
 const struct bench bench_process[] = {
+	{"process_fork", "libmp", NULL, run_mp, NULL, MP_START_FORK, NULL},
+	{"process_spawn", "libmp", NULL, run_mp, NULL, MP_START_SPAWN, NULL},
+	{"process_forkserver", "libmp", NULL, run_mp, NULL, MP_START_FORKSERVER, NULL},
+	{"process_fork_1GiB", "libmp", setup_GiB, run_mp, teardown_GiB, MP_START_FORK, NULL},
+	{"process_spawn_1GiB", "libmp", setup_GiB, run_mp, teardown_GiB, MP_START_SPAWN, NULL},
 	{"process_fork", "floor", NULL, run_fork_floor, NULL, 0, NULL},
 	{"process_spawn", "floor", NULL, run_spawn_floor, NULL, 0, NULL},
 	{"process_forkserver", "floor", NULL, run_fork_floor, NULL, 0, NULL},

@@ -275,6 +275,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--nothing") == 0)
 		return 0; /* the program that floors start: see bench_process.c */
+	mp_begin(&argc, &argv);
 	status = parse(argc, argv, &options);
 	if (status != 0)
 		return status;
