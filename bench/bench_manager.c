@@ -5,13 +5,162 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <mp.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Mean time of what `start_once` calls its start, over one round. */
+static int time_starts(int (*start_once)(int64_t *ret_ns), double *ret_us)
+{
+	int64_t end = bench_now() + BENCH_ROUND_NS;
+	int64_t total = 0;
+	int n = 0;
+
+	do {
+		int64_t ns = 0;
+		int r = start_once(&ns);
+
+		if (r < 0)
+			return r;
+		total += ns;
+		n++;
+	} while (bench_now() < end);
+	*ret_us = (double)total / 1e3 / n;
+	return 0;
+}
+
+/* --- libmp ------------------------------------------------------------------------------------ */
+
+#ifdef ENABLE_MANAGER
+
+struct served {
+	mp_manager *manager;
+	mp_dict *dict;
+	unsigned next;
+	struct bench_fleet *fleet;
+};
+
+/* variant: */
+enum { SET_1, GET_1, SET_50, GET_50 };
+
+/* The managerd of this build, unless the user names another. */
+static const mp_manager_options *options(void)
+{
+	const char *chosen = getenv("MP_MANAGERD");
+	static mp_manager_options o = {.size = sizeof(o)};
+
+	o.program = chosen && *chosen ? chosen : BENCH_MANAGERD;
+	return &o;
+}
+
+static int start_managerd(int64_t *ret_ns)
+{
+	mp_manager *manager;
+	int64_t start = bench_now();
+	int r = mp_manager_start(options(), &manager);
+
+	if (r < 0)
+		return bench_fail_mp("mp_manager_start", r);
+	r = mp_manager_ping(manager);
+	*ret_ns = bench_now() - start;
+	mp_manager_close(manager);
+	return r < 0 ? bench_fail_mp("mp_manager_ping", r) : 0;
+}
+
+static int run_start(struct bench *b, double *ret_value)
+{
+	(void)b;
+	return time_starts(start_managerd, ret_value);
+}
+
+static int dict_set(void *arg)
+{
+	struct served *s = arg;
+	int r = mp_dict_set(
+		s->dict, mp_str(bench_key(s->next++)), mp_bytes(bench_value(), BENCH_VALUE_SIZE));
+
+	return r < 0 ? bench_fail_mp("mp_dict_set", r) : 0;
+}
+
+static int dict_get(void *arg)
+{
+	struct served *s = arg;
+	mp_obj value;
+	int r = mp_dict_get(s->dict, mp_str(bench_key(s->next++)), &value);
+
+	if (r < 0)
+		return bench_fail_mp("mp_dict_get", r);
+	r = mp_obj_len(&value) == BENCH_VALUE_SIZE ? 0 : bench_fail("not the value that was set");
+	mp_obj_free(&value);
+	return r;
+}
+
+/* In a forked client: the inherited handle opens a connection of the client's own. */
+static void *dict_client(void *arg, int index)
+{
+	struct served *s = arg;
+
+	s->next = (unsigned)index * (BENCH_KEYS / BENCH_CLIENTS);
+	return dict_get(s) < 0 ? NULL : s;
+}
+
+static void teardown(struct bench *b)
+{
+	struct served *s = b->state;
+
+	bench_fleet_stop(s->fleet);
+	mp_dict_close(s->dict);
+	mp_manager_close(s->manager);
+	free(s);
+}
+
+static int fill(struct served *s, int variant)
+{
+	int r = mp_manager_start(options(), &s->manager);
+
+	if (r < 0)
+		return bench_fail_mp("mp_manager_start", r);
+	r = mp_manager_dict(s->manager, "bench", &s->dict);
+	if (r < 0)
+		return bench_fail_mp("mp_manager_dict", r);
+	for (int i = 0; i < BENCH_KEYS; i++) {
+		if (dict_set(s) < 0)
+			return -1;
+	}
+	if (variant != SET_50 && variant != GET_50)
+		return 0;
+	return bench_fleet_start(
+		BENCH_CLIENTS, dict_client, variant == SET_50 ? dict_set : dict_get, s, &s->fleet);
+}
+
+static int setup(struct bench *b)
+{
+	struct served *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return bench_fail("out of memory");
+	b->state = s;
+	int r = fill(s, b->variant);
+	if (r < 0)
+		teardown(b);
+	return r;
+}
+
+static int run(struct bench *b, double *ret_value)
+{
+	struct served *s = b->state;
+
+	if (s->fleet)
+		return bench_fleet_round(s->fleet, ret_value);
+	return bench_rate(b->variant == SET_1 ? dict_set : dict_get, s, 1, ret_value);
+}
+
+#endif
 
 /* --- floor: the same bytes over sockets to a server that only echoes them ----------------------- */
 
@@ -159,26 +308,6 @@ static int start_floor(int64_t *ret_ns)
 	return 0;
 }
 
-/* Mean time of what `start_once` calls its start, over one round. */
-static int time_starts(int (*start_once)(int64_t *ret_ns), double *ret_us)
-{
-	int64_t end = bench_now() + BENCH_ROUND_NS;
-	int64_t total = 0;
-	int n = 0;
-
-	do {
-		int64_t ns = 0;
-		int r = start_once(&ns);
-
-		if (r < 0)
-			return r;
-		total += ns;
-		n++;
-	} while (bench_now() < end);
-	*ret_us = (double)total / 1e3 / n;
-	return 0;
-}
-
 static int run_start_floor(struct bench *b, double *ret_value)
 {
 	(void)b;
@@ -191,6 +320,13 @@ static int run_start_floor(struct bench *b, double *ret_value)
 	}
 
 const struct bench bench_manager[] = {
+#ifdef ENABLE_MANAGER
+	{"manager_start", "libmp", NULL, run_start, NULL, 0, NULL},
+	{"manager_set_1", "libmp", setup, run, teardown, SET_1, NULL},
+	{"manager_get_1", "libmp", setup, run, teardown, GET_1, NULL},
+	{"manager_set_50", "libmp", setup, run, teardown, SET_50, NULL},
+	{"manager_get_50", "libmp", setup, run, teardown, GET_50, NULL},
+#endif
 	{"manager_start", "floor", NULL, run_start_floor, NULL, 0, NULL},
 	FLOOR("manager_set_1", 1),
 	FLOOR("manager_get_1", 1),

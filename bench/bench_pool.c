@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,121 @@
 
 #define WORKERS 2
 #define TASKS 1000
+
+/* --- libmp ------------------------------------------------------------------------------------ */
+
+struct pool {
+	mp_pool *pool;
+	mp_obj items[TASKS];
+	mp_obj results[TASKS];
+	mp_future *futures[TASKS];
+};
+
+static int square(int argc, const mp_obj *argv, mp_obj *ret_result)
+{
+	int64_t n = mp_obj_i64(&argv[0]);
+
+	(void)argc;
+	*ret_result = mp_i64(n * n);
+	return 0;
+}
+
+static int nothing(int argc, const mp_obj *argv, mp_obj *ret_result)
+{
+	(void)argc;
+	(void)argv;
+	(void)ret_result;
+	return 0;
+}
+
+static int map_all(void *arg)
+{
+	struct pool *p = arg;
+	int r = mp_pool_map(p->pool, square, p->items, TASKS, 1, p->results);
+
+	if (r < 0)
+		return bench_fail_mp("mp_pool_map", r);
+	for (int64_t i = 0; i < TASKS; i++) {
+		if (mp_obj_i64(&p->results[i]) != i * i)
+			return bench_fail("a wrong result");
+		mp_obj_free(&p->results[i]);
+	}
+	return 0;
+}
+
+static int submit_all(void *arg)
+{
+	struct pool *p = arg;
+
+	for (int64_t i = 0; i < TASKS; i++) {
+		int r = mp_pool_submit(p->pool, square, MP_ARGS(mp_i64(i)), &p->futures[i]);
+		if (r < 0)
+			return bench_fail_mp("mp_pool_submit", r);
+	}
+	for (int64_t i = 0; i < TASKS; i++) {
+		mp_obj result;
+		int r = mp_future_result(p->futures[i], MP_FOREVER, &result);
+
+		if (r < 0)
+			return bench_fail_mp("mp_future_result", r);
+		if (mp_obj_i64(&result) != i * i)
+			return bench_fail("a wrong result");
+		mp_obj_free(&result);
+		mp_future_close(p->futures[i]);
+	}
+	return 0;
+}
+
+static int apply(void *arg)
+{
+	struct pool *p = arg;
+	mp_future *future;
+	int r = mp_pool_submit(p->pool, nothing, mp_nil(), &future);
+
+	if (r < 0)
+		return bench_fail_mp("mp_pool_submit", r);
+	r = mp_future_result(future, MP_FOREVER, NULL);
+	mp_future_close(future);
+	return r < 0 ? bench_fail_mp("mp_future_result", r) : 0;
+}
+
+static int setup_pool(struct bench *b)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return bench_fail("out of memory");
+	int r = mp_pool_new(MP_POOL_OPTIONS(.workers = WORKERS), &p->pool);
+	if (r < 0)
+		return bench_fail_mp("mp_pool_new", r);
+	for (int64_t i = 0; i < TASKS; i++)
+		p->items[i] = mp_i64(i);
+	b->state = p;
+	return 0;
+}
+
+static void teardown_pool(struct bench *b)
+{
+	struct pool *p = b->state;
+
+	mp_pool_close(p->pool);
+	free(p);
+}
+
+static int run_map(struct bench *b, double *ret_value)
+{
+	return bench_rate(map_all, b->state, TASKS, ret_value);
+}
+
+static int run_submit(struct bench *b, double *ret_value)
+{
+	return bench_rate(submit_all, b->state, TASKS, ret_value);
+}
+
+static int run_apply(struct bench *b, double *ret_value)
+{
+	return bench_time(apply, b->state, ret_value);
+}
 
 /* --- floor: two processes that claim the items of a shared array ------------------------------- */
 
@@ -223,6 +339,9 @@ static int run_call(struct bench *b, double *ret_value)
 }
 
 const struct bench bench_pool[] = {
+	{"pool_map_chunk1", "libmp", setup_pool, run_map, teardown_pool, 0, NULL},
+	{"pool_submit", "libmp", setup_pool, run_submit, teardown_pool, 0, NULL},
+	{"pool_apply_rtt", "libmp", setup_pool, run_apply, teardown_pool, 0, NULL},
 	{"pool_map_chunk1", "floor", setup_claimers, run_claimers, teardown_claimers, 0, NULL},
 	{"pool_submit", "pipe", setup_pipes, run_pipes, teardown_pipes, 0, NULL},
 	{"pool_apply_rtt", "floor", setup_call, run_call, teardown_call, 0, NULL},

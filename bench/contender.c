@@ -20,6 +20,7 @@
 
 #define MAX_RUNNING 16
 static volatile sig_atomic_t running[MAX_RUNNING];
+static volatile sig_atomic_t stopped;
 
 static const char *const rows_cpython[] = {"process_fork", "process_spawn", "process_forkserver",
 	"process_fork_1GiB", "process_spawn_1GiB", "pool_map_chunk1", "pool_submit",
@@ -73,12 +74,21 @@ static void note_running(pid_t gone, pid_t come)
 	}
 }
 
-void contenders_kill(void)
+void contenders_stop(void)
 {
+	if (!stopped) {
+		stopped = 1;
+		return;
+	}
 	for (int i = 0; i < MAX_RUNNING; i++) {
 		if (running[i] > 0)
 			kill(-running[i], SIGKILL);
 	}
+}
+
+bool contenders_stopped(void)
+{
+	return stopped;
 }
 
 static int fail(struct contender *c, const char *reason)
@@ -158,6 +168,8 @@ int contender_start(struct contender *c, const struct contender *all, size_t n_a
 {
 	int to[2], from[2];
 
+	if (stopped)
+		return fail(c, "interrupted");
 	if (c->peer && access(c->peer->program, R_OK) < 0)
 		return fail(c, c->peer->missing);
 	if (pipe2(to, O_CLOEXEC) < 0)
@@ -195,6 +207,8 @@ int contender_round(struct contender *c, double *ret_value)
 	char text[64];
 	char *end;
 
+	if (stopped)
+		return fail(c, "interrupted");
 	if (bench_write(c->to, "run\n", 4) < 0)
 		return fail(c, bench_failure());
 	if (expect(c, "value", text, sizeof(text)) < 0)

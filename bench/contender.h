@@ -44,7 +44,11 @@ int contender_start(struct contender *c, const struct contender *all, size_t n_a
 int contender_round(struct contender *c, double *ret_value);
 void contender_end(struct contender *c);
 
-/* For a signal handler: end what runs, at once. */
-void contenders_kill(void);
+/*
+ * For a signal handler: from now on everything is "interrupted", and ends in an orderly way; with the
+ * second call at once.
+ */
+void contenders_stop(void);
+bool contenders_stopped(void);
 
 #endif

@@ -185,7 +185,7 @@ static int run_row(const struct bench_row *row, const struct options *options)
 	for (size_t i = 0; i < n; i++)
 		c[i].values = values + i * (size_t)options->rounds;
 	measure(c, n, options->rounds);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !contenders_stopped(); i++) {
 		if (c[i].reason[0]) {
 			complain(&c[i]);
 			if (strcmp(c[i].who, "libmp") == 0)
@@ -208,8 +208,8 @@ static int run_row(const struct bench_row *row, const struct options *options)
 
 static void on_signal(int signal_number)
 {
-	contenders_kill();
-	_exit(128 + signal_number);
+	(void)signal_number;
+	contenders_stop();
 }
 
 static int parse(int argc, char **argv, struct options *o)
@@ -294,8 +294,10 @@ int main(int argc, char **argv)
 		report_machine(stdout, options.rounds);
 	fflush(stdout);
 	for (const struct bench_row *row = bench_rows; row->name; row++) {
+		if (contenders_stopped())
+			break;
 		if (chosen(row->name, argv + optind) && run_row(row, &options) < 0)
 			status = 1;
 	}
-	return status;
+	return contenders_stopped() ? 130 : status;
 }
