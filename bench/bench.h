@@ -108,6 +108,28 @@ int bench_fleet_start(int n, void *(*connect)(void *arg, int index), bench_op *o
 int bench_fleet_round(struct bench_fleet *fleet, double *ret_per_second);
 void bench_fleet_stop(struct bench_fleet *fleet);
 
+/* --- pipelined load on a server ----------------------------------------------------------------- */
+
+struct bench_load;
+
+/* How long the first reply in `data` is: 0 when it is not complete, -1 when it is a wrong one. */
+typedef int bench_reply(const uint8_t *data, size_t size);
+
+#define BENCH_PIPELINE 16
+/* The key of request i of a client's batch: all clients together walk over most of the keys. */
+static inline unsigned bench_pipeline_key(int client, unsigned i)
+{
+	return (unsigned)client * 20 + i;
+}
+
+/* Connections are added with their batch of BENCH_PIPELINE requests, and closed with the load. */
+int bench_load_new(bench_reply *reply, struct bench_load **ret_load);
+int bench_load_add(struct bench_load *load, int fd, const void *batch, size_t size);
+int bench_load_round(struct bench_load *load, double *ret_per_second);
+void bench_load_free(struct bench_load *load);
+
+/* --- keys and values ---------------------------------------------------------------------------- */
+
 /* What all key-value rows do: clients walk through this many keys, with values of this size. */
 #define BENCH_KEYS 1000
 #define BENCH_VALUE_SIZE 64

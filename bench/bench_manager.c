@@ -36,7 +36,7 @@ static int time_starts(int (*start_once)(int64_t *ret_ns), double *ret_us)
 
 /* --- libmp ------------------------------------------------------------------------------------ */
 
-#ifdef ENABLE_MANAGER
+#ifdef MPBENCH_MANAGER
 
 struct served {
 	mp_manager *manager;
@@ -169,12 +169,14 @@ struct floor {
 	int n;
 	pid_t server;
 	struct bench_fleet *fleet;
+	struct bench_load *load;
 };
 
+/* Takes as much as there is: with pipelining, several messages at once. */
 static int echo_all(int epoll, int n)
 {
 	struct epoll_event events[BENCH_CLIENTS];
-	char message[BENCH_ECHO_SIZE];
+	char message[BENCH_ECHO_SIZE * BENCH_PIPELINE];
 
 	while (n > 0) {
 		int ready = epoll_wait(epoll, events, BENCH_CLIENTS, -1);
@@ -182,8 +184,9 @@ static int echo_all(int epoll, int n)
 		for (int i = 0; i < ready; i++) {
 			int fd = events[i].data.fd;
 
-			if (bench_read(fd, message, sizeof(message)) < 0 ||
-				bench_write(fd, message, sizeof(message)) < 0) {
+			ssize_t size = read(fd, message, sizeof(message));
+
+			if (size <= 0 || bench_write(fd, message, (size_t)size) < 0) {
 				close(fd);
 				n--;
 			}
@@ -263,6 +266,8 @@ static int floor_run(struct bench *b, double *ret_value)
 {
 	struct floor *f = b->state;
 
+	if (f->load)
+		return bench_load_round(f->load, ret_value);
 	if (f->fleet)
 		return bench_fleet_round(f->fleet, ret_value);
 	return bench_rate(round_trip, &f->fds[0], 1, ret_value);
@@ -273,8 +278,31 @@ static void floor_teardown(struct bench *b)
 	struct floor *f = b->state;
 
 	bench_fleet_stop(f->fleet);
+	bench_load_free(f->load);
 	bench_reap(f->server);
 	free(f);
+}
+
+static int echo_reply(const uint8_t *data, size_t size)
+{
+	(void)data;
+	return size < BENCH_ECHO_SIZE ? 0 : BENCH_ECHO_SIZE;
+}
+
+static int pipelined_floor_setup(struct bench *b)
+{
+	struct floor *f = calloc(1, sizeof(*f));
+	char batch[BENCH_ECHO_SIZE * BENCH_PIPELINE] = "";
+
+	if (!f)
+		return bench_fail("out of memory");
+	b->state = f;
+	int r = floor_start(f, BENCH_CLIENTS);
+	if (r == 0)
+		r = bench_load_new(echo_reply, &f->load);
+	for (int i = 0; r == 0 && i < BENCH_CLIENTS; i++)
+		r = bench_load_add(f->load, f->fds[i], batch, sizeof(batch));
+	return r;
 }
 
 /* --- floor of a start: spawn a program and hear one message from it ----------------------------- */
@@ -320,7 +348,7 @@ static int run_start_floor(struct bench *b, double *ret_value)
 	}
 
 const struct bench bench_manager[] = {
-#ifdef ENABLE_MANAGER
+#ifdef MPBENCH_MANAGER
 	{"manager_start", "libmp", NULL, run_start, NULL, 0, NULL},
 	{"manager_set_1", "libmp", setup, run, teardown, SET_1, NULL},
 	{"manager_get_1", "libmp", setup, run, teardown, GET_1, NULL},
@@ -332,5 +360,6 @@ const struct bench bench_manager[] = {
 	FLOOR("manager_get_1", 1),
 	FLOOR("manager_set_50", BENCH_CLIENTS),
 	FLOOR("manager_get_50", BENCH_CLIENTS),
+	{"manager_get_50_p16", "floor", pipelined_floor_setup, floor_run, floor_teardown, 0, NULL},
 	{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 };

@@ -27,10 +27,13 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 	"pool_apply_rtt", "manager_start", "manager_set_1", "manager_get_1", "manager_set_50",
 	"manager_get_50", "obj_roundtrip", NULL};
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
-	"manager_set_50", "manager_get_50", NULL};
+	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
+static const char *const rows_load[] = {"manager_get_50_p16", NULL};
 static const char *const rows_call[] = {"pool_apply_rtt", NULL};
 
+/* libmp is among them where its parts are measured below the public interface. */
 const struct peer peers[] = {
+	{"libmp", BENCH_PROGRAMS "/load_managerd", NULL, "not built: no managerd", rows_load},
 	{"cpython", BENCH_SOURCES "/peer_cpython.py", "python3", "script not found", rows_cpython},
 	{"redis", BENCH_PROGRAMS "/peer_redis", NULL, "not built: hiredis is missing", rows_redis},
 	{"boost", BENCH_PROGRAMS "/peer_boost", NULL, "not built: Boost is missing", rows_call},
@@ -58,6 +61,15 @@ struct contender *contenders_of(const char *row, size_t *ret_n)
 			if (strcmp(*r, row) == 0 && n < MAX_RUNNING)
 				list[n++] =
 					(struct contender){.name = row, .who = p->who, .peer = p};
+		}
+	}
+	/* libmp comes first, wherever it was found. */
+	for (size_t i = 1; i < n; i++) {
+		if (strcmp(list[i].who, "libmp") == 0) {
+			struct contender libmp = list[i];
+
+			memmove(&list[1], &list[0], i * sizeof(*list));
+			list[0] = libmp;
 		}
 	}
 	*ret_n = n;

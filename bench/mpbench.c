@@ -30,6 +30,7 @@ const struct bench_row bench_rows[] = {
 	{"manager_get_1", "op/s", BENCH_HIGHER},
 	{"manager_set_50", "op/s", BENCH_HIGHER},
 	{"manager_get_50", "op/s", BENCH_HIGHER},
+	{"manager_get_50_p16", "op/s", BENCH_HIGHER},
 	{"obj_roundtrip", "op/s", BENCH_HIGHER},
 	{NULL, NULL, BENCH_HIGHER},
 };

@@ -26,6 +26,7 @@ struct server {
 	redisContext *context;
 	unsigned next;
 	struct bench_fleet *fleet;
+	struct bench_load *load;
 };
 
 static void server_exec(const char *path, const char *directory, int out)
@@ -155,6 +156,7 @@ static void teardown(struct bench *b)
 	struct server *s = b->state;
 
 	bench_fleet_stop(s->fleet);
+	bench_load_free(s->load);
 	if (s->context)
 		redisFree(s->context);
 	server_end(s);
@@ -247,6 +249,61 @@ static int run(struct bench *b, double *ret_value)
 	return bench_rate(b->variant == 0 ? set_next : get_next, s, 1, ret_value);
 }
 
+/* --- pipelined: what GET answers, byte by byte --------------------------------------------------- */
+
+static int reply(const uint8_t *data, size_t size)
+{
+	static char expected[BENCH_VALUE_SIZE + 16];
+	static size_t length;
+
+	if (length == 0)
+		length = (size_t)snprintf(expected, sizeof(expected), "$%d\r\n%s\r\n",
+			BENCH_VALUE_SIZE, bench_value());
+	if (memcmp(data, expected, size < length ? size : length) != 0)
+		return -1;
+	return size < length ? 0 : (int)length;
+}
+
+static int add_connection(struct server *s, int index)
+{
+	char batch[BENCH_PIPELINE * 64];
+	size_t size = 0;
+	redisContext *context = client_new(s->path);
+
+	if (!context)
+		return -1;
+	for (unsigned i = 0; i < BENCH_PIPELINE; i++) {
+		const char *key = bench_key(bench_pipeline_key(index, i));
+
+		size += (size_t)snprintf(batch + size, sizeof(batch) - size,
+			"*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n", strlen(key), key);
+	}
+	int fd = redisFreeKeepFd(context);
+	fcntl(fd, F_SETFL, 0);
+	return bench_load_add(s->load, fd, batch, size);
+}
+
+static int setup_pipelined(struct bench *b)
+{
+	if (setup_directory(b) < 0)
+		return -1;
+	struct server *s = b->state;
+	int r = setup_filled(b);
+	if (r == 0)
+		r = bench_load_new(reply, &s->load);
+	for (int i = 0; r == 0 && i < BENCH_CLIENTS; i++)
+		r = add_connection(s, i);
+	if (r < 0)
+		teardown(b);
+	return r;
+}
+
+static int run_pipelined(struct bench *b, double *ret_value)
+{
+	struct server *s = b->state;
+	return bench_load_round(s->load, ret_value);
+}
+
 /* From the start of the server to its first answer; its end is not counted. */
 static int run_start(struct bench *b, double *ret_value)
 {
@@ -284,6 +341,7 @@ int main(int argc, char **argv)
 		{"manager_get_1", "redis", setup, run, teardown, 1, NULL},
 		{"manager_set_50", "redis", setup, run, teardown, 2, NULL},
 		{"manager_get_50", "redis", setup, run, teardown, 3, NULL},
+		{"manager_get_50_p16", "redis", setup_pipelined, run_pipelined, teardown, 0, NULL},
 		{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 	};
 
