@@ -189,22 +189,29 @@ static void lead(mp_pool *pool, mp__deadline deadline)
 		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
 	atomic_store_explicit(&header->owner_waiting, 0, memory_order_relaxed);
 	pthread_mutex_lock(&pool->lock);
-	pool->leading = false;
-	if (pool->closing) {
-		pthread_cond_broadcast(&pool->changed);
-		return;
-	}
-	for (int i = 0; i < n; i++) {
-		if (events[i].data.u32 == MP__POOL_NONE) {
-			if (read(pool->eventfd, &count, sizeof(count)) < 0)
-				continue; /* emptied already */
-		} else {
+	for (int i = 0; i < n && !pool->closing; i++) {
+		if (events[i].data.u32 != MP__POOL_NONE)
 			mp__pool_worker_ended(pool, events[i].data.u32);
-		}
+		else if (read(pool->eventfd, &count, sizeof(count)) < 0)
+			continue; /* emptied already */
 	}
-	mp__pool_crew_fill(pool);
-	if (pool->resend)
+	if (!pool->closing)
+		mp__pool_crew_fill(pool);
+	if (pool->resend && !pool->closing)
 		mp__pool_resend(pool);
+	pool->leading = false;
+	if (pool->closing)
+		pthread_cond_broadcast(&pool->changed);
+}
+
+void mp__pool_nudge(mp_pool *pool)
+{
+	const uint64_t one = 1;
+
+	pthread_cond_broadcast(&pool->changed);
+	/* It can fail only when the counter is full, and then the leader wakes anyway. */
+	if (pool->leading && write(pool->eventfd, &one, sizeof(one)) < 0)
+		return;
 }
 
 static void follow(mp_pool *pool, mp__deadline deadline)

@@ -19,6 +19,9 @@ typedef bool mp__pool_condition(mp_pool *pool, void *argument);
 int mp__pool_wait(
 	mp_pool *pool, mp__pool_condition *condition, void *argument, mp__deadline deadline);
 
+/* What a condition looks at has changed by our own doing: everybody who waits looks again. */
+void mp__pool_nudge(mp_pool *pool);
+
 /* Take over the results of all finished tasks. */
 void mp__pool_harvest(mp_pool *pool);
 

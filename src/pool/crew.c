@@ -38,24 +38,25 @@ static void vacate(mp_pool *pool, uint32_t number)
 	pool->n_alive--;
 }
 
-int mp__pool_hire(mp_pool *pool, uint32_t number)
+/* Start a process for this place. Without the lock: it can take milliseconds. */
+static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 {
 	struct mp__pool_worker *record = &pool->seg.workers[number];
 	mp_process *process = NULL;
+	mp_obj args[MP__POOL_WORKER_ARGS];
 	char name[128];
 
 	record->result = 0;
 	record->detail[0] = '\0';
 	atomic_store_explicit(&record->status, MP__POOL_WORKER_STARTING, memory_order_release);
 	snprintf(name, sizeof(name), "%s-worker-%u", pool->name, number + 1);
-	mp_obj args[MP__POOL_WORKER_ARGS];
 	args[MP__POOL_WORKER_SEGMENT] = mp_fd(pool->seg.fd);
 	args[MP__POOL_WORKER_PAYLOAD] = mp_fd(pool->seg.payload_fd);
 	args[MP__POOL_WORKER_EVENT] = mp_fd(pool->eventfd);
 	args[MP__POOL_WORKER_CARGO] = mp_fd(pool->cargo[1]);
 	args[MP__POOL_WORKER_NUMBER] = mp_i64(number);
 	args[MP__POOL_WORKER_INITARGS] = pool->initializer_args;
-	args[MP__POOL_WORKER_INITARGS].block = NULL;
+	args[MP__POOL_WORKER_INITARGS].block = NULL; /* lent */
 	int r = mp_process_new(mp__pool_worker_main, mp_list_of(args, MP__POOL_WORKER_ARGS),
 		MP_PROCESS_OPTIONS(.name = name, .start_method = pool->start_method,
 			.daemon = true),
@@ -63,10 +64,22 @@ int mp__pool_hire(mp_pool *pool, uint32_t number)
 	if (r < 0)
 		return r;
 	r = mp_process_start(process);
-	if (r < 0) {
+	if (r < 0)
 		mp_process_close(process);
+	else
+		*ret_process = process;
+	return r;
+}
+
+int mp__pool_hire(mp_pool *pool, uint32_t number)
+{
+	mp_process *process;
+
+	pthread_mutex_unlock(&pool->lock);
+	int r = start(pool, number, &process);
+	pthread_mutex_lock(&pool->lock);
+	if (r < 0)
 		return r;
-	}
 	pool->places[number].process = process;
 	pool->n_alive++;
 	r = watch(pool, number, process);
@@ -107,7 +120,19 @@ static void note_failure(mp_pool *pool, uint32_t number, const char *end)
 			record->result, record->detail);
 	else
 		snprintf(pool->failure, sizeof(pool->failure), "%.200s before it was ready", end);
-	mp__log(MP_LOG_WARNING, "pool", "%s: %s", pool->name, pool->failure);
+	pool->news = true;
+}
+
+/* A user's handler may call anything: never with the lock held. */
+static void log_failure(mp_pool *pool)
+{
+	char text[sizeof(pool->failure)];
+
+	memcpy(text, pool->failure, sizeof(text));
+	pool->news = false;
+	pthread_mutex_unlock(&pool->lock);
+	mp__log(MP_LOG_WARNING, "pool", "%s: %s", pool->name, text);
+	pthread_mutex_lock(&pool->lock);
 }
 
 void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
@@ -134,10 +159,12 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 
 void mp__pool_crew_fill(mp_pool *pool)
 {
+	if (pool->news)
+		log_failure(pool);
 	if (pool->stopping || pool->broken || pool->n_alive == pool->seg.n_workers)
 		return;
 	uint32_t i = 0;
-	while (i < pool->seg.n_workers && pool->failures < MP__POOL_FAILURES) {
+	while (i < pool->seg.n_workers && pool->failures < MP__POOL_FAILURES && !pool->closing) {
 		if (pool->places[i].process) {
 			i++;
 			continue;
@@ -152,7 +179,7 @@ void mp__pool_crew_fill(mp_pool *pool)
 		if (pool->n_alive > 0)
 			break;
 	}
-	if (pool->n_alive > 0)
+	if (pool->n_alive > 0 || pool->closing)
 		return;
 	pool->broken = true;
 	mp__pool_end_all(pool, MP_FUTURE_CRASHED, -EOWNERDEAD, pool->failure);

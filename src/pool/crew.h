@@ -5,7 +5,10 @@
  * A worker that ends is replaced under the same number. One that never got ready (its initializer
  * failed, or killed it) counts as a failure, and after MP__POOL_FAILURES of them in a row nobody is
  * hired any more: who is at work goes on, and when the last one is gone the pool is broken and says
- * why. With pool->lock held, all of it.
+ * why.
+ *
+ * Called with pool->lock held and by the leader alone (or where there are no other threads), so that
+ * places change under nobody while the lock is given up for the start of a process.
  */
 #ifndef MP_POOL_CREW_H
 #define MP_POOL_CREW_H
@@ -14,7 +17,7 @@
 
 #define MP__POOL_FAILURES 10u
 
-/* Start a worker in this place. Errors of mp_process_start(). */
+/* Start a worker in this place, without the lock. Errors of mp_process_start(). */
 int mp__pool_hire(mp_pool *pool, uint32_t number);
 /* The leader saw the end of this worker: end its task, vacate its place. */
 void mp__pool_worker_ended(mp_pool *pool, uint32_t number);

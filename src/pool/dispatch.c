@@ -353,7 +353,7 @@ static int dispatch_locked(
 			mp__pool_payload_drop(&pool->seg, *number, MP__POOL_PAYLOAD_ARGS);
 		p->future = NULL;
 		mp__pool_release_slot(pool, *number);
-		pthread_cond_broadcast(&pool->changed);
+		mp__pool_nudge(pool);
 	}
 	return r;
 }

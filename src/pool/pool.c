@@ -141,12 +141,11 @@ static int set_up(mp_pool *pool, const mp_pool_options *o)
 	}
 	pool->seg.header->may_spin = usable_cpus() > 1;
 	mp__pool_segment_publish(&pool->seg);
-	for (uint32_t i = 0; i < (uint32_t)o->workers; i++) {
+	pthread_mutex_lock(&pool->lock);
+	for (uint32_t i = 0; i < (uint32_t)o->workers && r == 0; i++)
 		r = mp__pool_hire(pool, i);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	pthread_mutex_unlock(&pool->lock);
+	return r;
 }
 
 static int init_lock(mp_pool *pool)
@@ -259,7 +258,7 @@ int mp_pool_join(mp_pool *pool, int timeout_ms)
 
 	pthread_mutex_lock(&pool->lock);
 	pool->no_more = true;
-	pthread_cond_broadcast(&pool->changed); /* who waits for room gets -EPIPE */
+	mp__pool_nudge(pool); /* who waits for room gets -EPIPE */
 	r = mp__pool_wait(pool, nothing_pending, NULL, deadline);
 	if (r == 0) {
 		if (!pool->stopping) {
@@ -292,8 +291,6 @@ static void forget(mp_pool *pool)
 
 int mp_pool_close(mp_pool *pool)
 {
-	const uint64_t one = 1;
-
 	if (!pool)
 		return 0;
 	int r = mp__pool_check_origin(pool->origin, "close");
@@ -306,8 +303,7 @@ int mp_pool_close(mp_pool *pool)
 	pool->closing = true;
 	/* The leader uses what goes now: have it come back first. */
 	while (pool->leading) {
-		if (write(pool->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			break;
+		mp__pool_nudge(pool);
 		pthread_cond_wait(&pool->changed, &pool->lock);
 	}
 	mp__pool_dismiss(pool);

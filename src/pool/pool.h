@@ -81,6 +81,7 @@ struct mp_pool {
 	bool resend;   /* messages with descriptors may have been lost or held back */
 	bool no_more;  /* join or close: nothing is taken any more */
 	bool stopping; /* workers leave */
+	bool news;     /* a failure that was not logged yet */
 	bool broken;   /* no worker can be had: `failure` says why */
 	bool closing;  /* nobody leads any more */
 	bool closed;   /* everything but the struct is gone */
