@@ -7,6 +7,14 @@
 
 #include "obj/handle.h"
 
+#ifdef ENABLE_MANAGER
+#include "manager/manager.h"
+#endif
+
 const struct mp__handle_class *const mp__handle_classes[] = {
+#ifdef ENABLE_MANAGER
+	&mp__manager_class,
+	&mp__dict_class,
+#endif
 	NULL,
 };

@@ -33,6 +33,58 @@ int mp__frame_next(const void *data, size_t size, size_t max, size_t *ret_length
 	return size - MP__FRAME_HEADER >= length;
 }
 
+/* The number at *at, which moves on. False: it does not end before the end. */
+static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+
+	for (int shift = 0; *at < end && shift < 64; shift += 7) {
+		uint8_t byte = *(*at)++;
+		number |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*ret_number = number;
+			return true;
+		}
+	}
+	return false;
+}
+
+uint64_t mp__frame_id(const void *message, size_t size)
+{
+	const uint8_t *at = message;
+	const uint8_t *end = at + size;
+	uint64_t tag;
+	uint64_t number;
+
+	while (get_varint(&at, end, &tag)) {
+		uint64_t skip = 0;
+		switch (tag & 7) {
+		case 0:
+			if (!get_varint(&at, end, &number))
+				return 0;
+			if (tag >> 3 == 1)
+				return number;
+			break;
+		case 1:
+			skip = 8;
+			break;
+		case 2:
+			if (!get_varint(&at, end, &skip))
+				return 0;
+			break;
+		case 5:
+			skip = 4;
+			break;
+		default:
+			return 0;
+		}
+		if (skip > (size_t)(end - at))
+			return 0;
+		at += skip;
+	}
+	return 0;
+}
+
 uint8_t *mp__buffer_reserve(struct mp__buffer *buffer, size_t size)
 {
 	size_t used = mp__buffer_size(buffer);

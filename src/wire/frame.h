@@ -29,6 +29,12 @@
  */
 int mp__frame_next(const void *data, size_t size, size_t max, size_t *ret_length);
 
+/*
+ * Field 1 of a Request or Response, without unpacking it: 0 if there is none, or if the message is
+ * broken (which unpacking will find).
+ */
+uint64_t mp__frame_id(const void *message, size_t size);
+
 /* Bytes that are appended at the end and consumed at the start. All zero is empty. */
 struct mp__buffer {
 	uint8_t *data;

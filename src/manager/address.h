@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manager/address.h - where a managerd is, and how to get a connected socket from there.
+ *
+ * Either a path, or a connector: the descriptor over which a private daemon takes sockets.
+ */
+#ifndef MP_MANAGER_ADDRESS_H
+#define MP_MANAGER_ADDRESS_H
+
+#include "base/deadline.h"
+
+#include <sys/un.h>
+
+struct mp__address {
+	int connector; /* -1: the path counts */
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+};
+
+/* "unix:/path" or "/path". -EINVAL, -ENAMETOOLONG. */
+int mp__address_parse(const char *text, struct mp__address *ret_address);
+
+/* A connected stream socket, blocking, close-on-exec. What connect(2) says; -EPIPE; -ETIMEDOUT. */
+int mp__address_connect(const struct mp__address *address, mp__deadline deadline);
+
+#endif

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "manager/connection.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/futex.h"
+#include "base/testpoint.h"
+#include "wire/code.h"
+#include "wire/frame.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Room for a read, and how much of a large reply is asked for at a time. */
+#define READ_ROOM ((size_t)16 << 10)
+#define READ_STEP ((size_t)1 << 20)
+/* Requests up to this size are packed on the stack. */
+#define REQUEST_SMALL 2048
+/* How often a blocked sender looks whether it should read instead. */
+#define SEND_SLICE_MS 20
+
+/* What a call waits for: the reply, or its turn to read. */
+enum { WORD_WAIT, WORD_READ, WORD_DONE };
+
+struct call {
+	struct call *next;
+	uint64_t id;
+	bool waits; /* has sent, and sleeps on the word */
+	_Atomic uint32_t word;
+	int result; /* with WORD_DONE: 0 the reply is there, or why it will not come */
+	struct mp__reply *reply;
+};
+
+struct mp__connection {
+	_Atomic unsigned int references;
+	int fd;
+	uint64_t serial;
+	_Atomic size_t max_frame;
+	pthread_mutex_t sending; /* held while a request goes out; before `lock` */
+	pthread_mutex_t lock;    /* guards what follows; nobody blocks under it */
+	struct call *calls;      /* under way, oldest first */
+	struct call **last;
+	uint64_t next_id;
+	bool has_reader;
+	int broken;                /* 0, or the result of all further calls */
+	char why[MP__DETAIL_SIZE]; /* and its sentence */
+	struct mp__buffer in;      /* the reader's alone */
+};
+
+static _Atomic uint64_t next_serial = 1;
+
+static struct mp__connection *connection_new(int fd)
+{
+	struct mp__connection *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->references = 1;
+	c->fd = fd;
+	c->serial = atomic_fetch_add(&next_serial, 1);
+	c->max_frame = MP__FRAME_FIRST_MAX;
+	c->last = &c->calls;
+	pthread_mutex_init(&c->sending, NULL);
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+void mp__connection_ref(struct mp__connection *connection)
+{
+	atomic_fetch_add_explicit(&connection->references, 1, memory_order_relaxed);
+}
+
+void mp__connection_unref(struct mp__connection *connection)
+{
+	/* Release: what we did with it. Acquire: what the others did, before it is freed. */
+	if (!connection ||
+		atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) > 1)
+		return;
+	pthread_mutex_destroy(&connection->sending);
+	pthread_mutex_destroy(&connection->lock);
+	mp__connection_forget(connection);
+}
+
+void mp__connection_forget(struct mp__connection *connection)
+{
+	close(connection->fd);
+	mp__buffer_free(&connection->in);
+	free(connection);
+}
+
+uint64_t mp__connection_serial(const struct mp__connection *connection)
+{
+	return connection->serial;
+}
+
+bool mp__connection_is_broken(struct mp__connection *connection)
+{
+	pthread_mutex_lock(&connection->lock);
+	bool broken = connection->broken != 0;
+	pthread_mutex_unlock(&connection->lock);
+	return broken;
+}
+
+/* --- calls under way; all of this under the lock ------------------------------------------------- */
+
+static void add_call(struct mp__connection *c, struct call *call)
+{
+	call->id = ++c->next_id;
+	call->next = NULL;
+	*c->last = call;
+	c->last = &call->next;
+}
+
+/* Replies come in order as a rule, so that the first one is it. */
+static struct call *take_call(struct mp__connection *c, uint64_t id)
+{
+	for (struct call **at = &c->calls; *at; at = &(*at)->next) {
+		struct call *call = *at;
+		if (call->id != id)
+			continue;
+		*at = call->next;
+		if (c->last == &call->next)
+			c->last = at;
+		return call;
+	}
+	return NULL;
+}
+
+/* After this the call's memory may be gone: its thread may have seen the word on its own. */
+static void wake(struct call *call, uint32_t word)
+{
+	bool sleeps = call->waits;
+
+	atomic_store_explicit(&call->word, word, memory_order_release);
+	if (sleeps)
+		mp__futex_wake(&call->word, 1);
+}
+
+/* Somebody who waits becomes the reader. */
+static void pass_reading(struct mp__connection *c)
+{
+	for (struct call *call = c->calls; call; call = call->next) {
+		if (call->waits) {
+			c->has_reader = true;
+			wake(call, WORD_READ);
+			return;
+		}
+	}
+	c->has_reader = false;
+}
+
+/* No request goes out any more, and no reply will come. The sentence is this thread's detail. */
+static int break_connection(struct mp__connection *c, int result)
+{
+	if (c->broken)
+		return c->broken;
+	c->broken = result;
+	snprintf(c->why, sizeof(c->why), "%s", mp_error_detail());
+	/* Wakes a reader or sender that sleeps in the kernel; the number stays ours until the end. */
+	shutdown(c->fd, SHUT_RDWR);
+	while (c->calls) {
+		struct call *call = take_call(c, c->calls->id);
+		call->result = result;
+		wake(call, WORD_DONE);
+	}
+	return result;
+}
+
+/* --- reading ---------------------------------------------------------------------------------------- */
+
+static int hung_up(void)
+{
+	return mp_error_set(-EPIPE, "managerd has closed the connection");
+}
+
+/* Take in what has come; wait for it until the deadline, which may be at once (-EAGAIN). */
+static int read_some(struct mp__connection *c, mp__deadline deadline, bool wait)
+{
+	bool forever = wait && deadline.ns == MP__DEADLINE_NEVER.ns;
+	size_t length;
+	size_t have = mp__buffer_size(&c->in);
+
+	(void)mp__frame_next(mp__buffer_at(&c->in), have, SIZE_MAX, &length);
+	size_t missing = MP__FRAME_HEADER + length > have ? MP__FRAME_HEADER + length - have : 0;
+	size_t room = missing < READ_ROOM ? READ_ROOM : missing < READ_STEP ? missing : READ_STEP;
+	uint8_t *at = mp__buffer_reserve(&c->in, room);
+	if (!at)
+		return mp_error_set(-ENOMEM, "no memory for a reply of managerd");
+	for (;;) {
+		ssize_t n = recv(c->fd, at, room, forever ? 0 : MSG_DONTWAIT);
+		if (n > 0) {
+			c->in.end += (size_t)n;
+			return 0;
+		}
+		if (n == 0 || errno == ECONNRESET)
+			return hung_up();
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return mp__error_errno("reading a reply of managerd");
+		if (!wait)
+			return -EAGAIN;
+		int r = mp__fd_wait(c->fd, POLLIN, deadline);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int fill_reply(struct mp__reply *reply, const uint8_t *message, size_t size)
+{
+	reply->data = size <= sizeof(reply->small) ? reply->small : malloc(size);
+	if (!reply->data)
+		return -ENOMEM;
+	memcpy(reply->data, message, size);
+	reply->size = size;
+	return 0;
+}
+
+/* A reply to nobody: to a call that has gone, or with id 0 the reason why the daemon hangs up. */
+static int unclaimed(uint64_t id, const uint8_t *message, size_t size)
+{
+	Mp__Response *response;
+	int r;
+
+	if (id != 0)
+		return 0;
+	response = mp__response__unpack(NULL, size, message);
+	if (!response)
+		return mp_error_set(-EPROTO, "managerd sent what is no reply");
+	r = mp__code_to_result((int)response->code);
+	r = mp_error_set(r < 0 ? r : -EPROTO, "managerd: %s", response->detail);
+	mp__response__free_unpacked(response, NULL);
+	return r;
+}
+
+/* Hand out the whole replies that are there. */
+static int hand_out(struct mp__connection *c)
+{
+	for (;;) {
+		size_t length;
+		int whole = mp__frame_next(
+			mp__buffer_at(&c->in), mp__buffer_size(&c->in), c->max_frame, &length);
+		if (whole == 0)
+			return 0;
+		if (whole < 0)
+			return mp_error_set(-EPROTO, "managerd sent a frame that is too long");
+		const uint8_t *message = mp__buffer_at(&c->in) + MP__FRAME_HEADER;
+		uint64_t id = mp__frame_id(message, length);
+
+		pthread_mutex_lock(&c->lock);
+		struct call *call = take_call(c, id);
+		if (call) {
+			call->result = fill_reply(call->reply, message, length);
+			wake(call, WORD_DONE);
+		}
+		pthread_mutex_unlock(&c->lock);
+		int r = call ? 0 : unclaimed(id, message, length);
+		if (r < 0)
+			return r;
+		mp__buffer_consume(&c->in, MP__FRAME_HEADER + length);
+	}
+}
+
+static int read_and_hand_out(struct mp__connection *c, mp__deadline deadline, bool wait)
+{
+	int r = read_some(c, deadline, wait);
+
+	if (r == 0) {
+		MP__TEST_POINT("manager.call.received");
+		r = hand_out(c);
+	}
+	if (r < 0 && r != -ETIMEDOUT && r != -EAGAIN) {
+		pthread_mutex_lock(&c->lock);
+		break_connection(c, r);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return r;
+}
+
+/* --- sending ---------------------------------------------------------------------------------------- */
+
+/*
+ * The socket is full. If nobody reads, that may be why: the daemon takes no requests while its
+ * replies are not read.
+ */
+static int wait_to_send(struct mp__connection *c, mp__deadline deadline)
+{
+	pthread_mutex_lock(&c->lock);
+	bool reads = !c->has_reader && !c->broken;
+	if (reads)
+		c->has_reader = true;
+	pthread_mutex_unlock(&c->lock);
+	if (reads) {
+		(void)read_and_hand_out(c, deadline, false);
+		pthread_mutex_lock(&c->lock);
+		pass_reading(c);
+		pthread_mutex_unlock(&c->lock);
+	}
+	int r = mp__fd_wait(c->fd, POLLOUT, mp__deadline_slice(deadline, SEND_SLICE_MS));
+	return r == -ETIMEDOUT && !mp__deadline_passed(deadline) ? 0 : r;
+}
+
+/* Under `sending`. *ret_sent says whether anything went out. */
+static int send_frame(struct mp__connection *c, const uint8_t *data, size_t size,
+	mp__deadline deadline, size_t *ret_sent)
+{
+	size_t sent = 0;
+	int r = 0;
+
+	while (sent < size && r == 0) {
+		ssize_t n = send(c->fd, data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n >= 0)
+			sent += (size_t)n;
+		else if (errno == EAGAIN)
+			r = wait_to_send(c, deadline);
+		else if (errno == EPIPE || errno == ECONNRESET)
+			r = hung_up();
+		else if (errno != EINTR)
+			r = mp__error_errno("sending a request to managerd");
+	}
+	*ret_sent = sent;
+	return r;
+}
+
+/* Pack the request behind a header: in `small` if it fits, malloc'ed otherwise. */
+static int pack(const Mp__Request *request, size_t max, struct mp__buffer *buffer)
+{
+	int r = mp__frame_append(buffer, &request->base, max);
+
+	if (r == -EMSGSIZE)
+		return mp_error_set(r, "a request of %zu bytes, managerd takes %zu",
+			protobuf_c_message_get_packed_size(&request->base), max);
+	return r < 0 ? mp_error_set(r, "no memory for a request to managerd") : 0;
+}
+
+/* Make it known as under way, unless nothing goes any more. */
+static int begin_call(struct mp__connection *c, struct call *call, Mp__Request *request)
+{
+	pthread_mutex_lock(&c->lock);
+	int r = c->broken ? mp_error_set(c->broken, "%s", c->why) : 0;
+	if (r == 0) {
+		add_call(c, call);
+		request->id = call->id;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* It was not, or not wholly, sent. A request that stopped in the middle breaks the connection. */
+static int abort_call(struct mp__connection *c, struct call *call, int result, bool begun)
+{
+	pthread_mutex_lock(&c->lock);
+	if (c->broken && call->result < 0)
+		result = mp_error_set(call->result, "%s", c->why);
+	struct call *left = take_call(c, call->id);
+	if (!left && call->result == 0 && call->reply->data != call->reply->small)
+		free(call->reply->data);
+	if (begun || (result != -ETIMEDOUT && result != -EMSGSIZE && result != -ENOMEM))
+		break_connection(c, result == -ETIMEDOUT ? hung_up() : result);
+	pthread_mutex_unlock(&c->lock);
+	return result;
+}
+
+static int send_request(
+	struct mp__connection *c, struct call *call, Mp__Request *request, mp__deadline deadline)
+{
+	uint8_t small[REQUEST_SMALL];
+	struct mp__buffer buffer = {.data = small, .room = sizeof(small)};
+	size_t sent = 0;
+
+	int r = begin_call(c, call, request);
+	if (r < 0)
+		return r;
+	/* A borrowed block must not be given back to malloc: take it only if it will do. */
+	if (protobuf_c_message_get_packed_size(&request->base) + MP__FRAME_HEADER > sizeof(small))
+		buffer = (struct mp__buffer){0};
+	r = pack(request, c->max_frame, &buffer);
+	MP__TEST_POINT("manager.call.begun");
+	if (r == 0)
+		r = send_frame(
+			c, mp__buffer_at(&buffer), mp__buffer_size(&buffer), deadline, &sent);
+	if (buffer.data != small)
+		mp__buffer_free(&buffer);
+	MP__TEST_POINT("manager.call.sent");
+	return r < 0 ? abort_call(c, call, r, sent > 0) : 0;
+}
+
+/* --- a call ------------------------------------------------------------------------------------------ */
+
+/* Read until the own reply is there, then let somebody else read. */
+static int read_for(struct mp__connection *c, struct call *call, mp__deadline deadline)
+{
+	int r = 0;
+
+	while (r == 0 && atomic_load_explicit(&call->word, memory_order_acquire) != WORD_DONE)
+		r = read_and_hand_out(c, deadline, true);
+	pthread_mutex_lock(&c->lock);
+	if (atomic_load_explicit(&call->word, memory_order_relaxed) == WORD_DONE)
+		r = 0;
+	else
+		take_call(c, call->id);
+	pass_reading(c);
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* Out of time: unless reply or reading has come just now, the call goes. */
+static int give_up(struct mp__connection *c, struct call *call)
+{
+	pthread_mutex_lock(&c->lock);
+	uint32_t word = atomic_load_explicit(&call->word, memory_order_relaxed);
+	if (word != WORD_DONE) {
+		take_call(c, call->id);
+		if (word == WORD_READ)
+			pass_reading(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return word == WORD_DONE ? 0 : -ETIMEDOUT;
+}
+
+static int wait_for(struct mp__connection *c, struct call *call, mp__deadline deadline)
+{
+	pthread_mutex_lock(&c->lock);
+	bool done = atomic_load_explicit(&call->word, memory_order_relaxed) == WORD_DONE;
+	bool reads = !done && !c->has_reader;
+	if (reads)
+		c->has_reader = true;
+	else
+		call->waits = true;
+	pthread_mutex_unlock(&c->lock);
+
+	for (;;) {
+		uint32_t word = atomic_load_explicit(&call->word, memory_order_acquire);
+		if (word == WORD_DONE)
+			return 0;
+		if (reads || word == WORD_READ)
+			return read_for(c, call, deadline);
+		if (mp__futex_wait(&call->word, WORD_WAIT, deadline) == -ETIMEDOUT)
+			return give_up(c, call);
+	}
+}
+
+static int unpack(struct mp__reply *reply)
+{
+	struct mp__scratch *scratch = &reply->scratch;
+
+	mp__scratch_init(scratch, reply->block, sizeof(reply->block));
+	mp__scratch_reset(scratch, MP__SCRATCH_BUDGET(reply->size));
+	reply->response = mp__response__unpack(&scratch->allocator, reply->size, reply->data);
+	if (!reply->response)
+		return mp_error_set(-EPROTO, "managerd sent a reply that cannot be read");
+	int r = mp__code_to_result((int)reply->response->code);
+	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : r;
+}
+
+void mp__reply_free(struct mp__reply *reply)
+{
+	mp__scratch_reset(&reply->scratch, 0);
+	if (reply->data != reply->small)
+		free(reply->data);
+}
+
+static int send_in_turn(
+	struct mp__connection *c, struct call *call, Mp__Request *request, mp__deadline deadline)
+{
+	int r = 0;
+
+	if (deadline.ns == MP__DEADLINE_NEVER.ns) {
+		pthread_mutex_lock(&c->sending);
+	} else {
+		struct timespec until = mp__deadline_timespec(deadline);
+		r = pthread_mutex_clocklock(&c->sending, CLOCK_MONOTONIC, &until);
+	}
+	if (r != 0)
+		return -ETIMEDOUT;
+	r = send_request(c, call, request, deadline);
+	pthread_mutex_unlock(&c->sending);
+	return r;
+}
+
+int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
+	mp__deadline deadline, struct mp__reply *ret_reply)
+{
+	struct mp__connection *c = connection;
+	struct call call = {.reply = ret_reply};
+
+	ret_reply->data = ret_reply->small;
+	int r = send_in_turn(c, &call, request, deadline);
+	if (r == 0) {
+		r = wait_for(c, &call, deadline);
+		if (r == 0 && call.result < 0) {
+			/* Set before the word was; nobody changes it any more. */
+			r = call.result == -ENOMEM
+				    ? mp_error_set(-ENOMEM, "no memory for a reply of managerd")
+				    : mp_error_set(call.result, "%s", c->why);
+		}
+	}
+	if (r == -ETIMEDOUT)
+		return mp_error_set(r, "managerd has not answered in time");
+	if (r < 0)
+		return r;
+	r = unpack(ret_reply);
+	if (r < 0)
+		mp__reply_free(ret_reply);
+	return r;
+}
+
+/* --- opening ----------------------------------------------------------------------------------------- */
+
+static int say_hello(struct mp__connection *c, mp__deadline deadline)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Hello hello = MP__HELLO__INIT;
+	struct mp__reply reply;
+
+	hello.version = MP__PROTOCOL_VERSION;
+	hello.program = (char *)("libmp " PACKAGE_VERSION);
+	request.op_case = MP__REQUEST__OP_HELLO;
+	request.hello = &hello;
+	int r = mp__connection_call(c, &request, deadline, &reply);
+	if (r < 0)
+		return r;
+	if (reply.response->result_case != MP__RESPONSE__RESULT_HELLO ||
+		reply.response->hello->version != MP__PROTOCOL_VERSION ||
+		reply.response->hello->max_frame < MP__FRAME_FIRST_MAX)
+		r = mp_error_set(-EPROTO, "managerd answered the hello with something else");
+	else if (reply.response->hello->max_frame < MP__FRAME_MAX)
+		c->max_frame = reply.response->hello->max_frame;
+	else
+		c->max_frame = MP__FRAME_MAX;
+	mp__reply_free(&reply);
+	return r;
+}
+
+int mp__connection_open(
+	const struct mp__address *address, mp__deadline deadline, struct mp__connection **ret)
+{
+	int fd = mp__address_connect(address, deadline);
+
+	if (fd < 0)
+		return fd;
+	struct mp__connection *c = connection_new(fd);
+	if (!c) {
+		close(fd);
+		return mp_error_set(-ENOMEM, "no memory for a connection to managerd");
+	}
+	MP__TEST_POINT("manager.connect.connected");
+	int r = say_hello(c, deadline);
+	if (r < 0) {
+		mp__connection_unref(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manager/connection.h - one connection to managerd, used by many threads at once.
+ *
+ * Each call sends its request and waits for the reply with its id; requests of several threads are
+ * under way together. There is no thread of the library that reads: one of the waiting threads
+ * does, hands the others their replies, and when it has its own, passes the reading on.
+ *
+ * A call that runs out of time just goes; its reply is dropped when it comes. (To close the
+ * connection instead would let a later request on a new one overtake the one that is under way.) A
+ * connection that broke stays broken: -EPIPE or -EPROTO for all calls under way, and
+ * mp__connection_is_broken() tells that a new one is needed.
+ */
+#ifndef MP_MANAGER_CONNECTION_H
+#define MP_MANAGER_CONNECTION_H
+
+#include "base/deadline.h"
+#include "manager/address.h"
+#include "proto/manager.pb-c.h"
+#include "wire/scratch.h"
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct mp__connection;
+
+/* Connect, and exchange hellos. What mp__address_connect() says; -EPIPE, -EPROTO, -EACCES, -ENOSPC. */
+int mp__connection_open(
+	const struct mp__address *address, mp__deadline deadline, struct mp__connection **ret);
+
+void mp__connection_ref(struct mp__connection *connection);
+void mp__connection_unref(struct mp__connection *connection);
+/* In a forked child: close the descriptor and free the memory, whatever the parent's threads did. */
+void mp__connection_forget(struct mp__connection *connection);
+
+bool mp__connection_is_broken(struct mp__connection *connection);
+/* Differs between all connections that this process and its ancestors have had. */
+uint64_t mp__connection_serial(const struct mp__connection *connection);
+
+/* A reply of usual size needs no malloc. */
+#define MP__REPLY_SMALL 512
+#define MP__REPLY_BLOCK 1024
+
+struct mp__reply {
+	Mp__Response *response; /* valid until the reply is freed */
+	uint8_t *data;          /* the message: `small`, or malloc'ed */
+	size_t size;
+	struct mp__scratch scratch;
+	uint8_t small[MP__REPLY_SMALL];
+	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];
+};
+
+/*
+ * Send the request (its id is set here) and wait for the reply: what its code means, with the
+ * daemon's sentence. -EMSGSIZE nothing was sent; -ETIMEDOUT, -EPIPE: whether it was carried out is
+ * not known. The reply is to be freed only after a result >= 0.
+ */
+int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
+	mp__deadline deadline, struct mp__reply *ret_reply);
+void mp__reply_free(struct mp__reply *reply);
+
+#endif

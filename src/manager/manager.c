@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "manager/manager.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fds.h"
+#include "base/options.h"
+#include "manager/private.h"
+#include "manager/share.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+int mp__manager_new(const struct mp__address *address, int timeout_ms, const uint8_t *id,
+	struct mp_manager **ret_manager)
+{
+	MP__AUTO_FREE struct mp_manager *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return mp_error_set(-ENOMEM, "no memory for a manager");
+	if (id)
+		memcpy(m->id, id, sizeof(m->id));
+	else if (getrandom(m->id, sizeof(m->id), 0) != sizeof(m->id))
+		return mp__error_errno("getrandom");
+	m->handle.class = &mp__manager_class;
+	m->references = 1;
+	m->address = *address;
+	m->timeout_ms = timeout_ms;
+	m->daemon.pidfd = -1;
+	mp__fork_lock_init(&m->lock);
+	*ret_manager = MP__TAKE_PTR(m);
+	return 0;
+}
+
+void mp__manager_free(struct mp_manager *m)
+{
+	if (m->connection) {
+		if (mp__origin_is_here(m->lock.origin))
+			mp__connection_unref(m->connection);
+		else
+			mp__connection_forget(m->connection);
+	}
+	/* The daemon sees the end of its connections before it is asked to go. */
+	if (m->daemon.pidfd >= 0) {
+		if (mp__origin_is_here(m->daemon.origin))
+			mp__private_stop(&m->daemon);
+		close(m->daemon.pidfd);
+	}
+	if (m->address.connector >= 0)
+		close(m->address.connector);
+	free(m);
+}
+
+/* --- the connection ------------------------------------------------------------------------------ */
+
+mp__deadline mp__manager_deadline(const struct mp_manager *manager)
+{
+	return mp__deadline_in(manager->timeout_ms);
+}
+
+/* The lock, and if this process is new to the handle, without its parent's connection. */
+static int take_lock(struct mp_manager *m, mp__deadline deadline)
+{
+	int r = mp__fork_lock_take(&m->lock, deadline);
+
+	if (r < 0)
+		return mp_error_set(r, "managerd has not answered others in time");
+	if (r > 0 && m->connection) {
+		mp__connection_forget(m->connection);
+		m->connection = NULL;
+	}
+	return 0;
+}
+
+static int connect_anew(struct mp_manager *m, mp__deadline deadline)
+{
+	struct mp__connection *connection;
+
+	int r = mp__connection_open(&m->address, deadline, &connection);
+	/* For the caller of mp_manager_connect() this is an address; for all others, an end. */
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		r = mp_error_set(-EPIPE, "managerd is gone: %s", mp_error_detail());
+	if (r < 0)
+		return r;
+	mp__connection_unref(m->connection);
+	m->connection = connection;
+	return 0;
+}
+
+int mp__manager_lock(
+	struct mp_manager *m, mp__deadline deadline, struct mp__connection **ret_connection)
+{
+	int r = take_lock(m, deadline);
+
+	if (r < 0)
+		return r;
+	if (!m->connection || mp__connection_is_broken(m->connection))
+		r = connect_anew(m, deadline);
+	if (r < 0) {
+		mp__manager_unlock(m);
+		return r;
+	}
+	mp__connection_ref(m->connection);
+	*ret_connection = m->connection;
+	return 0;
+}
+
+int mp__manager_lock_as_is(
+	struct mp_manager *m, mp__deadline deadline, struct mp__connection **ret_connection)
+{
+	int r = take_lock(m, deadline);
+
+	if (r < 0)
+		return r;
+	if (m->connection)
+		mp__connection_ref(m->connection);
+	*ret_connection = m->connection;
+	return 0;
+}
+
+void mp__manager_unlock(struct mp_manager *m)
+{
+	mp__fork_lock_release(&m->lock);
+}
+
+/* --- public -------------------------------------------------------------------------------------- */
+
+static int load_options(const mp_manager_options *options, mp_manager_options *known)
+{
+	int r = mp__options_load(known, sizeof(*known), 0, options);
+
+	if (r == 0 && known->timeout_ms < MP_FOREVER)
+		r = mp_error_set(-EINVAL, "options: timeout_ms is %d", known->timeout_ms);
+	return r;
+}
+
+/* How long start and connect may take, and how long a request. */
+static mp__deadline opening_deadline(const mp_manager_options *options)
+{
+	return mp__deadline_in(options->timeout_ms ? options->timeout_ms : MP__MANAGER_TIMEOUT_MS);
+}
+
+static int request_timeout(const mp_manager_options *options)
+{
+	return options->timeout_ms ? options->timeout_ms : MP_FOREVER;
+}
+
+int mp_manager_connect(
+	const char *address, const mp_manager_options *options, mp_manager **ret_manager)
+{
+	struct mp__connection *connection;
+	struct mp__address parsed;
+	mp_manager_options known;
+	mp_manager *m;
+
+	if (!ret_manager)
+		return mp_error_set(-EINVAL, "connecting to a managerd: no place for the handle");
+	int r = load_options(options, &known);
+	if (r == 0)
+		r = mp__address_parse(address, &parsed);
+	if (r == 0)
+		r = mp__connection_open(&parsed, opening_deadline(&known), &connection);
+	if (r < 0)
+		return r;
+	r = mp__manager_new(&parsed, request_timeout(&known), NULL, &m);
+	if (r < 0) {
+		mp__connection_unref(connection);
+		return r;
+	}
+	m->connection = connection;
+	mp__share_add(m);
+	*ret_manager = m;
+	return 0;
+}
+
+int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager)
+{
+	struct mp__address address = {.connector = -1};
+	struct mp__daemon daemon;
+	struct mp__connection *connection;
+	mp_manager_options known;
+	mp_manager *m;
+
+	if (!ret_manager)
+		return mp_error_set(-EINVAL, "starting a managerd: no place for the handle");
+	int r = load_options(options, &known);
+	if (r < 0)
+		return r;
+	mp__deadline deadline = opening_deadline(&known);
+	r = mp__private_start(known.program, &daemon, &address.connector);
+	if (r < 0)
+		return r;
+	r = mp__manager_new(&address, request_timeout(&known), NULL, &m);
+	if (r < 0) {
+		mp__private_stop(&daemon);
+		mp__fds_close((int[]){daemon.pidfd, address.connector}, 2);
+		return r;
+	}
+	m->daemon = daemon;
+	r = mp__connection_open(&address, deadline, &connection);
+	if (r < 0) {
+		r = mp__private_explain(&daemon, r);
+		mp__manager_free(m);
+		return r;
+	}
+	m->connection = connection;
+	mp__share_add(m);
+	*ret_manager = m;
+	return 0;
+}
+
+int mp_manager_ping(mp_manager *manager)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Ping ping = MP__PING__INIT;
+	struct mp__connection *connection;
+	struct mp__reply reply;
+
+	if (!manager)
+		return mp_error_set(-EINVAL, "ping: no manager");
+	mp__deadline deadline = mp__manager_deadline(manager);
+	int r = mp__manager_lock(manager, deadline, &connection);
+	if (r < 0)
+		return r;
+	mp__manager_unlock(manager);
+	request.op_case = MP__REQUEST__OP_PING;
+	request.ping = &ping;
+	r = mp__connection_call(connection, &request, deadline, &reply);
+	if (r >= 0)
+		mp__reply_free(&reply);
+	mp__connection_unref(connection);
+	return r;
+}
+
+int mp_manager_pid(mp_manager *manager)
+{
+	if (!manager)
+		return mp_error_set(-EINVAL, "pid: no manager");
+	if (manager->daemon.pidfd < 0 || !mp__origin_is_here(manager->daemon.origin))
+		return mp_error_set(-EINVAL, "this process has not started that managerd");
+	return manager->daemon.pid;
+}
+
+mp_manager *mp_manager_ref(mp_manager *manager)
+{
+	if (manager)
+		atomic_fetch_add_explicit(&manager->references, 1, memory_order_relaxed);
+	return manager;
+}
+
+int mp_manager_close(mp_manager *manager)
+{
+	if (manager && mp__share_drop(manager))
+		mp__manager_free(manager);
+	return 0;
+}
