@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* What can go wrong while a child starts: it dies at every step, its server does, the file is gone. */
+#include <config.h>
+
+#include "tests/support/starts.h"
+
+#include "base/cleanup.h"
+#include "process/forkserver.h"
+#include "process/life.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+T_SUITE(starts);
+
+static int start_armed(int method, const char *point, const char *action, mp_process **ret)
+{
+	T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(5)),
+		MP_PROCESS_OPTIONS(.start_method = method, .daemon = true), ret));
+	t_arm(point, action);
+	int r = mp_process_start(*ret);
+	cr_assert(t_fired(), "%s was not reached", point);
+	t_disarm();
+	return r;
+}
+
+/* A start that fails leaves nothing, and may be tried again. */
+static void expect_failed_start(int method, const char *point, const char *action, const char *how)
+{
+	mp_process *p;
+
+	T_RESULT(start_armed(method, point, action, &p), -EOWNERDEAD);
+	cr_assert_not_null(strstr(mp_error_detail(), how), "%s", mp_error_detail());
+	T_RESULT(mp_process_pid(p), -EINVAL);
+	T_RESULT(mp_process_join(p, MP_NOWAIT), -EINVAL);
+	T_OK(mp_process_start(p));
+	finish(p, 5);
+}
+
+Test(starts, spawned_child_dies_before_it_is_ready)
+{
+	expect_failed_start(MP_START_SPAWN, "process.child.entered", "kill", "signal 9");
+	expect_failed_start(MP_START_SPAWN, "process.child.prepared", "kill", "signal 9");
+	expect_failed_start(MP_START_SPAWN, "process.child.prepared", "exit", "exit code 86");
+}
+
+Test(starts, forkserver_child_dies_before_it_is_ready)
+{
+	static const char *const points[] = {"process.child.entered", "process.child.prepared"};
+
+	for (int i = 0; i < 4; i++) {
+		expect_failed_start(MP_START_FORKSERVER, points[i / 2], i & 1 ? "exit" : "kill",
+			i & 1 ? "exit code 86" : "signal 9");
+		mp__forkserver_stop(); /* the next one shall see the new environment */
+	}
+}
+
+static void expect_started(int method, const char *point, const char *action, int code)
+{
+	mp_process *p;
+
+	T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(5)), BY(method), &p));
+	t_arm(point, action);
+	T_OK(mp_process_start(p));
+	finish(p, code);
+	cr_assert(t_fired(), "%s was not reached", point);
+	t_disarm();
+	mp__forkserver_stop();
+}
+
+EACH_METHOD(starts, child_dies_when_it_is_ready)
+{
+	expect_started(method, "process.child.ready", "kill", -SIGKILL);
+	expect_started(method, "process.child.ready", "exit", 86);
+	expect_started(method, "process.child.done", "kill", -SIGKILL);
+}
+
+/* A new server takes over; the target runs once. The last two: who tells how the child ended? */
+Test(starts, server_dies_before_the_child_exists)
+{
+	expect_started(MP_START_FORKSERVER, "process.server.begun", "kill", 5);
+	expect_started(MP_START_FORKSERVER, "process.server.received", "kill", 5);
+}
+
+Test(starts, server_dies_while_the_child_runs)
+{
+	expect_started(MP_START_FORKSERVER, "process.server.forked", "kill", 5);
+	expect_started(MP_START_FORKSERVER, "process.server.reaping", "kill", 5);
+}
+
+Test(starts, server_dies_with_the_status_in_its_hands)
+{
+	expect_started(MP_START_FORKSERVER, "process.server.reaped", "kill", 5);
+}
+
+static pid_t server_of(mp_process *child)
+{
+	char path[64];
+	char line[256];
+	int ppid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", mp_process_pid(child));
+	FILE *f = fopen(path, "re");
+	cr_assert(f && fgets(line, sizeof(line), f));
+	fclose(f);
+	cr_assert(sscanf(strrchr(line, ')') + 1, " %*c %d", &ppid) == 1);
+	return ppid;
+}
+
+static int return_when_told(int argc, const mp_obj *argv)
+{
+	char byte;
+
+	T_CHECK(argc == 2 && read(mp_obj_fd(&argv[0]), &byte, 1) == 1);
+	return (int)mp_obj_i64(&argv[1]);
+}
+
+Test(starts, test_forkserver_sigkill)
+{
+	int go[2];
+
+	cr_assert(pipe2(go, O_CLOEXEC) == 0);
+	mp_process *first =
+		start(return_when_told, MP_ARGS(mp_fd(go[0]), mp_i64(6)), BY(MP_START_FORKSERVER));
+	mp_process *hanging = start(hang, mp_nil(), BY(MP_START_FORKSERVER));
+	pid_t server = server_of(first);
+	int pidfd = mp__pidfd_open(server);
+	kill(server, SIGKILL);
+	t_wait_pidfd(pidfd);
+	close(pidfd);
+
+	/* The next start brings another one; the earlier children are as they were. */
+	mp_process *second = start(return_it, MP_ARGS(mp_i64(7)), BY(MP_START_FORKSERVER));
+	finish(second, 7);
+	T_RESULT(mp_process_is_alive(first), 1);
+	cr_assert(write(go[1], "g", 1) == 1);
+	finish(first, 6);
+	T_OK(mp_process_kill(hanging));
+	finish(hanging, -SIGKILL);
+	close(go[0]);
+	close(go[1]);
+}
+
+Test(starts, test_forkserver_sigint)
+{
+	mp_process *p = start(hang, mp_nil(), BY(MP_START_FORKSERVER));
+	pid_t server = server_of(p);
+
+	kill(server, SIGINT);
+	mp_process *q = start(hang, mp_nil(), BY(MP_START_FORKSERVER));
+	cr_assert_eq(server_of(q), server);
+	/* Its children do not ignore it. */
+	T_OK(mp_process_signal(p, SIGINT));
+	finish(p, -SIGINT);
+	T_OK(mp_process_terminate(q));
+	finish(q, -SIGTERM);
+}
+
+/* Somebody else reaps the orphan, as init does: only the kernel or the child itself can tell. */
+static int told[2];
+static int go[2];
+
+static int ask_for_orphan(void *arg)
+{
+	mp_process *p;
+	int code = 0;
+	char byte;
+	pid_t pid;
+
+	(void)arg;
+	T_CHECK(mp_process_new(return_when_told, MP_ARGS(mp_fd(go[0]), mp_i64(6)),
+			BY(MP_START_FORKSERVER), &p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	pid = mp_process_pid(p);
+	T_CHECK(write(told[1], &pid, sizeof(pid)) == sizeof(pid));
+	/* The test has killed the server by now, and then reaped the child. */
+	T_CHECK(mp_process_join(p, T_TIMEOUT_MS / 2) == 0);
+	T_CHECK(mp_process_exit_code(p, &code) == 0);
+	T_CHECK(code == 6);
+	(void)byte;
+	return 0;
+}
+
+Test(starts, orphan_of_a_dead_server_reaped_by_init)
+{
+	pid_t pid;
+	char path[64];
+	int server = 0;
+
+	cr_assert(pipe2(told, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
+	struct t_child asker = t_spawn(ask_for_orphan, NULL);
+	T_OK(mp__read_full(told[0], &pid, sizeof(pid)));
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *f = fopen(path, "re");
+	cr_assert(f && fscanf(f, "%*d %*s %*c %d", &server) == 1);
+	fclose(f);
+	kill(server, SIGKILL);
+	/* This test is a subreaper: the orphan comes here. */
+	int pidfd = mp__pidfd_open(pid);
+	siginfo_t info;
+	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0 && errno == ECHILD)
+		sched_yield();
+	cr_assert(write(go[1], "g", 1) == 1);
+	cr_assert(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == 0 && info.si_status == 6);
+	close(pidfd);
+	t_expect_exit(&asker, 0);
+	mp__fds_close(told, 2);
+	mp__fds_close(go, 2);
+}
+
+/* --- limits ---------------------------------------------------------------------------------------- */
+
+static int count_args(int argc, const mp_obj *argv)
+{
+	for (int i = 0; i < argc; i++)
+		T_CHECK(fcntl(mp_obj_fd(&argv[i]), F_GETFD) == FD_CLOEXEC);
+	return argc;
+}
+
+EACH_METHOD(starts, descriptors_up_to_the_limit)
+{
+	mp_obj fds[252];
+	mp_process *p;
+
+	for (size_t i = 0; i < MP__COUNT_OF(fds); i++)
+		fds[i] = mp_fd(0);
+	finish(start(count_args, mp_list_of(fds, 250), BY(method)), 250);
+	if (method == MP_START_FORK)
+		return;
+	T_OK(mp_process_new(count_args, mp_list_of(fds, 252), BY(method), &p));
+	T_RESULT(mp_process_start(p), -EMSGSIZE);
+	T_OK(mp_process_close(p));
+}
+
+/* With fewer and fewer descriptors to be had, start fails cleanly or works. */
+EACH_METHOD(starts, without_descriptors)
+{
+	struct rlimit all;
+	mp_process *p;
+	int failed = 0;
+	int worked = 0;
+
+	cr_assert(getrlimit(RLIMIT_NOFILE, &all) == 0);
+	T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(5)),
+		MP_PROCESS_OPTIONS(.start_method = method, .daemon = true), &p));
+	int used = t_count_fds();
+	for (int room = 0; room < 24 && !worked; room++) {
+		struct rlimit few = {.rlim_cur = (rlim_t)(used + room), .rlim_max = all.rlim_max};
+		cr_assert(setrlimit(RLIMIT_NOFILE, &few) == 0);
+		int r = mp_process_start(p);
+		cr_assert(setrlimit(RLIMIT_NOFILE, &all) == 0);
+		if (r == 0)
+			worked++;
+		else
+			failed++;
+		cr_assert(r == 0 || r == -EMFILE || r == -EOWNERDEAD || r == -EBADF, "%d: %s", r,
+			mp_error_detail());
+		mp__forkserver_stop();
+		cr_assert(r == 0 || t_count_fds() == used, "%d descriptors, %d before; %s",
+			t_count_fds(), used, mp_error_detail());
+	}
+	cr_assert(failed > 0 && worked > 0);
+	int code;
+	T_OK(mp_process_join(p, T_TIMEOUT_MS / 2));
+	/* The server was stopped, which ends daemonic children. */
+	T_OK(mp_process_exit_code(p, &code));
+	cr_assert(code == 5 || (method == MP_START_FORKSERVER && code == -SIGKILL), "%d", code);
+	T_OK(mp_process_close(p));
+}
+
+static int fd_is_open(int argc, const mp_obj *argv)
+{
+	T_CHECK(argc == 1);
+	return fcntl((int)mp_obj_i64(&argv[0]), F_GETFD) >= 0;
+}
+
+EACH_METHOD(starts, test_closefd)
+{
+	int fd = fcntl(0, F_DUPFD, 300); /* not close-on-exec */
+
+	cr_assert(fd >= 300);
+	finish(start(fd_is_open, MP_ARGS(mp_i64(fd)), BY(method)), method == MP_START_FORK);
+	close(fd);
+}
+
+static int count_own_fds(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	(void)argv;
+	return t_count_fds();
+}
+
+EACH_METHOD(starts, test_child_fd_inflation)
+{
+	mp_process *hanging[5];
+	int first = 0;
+
+	if (method == MP_START_FORK)
+		return; /* inherits all, by definition */
+	for (int i = 0; i < 5; i++) {
+		int code;
+		mp_process *p = start(count_own_fds, mp_nil(), BY(method));
+		T_OK(mp_process_join(p, T_TIMEOUT_MS / 2));
+		T_OK(mp_process_exit_code(p, &code));
+		T_OK(mp_process_close(p));
+		if (i == 0)
+			first = code;
+		cr_assert(code == first && code <= 6, "%d descriptors, %d at first", code, first);
+		hanging[i] = start(hang, mp_nil(), BY(method));
+	}
+	for (int i = 0; i < 5; i++) {
+		T_OK(mp_process_kill(hanging[i]));
+		finish(hanging[i], -SIGKILL);
+	}
+}
+
+/* --- start methods ----------------------------------------------------------------------------------- */
+
+Test(starts, test_set_get)
+{
+	cr_assert_eq(mp_start_method_get(), MP_START_FORK);
+	for (int m = MP_START_FORK; m <= MP_START_FORKSERVER; m++) {
+		T_OK(mp_start_method_set(m));
+		cr_assert_eq(mp_start_method_get(), m);
+		cr_assert_eq(mp_start_method_parse(mp_start_method_name(m)), m);
+	}
+	T_OK(mp_start_method_set(MP_START_DEFAULT));
+	cr_assert_eq(mp_start_method_get(), MP_START_FORK);
+	T_RESULT(mp_start_method_set(4), -EINVAL);
+	T_RESULT(mp_start_method_set(-1), -EINVAL);
+	T_RESULT(mp_start_method_parse("thread"), -EINVAL);
+	T_RESULT(mp_start_method_parse(NULL), -EINVAL);
+	cr_assert_null(mp_start_method_name(MP_START_DEFAULT));
+	cr_assert_null(mp_start_method_name(4));
+	cr_assert_str_eq(mp_start_method_name(MP_START_SPAWN), "spawn");
+}
+
+static int default_method(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	(void)argv;
+	T_CHECK(getenv("MP_START") == NULL);
+	return mp_start_method_get();
+}
+
+/* Starts a child of its own by the default method; that one reports what its default is. */
+static int nested(int argc, const mp_obj *argv)
+{
+	mp_process *p;
+	int code = 0;
+
+	(void)argc;
+	(void)argv;
+	T_CHECK(mp_process_new(default_method, mp_nil(), NULL, &p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	T_CHECK(mp_process_join(p, T_TIMEOUT_MS / 2) == 0);
+	T_CHECK(mp_process_exit_code(p, &code) == 0);
+	T_CHECK(mp_process_close(p) == 0);
+	return code;
+}
+
+EACH_METHOD(starts, test_nested_startmethod)
+{
+	T_OK(mp_start_method_set(method));
+	finish(start(default_method, mp_nil(), NULL), method);
+	finish(start(nested, mp_nil(), NULL), method);
+}
+
+static int start_in_forked_child(void *arg)
+{
+	int method = (int)(intptr_t)arg;
+	mp_process *p;
+	int code;
+
+	T_CHECK(mp_process_new(return_it, MP_ARGS(mp_i64(4)), BY(method), &p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	T_CHECK(mp_process_join(p, T_TIMEOUT_MS / 2) == 0);
+	T_CHECK(mp_process_exit_code(p, &code) == 0 && code == 4);
+	T_CHECK(mp_process_close(p) == 0);
+	return 0;
+}
+
+EACH_METHOD(starts, forked_child_starts_its_own)
+{
+	/* The parent's server is not the child's. */
+	mp_process *p = start(hang, mp_nil(), BY(method));
+	struct t_child child = t_spawn(start_in_forked_child, (void *)(intptr_t)method);
+
+	t_expect_exit(&child, 0);
+	T_OK(mp_process_kill(p));
+	finish(p, -SIGKILL);
+}
