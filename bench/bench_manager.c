@@ -36,7 +36,7 @@ static int time_starts(int (*start_once)(int64_t *ret_ns), double *ret_us)
 
 /* --- libmp ------------------------------------------------------------------------------------ */
 
-#ifdef MPBENCH_MANAGER
+#ifdef ENABLE_MANAGER
 
 struct served {
 	mp_manager *manager;
@@ -348,7 +348,7 @@ static int run_start_floor(struct bench *b, double *ret_value)
 	}
 
 const struct bench bench_manager[] = {
-#ifdef MPBENCH_MANAGER
+#ifdef ENABLE_MANAGER
 	{"manager_start", "libmp", NULL, run_start, NULL, 0, NULL},
 	{"manager_set_1", "libmp", setup, run, teardown, SET_1, NULL},
 	{"manager_get_1", "libmp", setup, run, teardown, GET_1, NULL},
