@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "tests/support/daemon.h"
+
+#include "base/cleanup.h"
+#include "base/fds.h"
+#include "base/launch.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define READY_FD 3
+#define ARGUMENTS_MAX 16
+
+static const char *program(void)
+{
+	const char *path = getenv("MP_MANAGERD");
+
+	if (!path)
+		cr_skip_test("MP_MANAGERD is not set");
+	return path;
+}
+
+static void launch(struct t_daemon *daemon, const char *const *options)
+{
+	char *argv[ARGUMENTS_MAX + 6] = {(char *)"managerd", (char *)"--listen", daemon->address,
+		(char *)"--ready-fd", (char *)"3"};
+	size_t n = 5;
+	int ready[2];
+
+	for (; options && *options; options++) {
+		cr_assert(n < MP__COUNT_OF(argv) - 1);
+		argv[n++] = (char *)*options;
+	}
+	cr_assert(pipe2(ready, O_CLOEXEC) == 0);
+	struct mp__launch_fd fds[] = {{ready[1], READY_FD}};
+	struct mp__launch l = {.path = program(), .argv = argv, .fds = fds, .n_fds = 1};
+	T_OK(mp__launch(&l, &daemon->pid, &daemon->pidfd));
+	close(ready[1]);
+	char byte;
+	cr_assert(mp__fd_wait(ready[0], POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)) == 0);
+	cr_assert(read(ready[0], &byte, 1) == 1, "managerd ended before it was ready");
+	close(ready[0]);
+}
+
+struct t_daemon t_daemon_start(const char *const *options)
+{
+	struct t_daemon daemon;
+
+	strcpy(daemon.directory, "/tmp/mp-test-XXXXXX");
+	cr_assert(mkdtemp(daemon.directory) != NULL);
+	snprintf(daemon.path, sizeof(daemon.path), "%s/sock", daemon.directory);
+	snprintf(daemon.address, sizeof(daemon.address), "unix:%s", daemon.path);
+	launch(&daemon, options);
+	return daemon;
+}
+
+void t_daemon_restart(struct t_daemon *daemon)
+{
+	launch(daemon, NULL);
+}
+
+static void reap(struct t_daemon *daemon, int code, int status)
+{
+	siginfo_t info = {0};
+
+	t_wait_pidfd(daemon->pidfd);
+	cr_assert(waitid(P_PIDFD, (id_t)daemon->pidfd, &info, WEXITED) == 0);
+	cr_assert(info.si_code == code && info.si_status == status,
+		"managerd ended with code %d, status %d", info.si_code, info.si_status);
+	close(daemon->pidfd);
+}
+
+void t_daemon_stop(struct t_daemon *daemon)
+{
+	T_OK(mp__pidfd_signal(daemon->pidfd, SIGTERM));
+	reap(daemon, CLD_EXITED, 0);
+	cr_assert(access(daemon->path, F_OK) < 0, "managerd left its socket behind");
+	t_daemon_remove_directory(daemon);
+}
+
+void t_daemon_kill(struct t_daemon *daemon)
+{
+	T_OK(mp__pidfd_signal(daemon->pidfd, SIGKILL));
+	reap(daemon, CLD_KILLED, SIGKILL);
+}
+
+void t_daemon_remove_directory(struct t_daemon *daemon)
+{
+	unlink(daemon->path);
+	cr_assert(rmdir(daemon->directory) == 0, "managerd left something in its directory");
+}
+
+int t_daemon_run(const char *const *arguments)
+{
+	char *argv[ARGUMENTS_MAX] = {(char *)"managerd"};
+	struct t_daemon daemon;
+	siginfo_t info = {0};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (size_t n = 1; *arguments; arguments++) {
+		cr_assert(n < MP__COUNT_OF(argv) - 1);
+		argv[n++] = (char *)*arguments;
+	}
+	struct mp__launch_fd fds[] = {{null, 1}, {null, 2}};
+	struct mp__launch l = {.path = program(), .argv = argv, .fds = fds, .n_fds = 2};
+	T_OK(mp__launch(&l, &daemon.pid, &daemon.pidfd));
+	close(null);
+	t_wait_pidfd(daemon.pidfd);
+	cr_assert(waitid(P_PIDFD, (id_t)daemon.pidfd, &info, WEXITED) == 0);
+	close(daemon.pidfd);
+	return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+}
+
+int t_daemon_connect(const struct t_daemon *daemon)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	cr_assert(fd >= 0);
+	strcpy(address.sun_path, daemon->path);
+	cr_assert(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}

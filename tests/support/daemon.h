@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/support/daemon.h - a managerd of the test's own, with a name in a directory of its own.
+ */
+#ifndef TESTS_SUPPORT_DAEMON_H
+#define TESTS_SUPPORT_DAEMON_H
+
+#include "tests/support/support.h"
+
+#include <stdint.h>
+
+struct t_daemon {
+	pid_t pid;
+	int pidfd;
+	char directory[64];
+	char path[80];
+	char address[96];
+};
+
+/* Start it and wait until it is ready; further options, ended by NULL, or NULL for none. */
+struct t_daemon t_daemon_start(const char *const *options);
+/* The same in the directory of an earlier one. */
+void t_daemon_restart(struct t_daemon *daemon);
+/* SIGTERM: it must end with code 0, and leave an empty directory, which goes. */
+void t_daemon_stop(struct t_daemon *daemon);
+/* SIGKILL; the directory stays. */
+void t_daemon_kill(struct t_daemon *daemon);
+void t_daemon_remove_directory(struct t_daemon *daemon);
+/* Run managerd with these arguments to its end: the exit code. */
+int t_daemon_run(const char *const *arguments);
+
+/* A raw connection; bytes of the protocol. */
+int t_daemon_connect(const struct t_daemon *daemon);
+
+#endif

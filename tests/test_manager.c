@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "base/fds.h"
+#include "manager/manager.h"
+#include "obj/codec.h"
+#include "tests/support/daemon.h"
+#include "wire/frame.h"
+
+#include <mp.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+T_SUITE(manager);
+T_SUITE(dict);
+
+static mp_manager *start(void)
+{
+	mp_manager *m;
+
+	if (!getenv("MP_MANAGERD"))
+		cr_skip_test("MP_MANAGERD is not set");
+	T_OK(mp_manager_start(NULL, &m));
+	return m;
+}
+
+static mp_dict *open_dict(mp_manager *m, const char *name)
+{
+	mp_dict *d;
+
+	T_OK(mp_manager_dict(m, name, &d));
+	return d;
+}
+
+/* The value is as expected; freed. */
+static void expect(mp_obj *value, mp_obj expected)
+{
+	char got[256];
+	char want[256];
+
+	mp_obj_format(value, got, sizeof(got));
+	mp_obj_format(&expected, want, sizeof(want));
+	cr_assert(mp_obj_equal(value, &expected), "%s, not %s", got, want);
+	mp_obj_free(value);
+}
+
+static void expect_get(mp_dict *d, mp_obj key, mp_obj expected)
+{
+	mp_obj value;
+
+	T_OK(mp_dict_get(d, key, &value));
+	expect(&value, expected);
+}
+
+/* --- manager ----------------------------------------------------------------------------------- */
+
+Test(manager, starts_a_daemon_that_has_ended_when_the_handle_is_closed)
+{
+	mp_manager *m = start();
+	int pid = mp_manager_pid(m);
+
+	cr_assert(pid > 0);
+	T_OK(mp_manager_ping(m));
+	T_OK(mp_manager_close(m));
+	cr_assert(kill(pid, 0) < 0 && errno == ESRCH, "it is still there");
+}
+
+Test(manager, lives_until_the_last_reference_and_proxy_are_closed)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+
+	cr_assert(mp_manager_ref(m) == m);
+	T_OK(mp_manager_close(m));
+	T_OK(mp_manager_close(m));
+	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(2)));
+	cr_assert(mp_dict_ref(d) == d);
+	T_OK(mp_dict_close(d));
+	expect_get(d, mp_i64(1), mp_i64(2));
+	T_OK(mp_dict_close(d));
+}
+
+Test(manager, null_handles_may_be_referenced_and_closed)
+{
+	cr_assert_null(mp_manager_ref(NULL));
+	cr_assert_null(mp_dict_ref(NULL));
+	T_OK(mp_manager_close(NULL));
+	T_OK(mp_dict_close(NULL));
+}
+
+Test(manager, wrong_arguments_are_einval)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, NULL);
+	mp_manager *other = NULL;
+	mp_obj value;
+	size_t n;
+
+	T_RESULT(mp_manager_start(MP_MANAGER_OPTIONS(.flags = 1), &other), -EINVAL);
+	T_RESULT(mp_manager_start(MP_MANAGER_OPTIONS(.timeout_ms = -2), &other), -EINVAL);
+	T_RESULT(mp_manager_start(NULL, NULL), -EINVAL);
+	T_RESULT(mp_manager_connect("tcp:localhost", NULL, &other), -EINVAL);
+	T_RESULT(mp_manager_connect("relative", NULL, &other), -EINVAL);
+	T_RESULT(mp_manager_connect(NULL, NULL, &other), -EINVAL);
+	T_RESULT(mp_manager_connect("/nowhere", NULL, NULL), -EINVAL);
+	T_RESULT(mp_manager_ping(NULL), -EINVAL);
+	T_RESULT(mp_manager_pid(NULL), -EINVAL);
+	T_RESULT(mp_manager_dict(NULL, "d", &d), -EINVAL);
+	T_RESULT(mp_manager_dict(m, "d", NULL), -EINVAL);
+	T_RESULT(mp_dict_set(NULL, mp_i64(1), mp_i64(1)), -EINVAL);
+	T_RESULT(mp_dict_get(NULL, mp_i64(1), &value), -EINVAL);
+	T_RESULT(mp_dict_get(d, mp_i64(1), NULL), -EINVAL);
+	T_RESULT(mp_dict_pop(NULL, mp_i64(1), NULL), -EINVAL);
+	T_RESULT(mp_dict_contains(NULL, mp_i64(1)), -EINVAL);
+	T_RESULT(mp_dict_setdefault(d, mp_i64(1), mp_i64(1), NULL), -EINVAL);
+	T_RESULT(mp_dict_update(NULL, MP_DICT()), -EINVAL);
+	T_RESULT(mp_dict_update(d, mp_i64(1)), -EINVAL);
+	T_RESULT(mp_dict_clear(NULL), -EINVAL);
+	T_RESULT(mp_dict_len(NULL, &n), -EINVAL);
+	T_RESULT(mp_dict_len(d, NULL), -EINVAL);
+	T_RESULT(mp_dict_keys(d, NULL), -EINVAL);
+	T_RESULT(mp_dict_values(NULL, &value), -EINVAL);
+	T_RESULT(mp_dict_items(NULL, &value), -EINVAL);
+	cr_assert_null(other);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(manager, options_of_a_newer_library_are_e2big)
+{
+	struct {
+		mp_manager_options known;
+		int unknown;
+	} newer = {.known = {.size = sizeof(newer)}, .unknown = 1};
+	mp_manager *m;
+
+	T_RESULT(mp_manager_start(&newer.known, &m), -E2BIG);
+}
+
+Test(manager, a_program_that_cannot_be_executed_is_the_error_of_start)
+{
+	mp_manager *m;
+
+	T_RESULT(mp_manager_start(MP_MANAGER_OPTIONS(.program = "/nowhere/managerd"), &m), -ENOENT);
+	T_RESULT(mp_manager_start(MP_MANAGER_OPTIONS(.program = "/etc/passwd"), &m), -EACCES);
+}
+
+Test(manager, a_program_that_is_no_managerd_is_epipe_and_is_reaped)
+{
+	mp_manager *m;
+
+	T_RESULT(mp_manager_start(MP_MANAGER_OPTIONS(.program = "/bin/true"), &m), -EPIPE);
+	cr_assert(strstr(mp_error_detail(), "code 0"), "%s", mp_error_detail());
+}
+
+Test(manager, connects_to_a_running_daemon_by_name)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_manager *a;
+	mp_manager *b;
+
+	T_OK(mp_manager_connect(daemon.address, NULL, &a));
+	T_OK(mp_manager_connect(daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS), &b));
+	T_RESULT(mp_manager_pid(a), -EINVAL);
+	mp_dict *da = open_dict(a, "shared");
+	mp_dict *db = open_dict(b, "shared");
+	T_OK(mp_dict_set(da, mp_str("k"), mp_str("v")));
+	expect_get(db, mp_str("k"), mp_str("v"));
+	mp_dict_close(da);
+	mp_dict_close(db);
+	mp_manager_close(a);
+	mp_manager_close(b);
+	t_daemon_stop(&daemon);
+}
+
+Test(manager, connecting_where_nobody_is_says_so)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	char path[200];
+	mp_manager *m;
+
+	t_daemon_kill(&daemon);
+	T_RESULT(mp_manager_connect(daemon.path, NULL, &m), -ECONNREFUSED);
+	t_daemon_remove_directory(&daemon);
+	T_RESULT(mp_manager_connect(daemon.path, NULL, &m), -ENOENT);
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	T_RESULT(mp_manager_connect(path, NULL, &m), -ENAMETOOLONG);
+}
+
+/* A daemon of the test's own making, that answers with these bytes. */
+static int connect_to_liar(const void *answer, size_t size, int timeout_ms)
+{
+	char path[] = "/tmp/mp-liar-XXXXXX";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	mp_manager *m;
+
+	cr_assert(mkdtemp(path) != NULL);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", path);
+	cr_assert(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	cr_assert(listen(fd, 1) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		int client = accept(fd, NULL, NULL);
+		char byte;
+		T_CHECK(send(client, answer, size, MSG_NOSIGNAL) == (ssize_t)size);
+		while (read(client, &byte, 1) > 0)
+			;
+		_exit(0);
+	}
+	close(fd);
+	int r = mp_manager_connect(
+		address.sun_path, MP_MANAGER_OPTIONS(.timeout_ms = timeout_ms), &m);
+	cr_assert(waitpid(pid, NULL, 0) == pid);
+	unlink(address.sun_path);
+	rmdir(path);
+	return r;
+}
+
+Test(manager, whoever_does_not_speak_the_protocol_is_eproto)
+{
+	T_RESULT(connect_to_liar("HTTP/1.1 400 Bad Request\r\n\r\n", 28, 0), -EPROTO);
+	T_RESULT(connect_to_liar("\2\0\0\0\xff\xff", 6, 0), -EPROTO);
+	/* Another operation's answer to the hello, and one that speaks another version. */
+	T_RESULT(connect_to_liar("\2\0\0\0\x08\1", 6, 0), -EPROTO);
+	T_RESULT(connect_to_liar("\4\0\0\0\x08\1\x10\x0c", 8, 0), -EPROTO);
+	/* A code that only a newer daemon knows. */
+	T_RESULT(connect_to_liar("\5\0\0\0\x08\1\x10\xe7\x07", 9, 0), -EPROTO);
+}
+
+Test(manager, whoever_does_not_answer_is_etimedout)
+{
+	T_RESULT(connect_to_liar("", 0, 50), -ETIMEDOUT);
+}
+
+Test(manager, a_stopped_daemon_is_etimedout_and_works_again_when_it_goes_on)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_manager *m;
+
+	T_OK(mp_manager_connect(daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = 2000), &m));
+	mp_dict *d = open_dict(m, "d");
+	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(1)));
+	m->timeout_ms = 20;
+	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
+	T_RESULT(mp_dict_set(d, mp_i64(1), mp_i64(2)), -ETIMEDOUT);
+	T_RESULT(mp_manager_ping(m), -ETIMEDOUT);
+	m->timeout_ms = T_TIMEOUT_MS / 2;
+	T_OK(mp__pidfd_signal(daemon.pidfd, SIGCONT));
+	/* The request that timed out was under way, and comes before this one. */
+	expect_get(d, mp_i64(1), mp_i64(2));
+	mp_dict_close(d);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+Test(manager, a_daemon_with_too_many_connections_is_enospc)
+{
+	const char *options[] = {"--max-connections", "1", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	mp_manager *m;
+	mp_manager *second;
+
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_RESULT(mp_manager_connect(daemon.path, NULL, &second), -ENOSPC);
+	T_OK(mp_manager_ping(m));
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+Test(manager, after_a_restart_one_call_is_epipe_and_the_next_finds_the_dict_by_name)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	size_t n = 99;
+	mp_manager *m;
+
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	mp_dict *d = open_dict(m, "d");
+	mp_dict *anonymous = open_dict(m, NULL);
+	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(1)));
+	t_daemon_kill(&daemon);
+	T_RESULT(mp_dict_len(d, &n), -EPIPE);
+	T_RESULT(mp_dict_len(d, &n), -EPIPE);
+	t_daemon_restart(&daemon);
+	T_OK(mp_dict_len(d, &n));
+	cr_assert(n == 0);
+	T_RESULT(mp_dict_len(anonymous, &n), -EPIPE);
+	mp_dict_close(anonymous);
+	mp_dict_close(d);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+/* --- dict: CPython's names first ------------------------------------------------------------------- */
+
+Test(dict, test_dict)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, NULL);
+	mp_obj value;
+	size_t n;
+
+	for (int i = 65; i < 70; i++)
+		T_OK(mp_dict_set(d, mp_i64(i), mp_strn(&(char){(char)i}, 1)));
+	T_OK(mp_dict_items(d, &value));
+	expect(&value, MP_DICT(mp_i64(65), mp_str("A"), mp_i64(66), mp_str("B"), mp_i64(67),
+			       mp_str("C"), mp_i64(68), mp_str("D"), mp_i64(69), mp_str("E")));
+	T_OK(mp_dict_keys(d, &value));
+	expect(&value, MP_LIST(mp_i64(65), mp_i64(66), mp_i64(67), mp_i64(68), mp_i64(69)));
+	T_OK(mp_dict_values(d, &value));
+	expect(&value, MP_LIST(mp_str("A"), mp_str("B"), mp_str("C"), mp_str("D"), mp_str("E")));
+	T_OK(mp_dict_len(d, &n));
+	cr_assert(n == 5);
+	T_OK(mp_dict_pop(d, mp_i64(65), &value));
+	expect(&value, mp_str("A"));
+	T_RESULT(mp_dict_pop(d, mp_i64(65), &value), -ENOENT);
+	T_OK(mp_dict_pop(d, mp_i64(66), NULL));
+	T_RESULT(mp_dict_contains(d, mp_i64(66)), 0);
+	T_RESULT(mp_dict_contains(d, mp_i64(67)), 1);
+	T_RESULT(mp_dict_get(d, mp_i64(66), &value), -ENOENT);
+	T_OK(mp_dict_clear(d));
+	T_OK(mp_dict_items(d, &value));
+	expect(&value, MP_DICT());
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+/* A copy of the keys is unmoved by what happens to the dict meanwhile. */
+Test(dict, test_dict_iter)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, NULL);
+	mp_obj keys;
+
+	for (int i = 0; i < 10; i++)
+		T_OK(mp_dict_set(d, mp_i64(i), mp_i64(i * i)));
+	T_OK(mp_dict_keys(d, &keys));
+	T_OK(mp_dict_clear(d));
+	for (int i = 0; i < 10; i++)
+		cr_assert(mp_obj_i64(mp_obj_at(&keys, (size_t)i)) == i);
+	cr_assert_null(mp_obj_at(&keys, 10));
+	mp_obj_free(&keys);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, setdefault_puts_only_what_is_missing)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	mp_obj value;
+
+	T_RESULT(mp_dict_setdefault(d, mp_str("k"), mp_i64(1), &value), 1);
+	expect(&value, mp_i64(1));
+	T_RESULT(mp_dict_setdefault(d, mp_str("k"), mp_i64(2), &value), 0);
+	expect(&value, mp_i64(1));
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, update_sets_all_pairs_or_none)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	mp_obj value;
+	size_t n;
+
+	T_OK(mp_dict_update(
+		d, MP_DICT(mp_str("a"), mp_i64(1), mp_u64(2), mp_nil(), mp_str("a"), mp_i64(3))));
+	T_OK(mp_dict_items(d, &value));
+	expect(&value, MP_DICT(mp_str("a"), mp_i64(3), mp_i64(2), mp_nil()));
+	T_RESULT(mp_dict_update(d, MP_DICT(mp_str("b"), mp_i64(1), mp_nil(), mp_i64(1))), -EINVAL);
+	T_OK(mp_dict_update(d, MP_DICT()));
+	T_OK(mp_dict_len(d, &n));
+	cr_assert(n == 2);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, keys_are_equal_as_documented)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	size_t n;
+
+	T_OK(mp_dict_set(d, mp_i64(1), mp_str("integer")));
+	T_OK(mp_dict_set(d, mp_f64(1), mp_str("f64")));
+	T_OK(mp_dict_set(d, mp_bool(true), mp_str("bool")));
+	T_OK(mp_dict_set(d, mp_str("1"), mp_str("string")));
+	T_OK(mp_dict_set(d, mp_bytes("1", 1), mp_str("bytes")));
+	T_OK(mp_dict_set(d, mp_u64(UINT64_MAX), mp_str("large")));
+	T_OK(mp_dict_set(d, mp_i64(-1), mp_str("negative")));
+	T_OK(mp_dict_set(d, mp_f64(0.0), mp_str("zero")));
+	T_OK(mp_dict_set(d, mp_str(""), mp_str("empty")));
+	expect_get(d, mp_u64(1), mp_str("integer"));
+	expect_get(d, mp_f64(1), mp_str("f64"));
+	expect_get(d, mp_bool(true), mp_str("bool"));
+	expect_get(d, mp_str("1"), mp_str("string"));
+	expect_get(d, mp_bytes("1", 1), mp_str("bytes"));
+	expect_get(d, mp_u64(UINT64_MAX), mp_str("large"));
+	expect_get(d, mp_i64(-1), mp_str("negative"));
+	expect_get(d, mp_f64(-0.0), mp_str("zero"));
+	expect_get(d, mp_str(""), mp_str("empty"));
+	T_OK(mp_dict_len(d, &n));
+	cr_assert(n == 9);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, what_is_no_key_is_einval)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	const mp_obj bad[] = {mp_nil(), mp_f64(0.0 / 0.0), MP_LIST(mp_i64(1)), MP_DICT()};
+	mp_obj value;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		T_RESULT(mp_dict_set(d, bad[i], mp_i64(1)), -EINVAL);
+		T_RESULT(mp_dict_get(d, bad[i], &value), -EINVAL);
+		T_RESULT(mp_dict_pop(d, bad[i], &value), -EINVAL);
+		T_RESULT(mp_dict_contains(d, bad[i]), -EINVAL);
+		T_RESULT(mp_dict_setdefault(d, bad[i], mp_i64(1), &value), -EINVAL);
+	}
+	T_RESULT(mp_dict_set(d, mp_strn("\xff", 1), mp_i64(1)), -EILSEQ);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, values_with_handles_are_enotsup_and_too_deep_ones_eoverflow)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	mp_obj nested[MP_OBJ_MAX_DEPTH + 1];
+	mp_obj value;
+
+	T_RESULT(mp_dict_set(d, mp_i64(1), mp_handle(d)), -ENOTSUP);
+	T_RESULT(mp_dict_set(d, mp_handle(d), mp_i64(1)), -ENOTSUP);
+	T_RESULT(mp_dict_set(d, mp_i64(1), MP_LIST(mp_fd(0))), -ENOTSUP);
+	T_RESULT(mp_dict_update(d, MP_DICT(mp_i64(1), mp_handle(m))), -ENOTSUP);
+	nested[0] = mp_i64(7);
+	for (int i = 1; i <= MP_OBJ_MAX_DEPTH; i++)
+		nested[i] = mp_list_of(&nested[i - 1], 1);
+	T_RESULT(mp_dict_set(d, mp_i64(1), nested[MP_OBJ_MAX_DEPTH]), -EOVERFLOW);
+	/* One less, because items() adds a level. */
+	T_OK(mp_dict_set(d, mp_i64(1), nested[MP_OBJ_MAX_DEPTH - 1]));
+	T_OK(mp_dict_items(d, &value));
+	cr_assert(mp_obj_equal(mp_obj_get(&value, mp_i64(1)), &nested[MP_OBJ_MAX_DEPTH - 1]));
+	mp_obj_free(&value);
+	T_RESULT(mp_dict_set(d, mp_i64(1), mp_dict_of(nested, 1)), -EINVAL);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, values_up_to_64_mib_are_stored_and_larger_ones_emsgsize)
+{
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	size_t size = MP__PAYLOAD_MAX - 64;
+	char *data = malloc(size + 64);
+	mp_obj value;
+
+	cr_assert_not_null(data);
+	memset(data, 'x', size + 64);
+	T_OK(mp_dict_set(d, mp_i64(1), mp_bytes(data, size)));
+	T_OK(mp_dict_get(d, mp_i64(1), &value));
+	cr_assert(value.count == size && memcmp(value.as.bytes, data, size) == 0);
+	mp_obj_free(&value);
+	T_RESULT(mp_dict_set(d, mp_i64(2), mp_bytes(data, size + 64)), -EMSGSIZE);
+	T_OK(mp_dict_set(d, mp_i64(2), mp_bytes(data, size)));
+	T_RESULT(mp_dict_items(d, &value), -EMSGSIZE);
+	T_OK(mp_dict_keys(d, &value));
+	expect(&value, MP_LIST(mp_i64(1), mp_i64(2)));
+	free(data);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+Test(dict, names_are_checked)
+{
+	mp_manager *m = start();
+	char name[258];
+	mp_dict *d;
+
+	memset(name, 'n', sizeof(name));
+	name[256] = '\0';
+	T_RESULT(mp_manager_dict(m, name, &d), -EINVAL);
+	name[255] = '\0';
+	T_OK(mp_manager_dict(m, name, &d));
+	mp_dict_close(d);
+	T_RESULT(mp_manager_dict(m, "", &d), -EINVAL);
+	T_RESULT(mp_manager_dict(m, "\xc3\x28", &d), -EILSEQ);
+	mp_manager_close(m);
+}
+
+Test(dict, limit_of_objects_is_enospc)
+{
+	const char *options[] = {"--max-objects", "2", "--max-references", "3", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	mp_dict *dicts[3];
+	mp_manager *m;
+	mp_dict *d;
+
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	dicts[0] = open_dict(m, "a");
+	dicts[1] = open_dict(m, NULL);
+	T_RESULT(mp_manager_dict(m, NULL, &d), -ENOSPC);
+	T_RESULT(mp_manager_dict(m, "b", &d), -ENOSPC);
+	dicts[2] = open_dict(m, "a");
+	T_RESULT(mp_manager_dict(m, "a", &d), -ENOSPC);
+	/* An anonymous one makes room when it is closed. */
+	T_OK(mp_dict_close(dicts[1]));
+	dicts[1] = open_dict(m, NULL);
+	for (int i = 0; i < 3; i++)
+		mp_dict_close(dicts[i]);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+/* --- threads ------------------------------------------------------------------------------------------- */
+
+#define THREADS 100
+#define ROUNDS 50
+
+struct worker {
+	mp_dict *dict;
+	int number;
+	int failed;
+};
+
+static void *set_and_get(void *argument)
+{
+	struct worker *w = argument;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		mp_obj value;
+		int64_t key = w->number * ROUNDS + i;
+		if (mp_dict_set(w->dict, mp_i64(key), mp_i64(-key)) < 0 ||
+			mp_dict_get(w->dict, mp_i64(key), &value) < 0) {
+			w->failed++;
+			continue;
+		}
+		w->failed += mp_obj_i64(&value) != -key;
+		mp_obj_free(&value);
+	}
+	return NULL;
+}
+
+Test(manager, a_hundred_threads_use_one_handle)
+{
+	struct worker workers[THREADS];
+	pthread_t threads[THREADS];
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+	size_t n;
+
+	m->timeout_ms = T_TIMEOUT_MS / 2;
+	for (int i = 0; i < THREADS; i++) {
+		workers[i] = (struct worker){d, i, 0};
+		cr_assert(pthread_create(&threads[i], NULL, set_and_get, &workers[i]) == 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		cr_assert(pthread_join(threads[i], NULL) == 0);
+		cr_assert(workers[i].failed == 0, "thread %d", i);
+	}
+	T_OK(mp_dict_len(d, &n));
+	cr_assert(n == THREADS * ROUNDS);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+/* Frames larger than the socket's buffer from many sides at once: who sends must also read. */
+static void *set_and_get_large(void *argument)
+{
+	struct worker *w = argument;
+	size_t size = 3 << 20;
+	char *data = calloc(1, size);
+	mp_obj value;
+
+	for (int i = 0; i < 3; i++) {
+		int r = mp_dict_set(w->dict, mp_i64(w->number), mp_bytes(data, size));
+		if (r == 0)
+			r = mp_dict_get(w->dict, mp_i64(w->number), &value);
+		w->failed += r < 0 || value.count != size;
+		if (r == 0)
+			mp_obj_free(&value);
+	}
+	free(data);
+	return NULL;
+}
+
+Test(manager, threads_pass_large_values_at_the_same_time)
+{
+	struct worker workers[8];
+	pthread_t threads[8];
+	mp_manager *m = start();
+	mp_dict *d = open_dict(m, "d");
+
+	m->timeout_ms = T_TIMEOUT_MS / 2;
+	for (int i = 0; i < 8; i++) {
+		workers[i] = (struct worker){d, i, 0};
+		cr_assert(pthread_create(&threads[i], NULL, set_and_get_large, &workers[i]) == 0);
+	}
+	for (int i = 0; i < 8; i++) {
+		cr_assert(pthread_join(threads[i], NULL) == 0);
+		cr_assert(workers[i].failed == 0, "thread %d: %s", i, mp_error_detail());
+	}
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
