@@ -7,7 +7,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <mp/log.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -470,4 +472,86 @@ EACH_METHOD(process, daemon_outlives_the_thread_that_started_it)
 	T_RESULT(mp_process_join(p, 20), -ETIMEDOUT);
 	T_OK(mp_process_kill(p));
 	finish(p, -SIGKILL);
+}
+
+/* --- threads and fork ------------------------------------------------------------------------------ */
+
+static void *read_stdin(void *arg)
+{
+	(void)arg;
+	return (void *)(intptr_t)getchar();
+}
+
+/* A thread that waits for input holds the lock of stdin; flushing all streams would wait for it. */
+EACH_METHOD(process, start_while_a_thread_reads_stdin)
+{
+	int ends[2];
+	pthread_t thread;
+	void *got;
+
+	cr_assert(pipe2(ends, O_CLOEXEC) == 0 && dup2(ends[0], 0) == 0);
+	cr_assert(pthread_create(&thread, NULL, read_stdin, NULL) == 0);
+	while (ftrylockfile(stdin) == 0) {
+		funlockfile(stdin);
+		sched_yield();
+	}
+	finish(start(return_it, MP_ARGS(mp_i64(3)), BY(method)), 3);
+	cr_assert(write(ends[1], "z", 1) == 1);
+	pthread_join(thread, &got);
+	cr_assert_eq((intptr_t)got, 'z');
+	mp__fds_close(ends, 2);
+}
+
+static int warnings;
+
+static void count_warnings(int level, const char *component, const char *message, void *data)
+{
+	(void)data;
+	if (level == MP_LOG_WARNING && strcmp(component, "process") == 0 &&
+		strstr(message, "threads"))
+		warnings++;
+}
+
+static void *wait_for_byte(void *fd)
+{
+	char byte;
+
+	return read((int)(intptr_t)fd, &byte, 1) == 1 ? NULL : fd;
+}
+
+static int start_and_join(int method)
+{
+	mp_process *p;
+
+	return mp_process_new(return_it, mp_nil(), BY(method), &p) || mp_process_start(p) ||
+	       mp_process_join(p, T_TIMEOUT_MS / 2) || mp_process_close(p);
+}
+
+static int fork_with_and_without_threads(void *arg)
+{
+	int ends[2];
+	pthread_t thread;
+
+	(void)arg;
+	T_CHECK(mp_log_set_handler(MP_LOG_WARNING, count_warnings, NULL) == 0);
+	T_CHECK(start_and_join(MP_START_FORK) == 0);
+	T_CHECK(warnings == 0);
+	T_CHECK(pipe2(ends, O_CLOEXEC) == 0);
+	T_CHECK(pthread_create(&thread, NULL, wait_for_byte, (void *)(intptr_t)ends[0]) == 0);
+	T_CHECK(start_and_join(MP_START_SPAWN) == 0);
+	T_CHECK(start_and_join(MP_START_FORKSERVER) == 0);
+	T_CHECK(warnings == 0);
+	T_CHECK(start_and_join(MP_START_FORK) == 0);
+	T_CHECK(warnings == 1);
+	T_CHECK(write(ends[1], "x", 1) == 1);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* In a forked child, since the test runner has threads of its own. */
+Test(process, fork_with_threads_is_remarked_on)
+{
+	struct t_child child = t_spawn(fork_with_and_without_threads, NULL);
+
+	t_expect_exit(&child, 0);
 }

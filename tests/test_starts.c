@@ -160,6 +160,30 @@ Test(starts, test_forkserver_sigint)
 	finish(q, -SIGTERM);
 }
 
+Test(starts, stopped_server_does_not_keep_a_join)
+{
+	int go_on[2];
+
+	cr_assert(pipe2(go_on, O_CLOEXEC) == 0);
+	mp_process *p = start(
+		return_when_told, MP_ARGS(mp_fd(go_on[0]), mp_i64(6)), BY(MP_START_FORKSERVER));
+	mp_process *killed = start(hang, mp_nil(), BY(MP_START_FORKSERVER));
+	pid_t server = server_of(p);
+	int code;
+
+	kill(server, SIGSTOP);
+	cr_assert(write(go_on[1], "g", 1) == 1);
+	T_OK(mp_process_kill(killed));
+	finish(p, 6);
+	/* How the other ended only the server can tell. */
+	T_OK(mp__fd_wait(mp_process_sentinel(killed), 1, mp__deadline_in(T_TIMEOUT_MS / 2)));
+	T_RESULT(mp_process_is_alive(killed), 0);
+	T_RESULT(mp_process_exit_code(killed, &code), -EAGAIN);
+	kill(server, SIGCONT);
+	finish(killed, -SIGKILL);
+	mp__fds_close(go_on, 2);
+}
+
 /* Somebody else reaps the orphan, as init does: only the kernel or the child itself can tell. */
 static int told[2];
 static int go[2];
@@ -316,6 +340,30 @@ EACH_METHOD(starts, test_child_fd_inflation)
 		T_OK(mp_process_kill(hanging[i]));
 		finish(hanging[i], -SIGKILL);
 	}
+}
+
+static int directory_is(int argc, const mp_obj *argv)
+{
+	char path[4096];
+
+	T_CHECK(argc == 1 && getcwd(path, sizeof(path)));
+	return strcmp(path, mp_obj_str(&argv[0])) != 0;
+}
+
+EACH_METHOD(starts, current_directory_is_the_parents)
+{
+	char directory[] = "/tmp/mp-test-XXXXXX";
+	mp_process *p;
+
+	finish(start(return_it, MP_ARGS(mp_i64(1)), BY(method)), 1); /* the server is there */
+	cr_assert(mkdtemp(directory) && chdir(directory) == 0);
+	finish(start(directory_is, MP_ARGS(mp_str(directory)), BY(method)), 0);
+	/* One that is no more. */
+	cr_assert(rmdir(directory) == 0);
+	T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(2)), BY(method), &p));
+	T_OK(mp_process_start(p));
+	finish(p, 2);
+	cr_assert(chdir("/") == 0);
 }
 
 /* --- start methods ----------------------------------------------------------------------------------- */

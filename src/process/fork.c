@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -40,7 +41,7 @@ static void remark_on_threads(const struct mp_process *process)
 }
 
 /* No signal handler of this process may run half way into the child: all are blocked around fork. */
-static pid_t fork_child(struct mp_process *process, int life)
+static pid_t fork_child(struct mp_process *process, int life, int room)
 {
 	sigset_t all;
 	sigset_t before;
@@ -49,6 +50,7 @@ static pid_t fork_child(struct mp_process *process, int life)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
 	if (pid == 0) {
+		close(room);
 		self = process;
 		mp__child_run(&(const struct mp__child){
 			.name = process->name,
@@ -79,6 +81,20 @@ static int ended_fd(void)
 	return ends[0];
 }
 
+/* A pidfd for the child; what else can go wrong than being too late would have gone wrong before. */
+static int open_child(pid_t pid)
+{
+	int pidfd = mp__pidfd_open(pid);
+
+	if (pidfd == -ESRCH)
+		return ended_fd();
+	if (pidfd < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return pidfd;
+}
+
 int mp__start_fork(struct mp_process *process, struct mp__started *ret_started)
 {
 	MP__AUTO_CLOSE int life = -1;
@@ -89,22 +105,25 @@ int mp__start_fork(struct mp_process *process, struct mp__started *ret_started)
 		if (life < 0)
 			return life;
 	}
-	mp__stdio_flush();
-	pid_t pid = fork_child(process, life);
-	int pidfd = -1;
-	if (pid > 0) {
-		pidfd = mp__pidfd_open(pid);
-		if (pidfd == -ESRCH)
-			pidfd = ended_fd();
-		else if (pidfd < 0)
-			kill(pid, SIGKILL);
-		if (pidfd < 0)
-			waitpid(pid, NULL, 0);
-	}
-	if (pid < 0 || pidfd < 0) {
+	/*
+	 * Room for the pidfd, while there is nothing yet that would have to be undone: the target
+	 * would run already when too many open files are found out.
+	 */
+	int room = eventfd(0, EFD_CLOEXEC);
+	if (room < 0) {
+		int r = mp__error_errno("room for a pidfd");
 		if (process->daemon)
 			mp__life_release();
-		return pid < 0 ? pid : pidfd;
+		return r;
+	}
+	mp__stdio_flush();
+	pid_t pid = fork_child(process, life, room);
+	close(room);
+	int pidfd = pid > 0 ? open_child(pid) : pid;
+	if (pidfd < 0) {
+		if (process->daemon)
+			mp__life_release();
+		return pidfd;
 	}
 	ret_started->pid = pid;
 	ret_started->pidfd = pidfd;

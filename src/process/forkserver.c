@@ -155,14 +155,35 @@ void mp__forkserver_stop(void)
 
 /* --- start ---------------------------------------------------------------------------------------- */
 
+/*
+ * Until there is something to read: a message, or the end of file that comes when server and child
+ * are both dead. A foreign fork in another thread can have inherited the other end and keep it from
+ * coming; so when the server is dead, a child that it may have left gets a while to speak up. If it
+ * does so later, it finds this end closed and leaves.
+ */
+static int await_word(int report, const struct mp__server *server)
+{
+	struct pollfd p[] = {
+		{.fd = report, .events = POLLIN},
+		{.fd = server->pidfd, .events = POLLIN},
+	};
+
+	while (poll(p, 2, -1) < 0) {
+		if (errno != EINTR)
+			return mp__error_errno("poll for the child's report");
+	}
+	if (p[0].revents)
+		return 0;
+	return mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0 ? -EPIPE : 0;
+}
+
 /* 0 started, -EPIPE the server died and the child never ran, or why it could not be started. */
-static int await_ready(int report, struct mp__started *ret_started)
+static int await_ready(int report, const struct mp__server *server, struct mp__started *ret_started)
 {
 	struct mp__report said;
 	int pidfd = -1;
 
-	/* Server and child hold the other end, and nobody else: their death ends this wait. */
-	int r = mp__fd_wait(report, POLLIN, MP__DEADLINE_NEVER);
+	int r = await_word(report, server);
 	if (r == 0)
 		r = mp__report_next(report, &said, &pidfd);
 	if (r < 0)
@@ -196,7 +217,7 @@ static int request(
 	mp__fds_close(data.fds, data.n_own);
 	MP__TEST_POINT("process.forkserver.requested");
 	if (r == 0)
-		r = await_ready(data.report, ret_started);
+		r = await_ready(data.report, server, ret_started);
 	if (r == 0)
 		ret_started->report = MP__TAKE_FD(data.report);
 	else if (process->daemon)
@@ -317,8 +338,12 @@ int mp__forkserver_collect(struct mp_process *process)
 			return 0;
 		if (dead || r != -EAGAIN)
 			break;
-		if (mp__deadline_passed(limit))
-			return -EAGAIN; /* stopped, perhaps */
+		if (mp__deadline_passed(limit)) {
+			if (process->left < 0)
+				return -EAGAIN; /* stopped, perhaps */
+			know(process, process->left);
+			return 0;
+		}
 		poll(p, 2, mp__deadline_poll_ms(limit));
 	}
 	collect_orphan(process);

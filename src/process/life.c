@@ -22,8 +22,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int write_end = -1;
 static unsigned n_children;
 
-static int armed_fd = -1; /* in a daemonic child */
-
 static void before_fork(void)
 {
 	pthread_mutex_lock(&lock);
@@ -40,10 +38,6 @@ static void after_fork_in_child(void)
 		close(write_end);
 	write_end = -1;
 	n_children = 0;
-	/* What a daemonic child forks is not daemonic. */
-	if (armed_fd >= 0)
-		close(armed_fd);
-	armed_fd = -1;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -101,6 +95,10 @@ void mp__life_release(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/*
+ * The descriptor stays open as long as the child does not execute another program. What the child
+ * forks shares it and is none the worse: the signal goes to the process that asked for it.
+ */
 int mp__life_arm(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -108,7 +106,6 @@ int mp__life_arm(int fd)
 	if (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, SIGKILL) < 0 ||
 		fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) < 0)
 		return mp__error_errno("asking to end with the parent");
-	armed_fd = fd;
 	/* It may have gone before the kernel watched: nothing more will happen on the pipe then. */
 	if (poll(&p, 1, 0) > 0)
 		kill(getpid(), SIGKILL);

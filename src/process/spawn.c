@@ -14,6 +14,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 
 /* Poll both: 0 the report can be read, -EPIPE only the process has ended. */
@@ -52,27 +53,31 @@ static int await_ready(int report, int pidfd)
 	return said.kind == MP__REPORT_READY ? 0 : mp_error_set(-EBADMSG, "report of a child");
 }
 
-/* It must not go on, and nothing of it stay. What it ended with, if it had: -EPIPE otherwise. */
-static int put_down(int pidfd, int *ret_code)
+/* It must not go on, and nothing of it stay. How it ended, if it had before: the sentence. */
+static int put_down(int pidfd)
 {
 	siginfo_t info = {0};
 
-	int r = mp__pidfd_signal(pidfd, SIGKILL);
-	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	*ret_code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-	return r;
+	mp__pidfd_signal(pidfd, SIGKILL);
+	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	if (info.si_pid == 0)
+		return mp_error_set(
+			-EOWNERDEAD, "start: the child ended before it reached its target");
+	return mp_error_set(-EOWNERDEAD,
+		"start: the child ended with %s %d before it reached its target",
+		info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
 }
 
 static int start_execution(struct mp__startdata *data, struct mp__started *ret_started)
 {
 	pid_t pid;
 	MP__AUTO_CLOSE int pidfd = -1;
-	int code = 0;
 
 	int r = mp__begin_again(MP__BEGIN_CHILD, data->fds, data->n_fds, &pid, &pidfd);
+	if (r == -ESRCH)
+		return mp_error_set(
+			-EOWNERDEAD, "start: the child ended before it reached its target");
 	if (r < 0)
 		return r;
 	/* Only the child holds its ends from here on: its death is an end of file. */
@@ -80,12 +85,10 @@ static int start_execution(struct mp__startdata *data, struct mp__started *ret_s
 	MP__TEST_POINT("process.spawn.launched");
 	r = await_ready(data->report, pidfd);
 	if (r < 0) {
-		put_down(pidfd, &code);
-		if (r == -EPIPE)
-			r = mp_error_set(-EOWNERDEAD,
-				"start: the child ended with %s %d before it reached its target",
-				code < 0 ? "signal" : "exit code", code < 0 ? -code : code);
-		return r;
+		char why[MP__DETAIL_SIZE];
+		snprintf(why, sizeof(why), "%s", mp_error_detail());
+		int ended = put_down(pidfd);
+		return r == -EPIPE ? ended : mp_error_set(r, "%s", why);
 	}
 	ret_started->pid = pid;
 	ret_started->pidfd = MP__TAKE_FD(pidfd);

@@ -60,8 +60,13 @@ static int encode(const struct mp_process *process, struct mp__target_ref *ref,
 	Mp__ProcessStart start;
 	Mp__ProcessTarget target;
 	struct head head = {.magic = htole32(MAGIC)};
+	/* The fork server is where this process was when it launched it; a spawned child is here. */
+	MP__AUTO_FREE char *directory =
+		process->method == MP_START_FORKSERVER ? getcwd(NULL, 0) : NULL;
 
 	fill_message(&start, &target, process, ref);
+	if (directory)
+		start.directory = (ProtobufCBinaryData){strlen(directory), (uint8_t *)directory};
 	size_t size = mp__process_start__get_packed_size(&start);
 	if (size > MAX_START_SIZE)
 		return mp_error_set(-EMSGSIZE, "start: the name has %zu bytes", start.name.len);
@@ -208,6 +213,16 @@ static int decode_args(const struct received *received, const int *fds, size_t n
 	return r;
 }
 
+/* Relative names shall mean the same as in the parent. */
+static int enter(const ProtobufCBinaryData *directory)
+{
+	MP__AUTO_FREE char *path = strndup((const char *)directory->data, directory->len);
+
+	if (!path)
+		return mp_error_set(-ENOMEM, "start: out of memory");
+	return chdir(path) < 0 ? mp__error_errno(path) : 0;
+}
+
 static int prepare(
 	const int *fds, size_t n_fds, struct received *received, struct mp__child *ret_child)
 {
@@ -222,7 +237,10 @@ static int prepare(
 		return mp_error_set(-EBADMSG, "start data: %zu descriptors", n_fds);
 	if (start->daemon)
 		ret_child->life = fds[MP__START_LIFE];
-	r = resolve(start->target, &ret_child->target);
+	if (start->directory.len > 0)
+		r = enter(&start->directory);
+	if (r == 0)
+		r = resolve(start->target, &ret_child->target);
 	if (r == 0)
 		r = decode_args(received, fds + n_own, n_fds - n_own, &ret_child->args);
 	if (r == 0)
