@@ -309,10 +309,9 @@ static int pipelined_floor_setup(struct bench *b)
 
 extern char **environ;
 
-/* mpbench is the program, closing its output is the message: the dynamic linker is in it. */
 static int start_floor(int64_t *ret_ns)
 {
-	char *argv[] = {(char *)"mpbench", (char *)"--nothing", NULL};
+	char *argv[] = {(char *)"greeter", NULL};
 	posix_spawn_file_actions_t actions;
 	int fds[2];
 	char byte;
@@ -323,10 +322,10 @@ static int start_floor(int64_t *ret_ns)
 	int64_t start = bench_now();
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-	int e = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ);
+	int e = posix_spawn(&pid, BENCH_PROGRAMS "/greeter", &actions, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	close(fds[1]);
-	if (e == 0 && read(fds[0], &byte, 1) != 0)
+	if (e == 0 && read(fds[0], &byte, 1) != 1)
 		e = EPROTO;
 	*ret_ns = bench_now() - start;
 	close(fds[0]);
