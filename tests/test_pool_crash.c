@@ -453,37 +453,98 @@ Test(pool_crash, workers_end_with_a_killed_owner)
 	munmap(o, 4096);
 }
 
-/* --- storm ------------------------------------------------------------------------------------ */
+/* --- storm and start methods ------------------------------------------------------------------ */
 
-Test(pool_crash, killed_child_storm)
+/* `n` tasks while workers are killed at random: every future ends, every result is right. */
+static void storm(int start_method, int n)
 {
-	enum { N = 10000 };
-	static mp_future *futures[N];
-	mp_pool *pool = new_pool(3);
+	mp_future **futures = calloc((size_t)n, sizeof(mp_future *));
 	unsigned seed = (unsigned)getpid();
+	mp_pool *pool;
 	int crashed = 0;
 	int kills = 0;
 
-	for (int i = 0; i < N; i++) {
+	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .start_method = start_method), &pool));
+	for (int i = 0; i < n; i++) {
 		futures[i] = submit(pool, square, MP_ARGS(mp_i64(i)));
 		if (rand_r(&seed) % 50 > 0)
 			continue;
 		mp_process *victim = pool->places[(unsigned)rand_r(&seed) % 3].process;
 		if (victim && mp_process_kill(victim) == 0)
 			kills++;
-		if (i >= 100) /* gives dead workers a chance to be replaced */
-			mp_future_result(futures[i - 100], T_TIMEOUT_MS, NULL);
+		if (i >= 100) /* waiting replaces the dead */
+			cr_assert(mp_future_result(futures[i - 100], T_TIMEOUT_MS, NULL) !=
+				  -ETIMEDOUT);
 	}
-	for (int i = 0; i < N; i++) {
+	for (int i = 0; i < n; i++) {
 		mp_obj result;
 		int r = mp_future_result(futures[i], T_TIMEOUT_MS, &result);
 		if (r == -EOWNERDEAD)
 			crashed++;
 		else
-			cr_assert(r == 0 && mp_obj_i64(&result) == (int64_t)i * i);
+			cr_assert(r == 0 && mp_obj_i64(&result) == (int64_t)i * i, "task %d: %d %s",
+				i, r, mp_error_detail());
 		mp_future_close(futures[i]);
 	}
 	cr_assert(crashed <= kills, "%d kills ended %d tasks", kills, crashed);
-	cr_log_info("%d kills, %d tasks lost", kills, crashed);
+	free(futures);
 	end(pool);
+}
+
+Test(pool_crash, killed_child_storm)
+{
+	storm(MP_START_FORK, 10000);
+}
+
+Test(pool_crash, killed_child_storm_spawn)
+{
+	storm(MP_START_SPAWN, 2000);
+}
+
+Test(pool_crash, killed_child_storm_forkserver)
+{
+	storm(MP_START_FORKSERVER, 2000);
+}
+
+/* Everything that a worker needs travels: task, arguments, descriptors, initializer. */
+static void use_method(int start_method)
+{
+	mp_pool *pool;
+	int ends[2];
+	char byte;
+
+	T_OK(pipe2(ends, O_CLOEXEC));
+	T_OK(mp_pool_new(
+		MP_POOL_OPTIONS(.workers = 2, .start_method = start_method,
+			.initializer = write_byte, .initializer_args = MP_ARGS(mp_fd(ends[1]))),
+		&pool));
+	for (int i = 0; i < 20; i++) {
+		mp_future *f = submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])));
+		expect_i64(submit(pool, square, MP_ARGS(mp_i64(i))), (int64_t)i * i);
+		T_OK(mp_future_result(f, T_TIMEOUT_MS, NULL));
+		mp_future_close(f);
+	}
+	expect_crash(submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "signal 9");
+	expect_crash(submit(pool, call_exit, MP_ARGS(mp_i64(3))), "exited with code 3");
+	expect_i64(submit(pool, square, MP_ARGS(mp_i64(5))), 25);
+	for (int i = 0; i < 22; i++)
+		T_OK(mp__read_full(ends[0], &byte, 1));
+	end(pool);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+Test(pool_crash, works_with_fork)
+{
+	use_method(MP_START_FORK);
+}
+
+Test(pool_crash, works_with_spawn)
+{
+	use_method(MP_START_SPAWN);
+}
+
+Test(pool_crash, works_with_forkserver)
+{
+	use_method(MP_START_FORKSERVER);
 }
