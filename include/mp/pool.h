@@ -46,7 +46,9 @@ typedef struct mp_pool_options {
 	int workers;             /* 1 to 1000; 0: as many as CPUs this process may use */
 	int start_method;        /* enum mp_start_method */
 	int max_pending;         /* tasks submitted and not finished, 1 to 1048576; 0: 65536 */
-	mp_task *initializer;    /* run once in each worker before its first task, or NULL */
+	mp_task *initializer;    /* run once in each worker before its first task, or NULL. When it
+				  * fails in ten workers in a row, no more are started; when the
+				  * last one is gone, futures end with -EOWNERDEAD and its sentence */
 	mp_obj initializer_args; /* list or nil; copied */
 } mp_pool_options;
 
@@ -54,7 +56,7 @@ typedef struct mp_pool_options {
 	(&(const mp_pool_options){.size = sizeof(mp_pool_options), __VA_ARGS__})
 
 /*
- * Start the workers. -EINVAL (unknown flag or method, workers or max_pending out of range), -E2BIG,
+ * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, workers or max_pending out of range), -E2BIG,
  * -ENOSPC no room in shared memory, and the errors of mp_process_start().
  */
 int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
@@ -62,8 +64,9 @@ int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
 /*
  * Have `task` run with `args` (a list or nil, copied). Does not wait, except that with max_pending
  * tasks unfinished it waits until one has finished. ret_future may be NULL when nobody will ask.
- * -EPIPE the pool takes no more tasks; -EINVAL; -ENOEXEC the task is in no file that workers have;
- * -EMSGSIZE; -ENOSPC; -ECHILD; errors of mp_obj_copy().
+ * -EPIPE the pool takes no more tasks, or has lost its workers for good; -EINVAL; -ENOEXEC the task
+ * is in no file that workers have; -EMSGSIZE more than 2 GiB or 253 descriptors; -ENOSPC; -EMFILE or
+ * -ETOOMANYREFS no room for descriptors in the arguments; -ENOMEM; -ECHILD; errors of mp_obj_copy().
  */
 int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future);
 
@@ -95,8 +98,8 @@ int mp_pool_close(mp_pool *pool);
 /* --- futures --------------------------------------------------------------------------------- */
 
 /*
- * Wait for the task and get its result: *ret_result (which may be NULL) is a copy that the caller
- * frees; asking again gives another. Fails with what the task returned, its sentence in
+ * Wait for the task and get its result: 0, and *ret_result (which may be NULL) is a copy that the
+ * caller frees; asking again gives another. A result cannot hold handles (-ENOTSUP). Fails with what the task returned, its sentence in
  * mp_error_detail(); -EOWNERDEAD the worker that ran it died, and the detail says of what;
  * -ECANCELED the pool was closed before; -ETIMEDOUT, -ECHILD. Since a task may return these codes
  * too, mp_future_state() tells them apart.
