@@ -197,6 +197,28 @@ EACH_METHOD(process, test_kill)
 	finish(p, -SIGKILL);
 }
 
+static int signal_without_rights(void *method)
+{
+	mp_process *p;
+
+	T_CHECK(mp_process_new(hang, mp_nil(),
+			MP_PROCESS_OPTIONS(.start_method = (int)(intptr_t)method, .daemon = true),
+			&p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	T_CHECK(setresuid(65534, 65534, 65534) == 0);
+	T_CHECK(mp_process_kill(p) == -EPERM);
+	T_CHECK(mp_process_is_alive(p) == 1);
+	return 0;
+}
+
+EACH_METHOD(process, signal_to_another_user)
+{
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	struct t_child child = t_spawn(signal_without_rights, (void *)(intptr_t)method);
+	t_expect_exit(&child, 0);
+}
+
 EACH_METHOD(process, test_close)
 {
 	mp_process *p = start(hang, mp_nil(), BY(method));

@@ -26,7 +26,8 @@ typedef struct mp_process mp_process;
 /*
  * What runs in the child: any function of the program or of a shared object, static ones too. argv
  * holds the arguments that were given to mp_process_new(); they belong to the library. What it
- * returns is the exit code (its low 8 bits). Calling exit() or _exit() works as well.
+ * returns is the exit code (its low 8 bits); stdio is flushed, and exit handlers do not run. Calling
+ * exit() or _exit() works as well. Standard input is /dev/null.
  */
 typedef int mp_target(int argc, const mp_obj *argv);
 
@@ -40,11 +41,15 @@ enum mp_start_method {
 /*
  * First thing in main() of a program that uses spawn or forkserver. In a child of these methods it
  * runs the target and does not return; in every other process it takes note and returns 0. It
- * changes neither argc nor argv there. Both may be NULL. Calling it again does nothing.
+ * changes neither argc nor argv there. Both may be NULL. Calling it again does nothing. -EBADMSG
+ * somebody put MP_START into the environment who is not libmp; -ENOMEM.
  */
 int mp_begin(int *argc, char ***argv);
 
-/* Choose what MP_START_DEFAULT means in this process and its children. -EINVAL unknown method. */
+/*
+ * Choose what MP_START_DEFAULT means in this process and its children; MP_START_DEFAULT chooses fork
+ * again. -EINVAL unknown method.
+ */
 int mp_start_method_set(int method);
 /* The method that MP_START_DEFAULT stands for now. */
 int mp_start_method_get(void);
@@ -75,9 +80,10 @@ int mp_process_new(mp_target *target, mp_obj args, const mp_process_options *opt
  * Start it. On return the child exists, its arguments have arrived, and the target is about to run;
  * whatever prevents that is the error of this call and leaves no process behind:
  * -EALREADY started before; -ENOTCONN spawn or forkserver in a program that did not call
- * mp_begin(); -ENOEXEC the target is not in a file that the child could find, or the program on
- * disk is no longer the one that runs; -EMSGSIZE arguments of more than 2 GiB or more than 253
- * descriptors; -ECHILD; -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, and what exec said.
+ * mp_begin(); -ENOEXEC the target is not in a file that the child could find, or the shared object
+ * on disk is no longer the one that runs here; -EOWNERDEAD the child ended before it reached its
+ * target; -EMSGSIZE arguments of more than 2 GiB or more than 250 descriptors in them; -ECHILD;
+ * -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, and what exec said. After a failure it may be started again.
  */
 int mp_process_start(mp_process *process);
 
@@ -87,23 +93,27 @@ int mp_process_start(mp_process *process);
  */
 int mp_process_join(mp_process *process, int timeout_ms);
 
-/* 1 started and not ended yet, 0 otherwise. */
+/* 1 started and not ended yet, 0 otherwise. -ECHILD. */
 int mp_process_is_alive(mp_process *process);
 
 /*
  * How it ended: n for a target that returned n or called exit(n), -N when signal N killed it.
- * -EAGAIN still running, -EINVAL not started, -ESRCH it has ended, but somebody else reaped it
- * (a waitpid(-1) in the program) and how is not known.
+ * -EAGAIN still running, -EINVAL not started, -ESRCH it has ended, but how is not known: somebody
+ * else reaped it (a waitpid(-1) in the program, SIGCHLD ignored), or its fork server was killed on a
+ * kernel before 6.15 and a signal ended it. -ECHILD.
  */
 int mp_process_exit_code(mp_process *process, int *ret_code);
 
-/* Its pid, also after its end; -EINVAL not started. */
+/* Its pid, also after its end; -EINVAL not started, -ECHILD. */
 int mp_process_pid(mp_process *process);
 
-/* A descriptor that polls readable when it has ended. It belongs to the handle. -EINVAL not started. */
+/*
+ * A descriptor that polls readable when it has ended. It belongs to the handle. -EINVAL not started,
+ * -ECHILD.
+ */
 int mp_process_sentinel(mp_process *process);
 
-/* Its name, until the handle is closed. */
+/* Its name, until the handle is closed. NULL for a handle that is not of this process. */
 const char *mp_process_name(mp_process *process);
 
 /*
