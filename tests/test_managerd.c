@@ -1,0 +1,772 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "base/fds.h"
+#include "managerd/map.h"
+#include "managerd/obj_dict.h"
+#include "managerd/registry.h"
+#include "managerd/request.h"
+#include "managerd/session.h"
+#include "managerd/siphash.h"
+#include "managerd/store.h"
+#include "proto/manager.pb-c.h"
+#include "tests/support/daemon.h"
+
+#include <fcntl.h>
+#include <mp.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+T_SUITE(map);
+T_SUITE(store);
+T_SUITE(registry);
+T_SUITE(session);
+T_SUITE(daemon);
+
+/* --- map ------------------------------------------------------------------------------------------ */
+
+/* Reference vectors of the authors: key 00..0f, input 00..n-1. */
+Test(map, siphash_is_siphash)
+{
+	static const uint64_t vectors[] = {0x726fdb47dd0e0e31, 0x74f839c593dc67fd,
+		0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d, 0xcf2794e0277187b7, 0x18765564cd99a68d,
+		0xcbc9466e58fee3ce, 0xab0200f58b01d137, 0x93f5f5799a932462, 0x9e0082df0ba9e4b0};
+	const struct md_hash_seed seed = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+	uint8_t input[15];
+
+	for (uint8_t i = 0; i < sizeof(input); i++)
+		input[i] = i;
+	for (size_t n = 0; n < sizeof(vectors) / sizeof(vectors[0]); n++)
+		cr_assert(md_siphash(&seed, input, n) == vectors[n], "of %zu bytes", n);
+	cr_assert(md_siphash(&seed, input, 15) == 0xa129ca6149be45e5);
+}
+
+static void insert(struct md_map *map, int number)
+{
+	int *key = malloc(sizeof(*key));
+
+	*key = number;
+	T_OK(md_map_reserve(map, 1));
+	md_map_insert(map, key, sizeof(*key), (void *)(intptr_t)number);
+}
+
+/* Against a plain array, through growing, shrinking and holes. */
+Test(map, finds_what_is_there_in_order_of_insertion)
+{
+	enum { N = 3000 };
+	static bool present[N];
+	struct md_map map;
+	struct md_map_entry *e;
+	unsigned int random = 1;
+	size_t live = 0;
+
+	T_OK(md_map_init(&map));
+	for (int i = 0; i < 40000; i++) {
+		random = random * 1103515245 + 12345;
+		int number = (int)(random >> 8) % N;
+		/* First rather more, then rather fewer. */
+		bool add = (random >> 4 & 7) < (i < 20000 ? 6u : 2u);
+		e = md_map_find(&map, &number, sizeof(number));
+		cr_assert(!!e == present[number]);
+		if (add && !e) {
+			insert(&map, number);
+			present[number] = true;
+			live++;
+		} else if (!add && e) {
+			md_map_remove(&map, e);
+			present[number] = false;
+			live--;
+		}
+		cr_assert(map.live == live);
+	}
+	size_t seen = 0;
+	for (uint64_t cursor = 0; (e = md_map_next(&map, &cursor)); seen++)
+		cr_assert(present[(intptr_t)e->value]);
+	cr_assert(seen == live);
+	md_map_clear(&map);
+	for (int i = 99; i >= 0; i--)
+		insert(&map, i);
+	int expected = 99;
+	for (uint64_t cursor = 0; (e = md_map_next(&map, &cursor));)
+		cr_assert((intptr_t)e->value == expected--);
+	T_RESULT(md_map_reserve(&map, SIZE_MAX / 2), -ENOMEM);
+	md_map_deinit(&map);
+}
+
+/* --- store ---------------------------------------------------------------------------------------- */
+
+#define BYTES(text) ((struct md_bytes){text, sizeof(text) - 1})
+
+static void expect_value(struct md_store *s, struct md_bytes key, const char *expected)
+{
+	struct md_bytes value;
+
+	T_OK(s->class->find(s, key, &value));
+	cr_assert(value.size == strlen(expected) && memcmp(value.data, expected, value.size) == 0);
+}
+
+Test(store, applies_batches_in_order)
+{
+	struct md_store *s;
+	struct md_bytes value;
+	const struct md_change first[] = {{BYTES("a"), BYTES("1"), false},
+		{BYTES("b"), BYTES("2"), false}, {BYTES("a"), BYTES("three"), false}};
+	const struct md_change second[] = {{.key = BYTES("a"), .remove = true}};
+	const struct md_change third[] = {{BYTES("b"), BYTES("a longer one"), false}};
+	const struct md_change fourth[] = {{BYTES("b"), BYTES("shorter"), false}};
+
+	T_OK(md_store_memory_new(&s));
+	T_OK(s->class->apply(s, first, 3));
+	cr_assert(s->class->count(s) == 2);
+	expect_value(s, BYTES("a"), "three");
+	T_OK(s->class->apply(s, second, 1));
+	T_RESULT(s->class->find(s, BYTES("a"), &value), MD_STORE_E_NOT_FOUND);
+	T_OK(s->class->apply(s, third, 1));
+	expect_value(s, BYTES("b"), "a longer one");
+	T_OK(s->class->apply(s, fourth, 1));
+	expect_value(s, BYTES("b"), "shorter");
+	T_OK(s->class->clear(s));
+	cr_assert(s->class->count(s) == 0);
+	T_OK(s->class->apply(s, first, 1));
+	expect_value(s, BYTES("a"), "1");
+	s->class->free(s);
+}
+
+/* --- registry ------------------------------------------------------------------------------------- */
+
+Test(registry, named_objects_stay_and_anonymous_ones_go_with_the_last_reference)
+{
+	struct md_registry r;
+	struct md_object *a;
+	struct md_object *b;
+	struct md_object *c;
+	uint8_t token[MD_TOKEN_SIZE];
+	bool created;
+
+	T_OK(md_registry_init(&r, 3));
+	T_OK(md_registry_open(&r, 1, "name", 4, &created, &a));
+	cr_assert(created);
+	T_OK(md_registry_open(&r, 1, "name", 4, &created, &b));
+	cr_assert(!created && a == b);
+	md_object_unref(a);
+	md_object_unref(b);
+	cr_assert(md_registry_count(&r) == 1);
+	T_RESULT(md_registry_open(&r, 2, "name", 4, &created, &a), MD_REGISTRY_E_WRONG_TYPE);
+
+	T_OK(md_registry_open(&r, 1, NULL, 0, &created, &a));
+	T_OK(md_registry_open(&r, 1, NULL, 0, &created, &b));
+	cr_assert(a != b && created);
+	T_RESULT(md_registry_open(&r, 1, NULL, 0, &created, &c), MD_REGISTRY_E_LIMIT);
+	memcpy(token, a->token, sizeof(token));
+	T_OK(md_registry_open_token(&r, 1, token, &c));
+	cr_assert(a == c);
+	md_object_unref(a);
+	md_object_unref(c);
+	T_RESULT(md_registry_open_token(&r, 1, token, &c), MD_REGISTRY_E_GONE);
+	md_object_unref(b);
+	md_object_unref(NULL);
+	md_registry_deinit(&r);
+}
+
+/* --- a session without a socket --------------------------------------------------------------------- */
+
+struct fixture {
+	struct md_context context;
+	struct md_session session;
+};
+
+static void setup(struct fixture *f, const struct md_limits *limits)
+{
+	const struct md_limits defaults = MD_LIMITS_DEFAULT;
+
+	T_OK(md_context_init(&f->context, limits ? limits : &defaults));
+	md_session_init(&f->session, &f->context, -1);
+}
+
+static void teardown(struct fixture *f)
+{
+	md_session_deinit(&f->session);
+	cr_assert(f->context.registry.tokens.live == f->context.registry.names.live,
+		"an anonymous object outlived its session");
+	md_context_deinit(&f->context);
+}
+
+static struct mp__buffer packed(const Mp__Request *request)
+{
+	struct mp__buffer frame = {0};
+
+	T_OK(mp__frame_append(&frame, &request->base, MP__FRAME_MAX + 1000));
+	return frame;
+}
+
+static int feed(struct fixture *f, const Mp__Request *request)
+{
+	struct mp__buffer frame = packed(request);
+	int r = md_session_feed(&f->session, mp__buffer_at(&frame), mp__buffer_size(&frame));
+
+	mp__buffer_free(&frame);
+	return r;
+}
+
+/* The next reply in the output. */
+static Mp__Response *answer(struct fixture *f)
+{
+	size_t length;
+
+	T_RESULT(mp__frame_next(mp__buffer_at(&f->session.out), mp__buffer_size(&f->session.out),
+			 MP__FRAME_MAX, &length),
+		1);
+	Mp__Response *response =
+		mp__response__unpack(NULL, length, mp__buffer_at(&f->session.out) + 4);
+	cr_assert_not_null(response);
+	mp__buffer_consume(&f->session.out, 4 + length);
+	return response;
+}
+
+static void expect_code(struct fixture *f, uint64_t id, int code)
+{
+	Mp__Response *response = answer(f);
+
+	cr_assert(response->id == id && (int)response->code == code, "id %lu code %d: %s",
+		(unsigned long)response->id, (int)response->code, response->detail);
+	cr_assert((code == 0) == (response->detail[0] == '\0'), "a sentence with each error");
+	mp__response__free_unpacked(response, NULL);
+}
+
+static void hello(struct fixture *f)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Hello op = MP__HELLO__INIT;
+
+	op.version = 1;
+	request.id = 1;
+	request.op_case = MP__REQUEST__OP_HELLO;
+	request.hello = &op;
+	T_OK(feed(f, &request));
+	Mp__Response *response = answer(f);
+	cr_assert(response->code == MP__CODE__OK &&
+		  response->result_case == MP__RESPONSE__RESULT_HELLO &&
+		  response->hello->version == 1);
+	mp__response__free_unpacked(response, NULL);
+}
+
+static void ask(struct fixture *f, Mp__Request *request, uint64_t id, int code)
+{
+	request->id = id;
+	T_OK(feed(f, request));
+	expect_code(f, id, code);
+}
+
+/* Open a dict, with the code that is expected: its reference. */
+static uint64_t open_with(struct fixture *f, Mp__Open *open, int code)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	uint64_t reference = 0;
+
+	request.id = 77;
+	request.op_case = MP__REQUEST__OP_OPEN;
+	request.open = open;
+	T_OK(feed(f, &request));
+	Mp__Response *response = answer(f);
+	cr_assert(
+		(int)response->code == code, "code %d: %s", (int)response->code, response->detail);
+	if (response->result_case == MP__RESPONSE__RESULT_OPENED)
+		reference = response->opened->reference;
+	mp__response__free_unpacked(response, NULL);
+	return reference;
+}
+
+static uint64_t open_anonymous(struct fixture *f)
+{
+	Mp__Open open = MP__OPEN__INIT;
+
+	open.type = MP__OBJECT_TYPE__DICT;
+	return open_with(f, &open, MP__CODE__OK);
+}
+
+#define FIELD(text) ((ProtobufCBinaryData){sizeof(text) - 1, (uint8_t *)(text)})
+
+static void ask_set(struct fixture *f, uint64_t reference, ProtobufCBinaryData key,
+	ProtobufCBinaryData value, int code)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__DictSet op = MP__DICT_SET__INIT;
+
+	op.reference = reference;
+	op.key = key;
+	op.value = value;
+	request.op_case = MP__REQUEST__OP_DICT_SET;
+	request.dict_set = &op;
+	ask(f, &request, 9, code);
+}
+
+Test(session, hello_comes_first_and_once)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Ping ping = MP__PING__INIT;
+	Mp__Hello op = MP__HELLO__INIT;
+
+	setup(&f, NULL);
+	request.id = 5;
+	request.op_case = MP__REQUEST__OP_PING;
+	request.ping = &ping;
+	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
+	expect_code(&f, 0, MP__CODE__VIOLATION);
+	teardown(&f);
+
+	setup(&f, NULL);
+	hello(&f);
+	op.version = 1;
+	request.op_case = MP__REQUEST__OP_HELLO;
+	request.hello = &op;
+	ask(&f, &request, 2, MP__CODE__INVALID);
+	request.op_case = MP__REQUEST__OP_PING;
+	request.ping = &ping;
+	ask(&f, &request, 3, MP__CODE__OK);
+	teardown(&f);
+}
+
+Test(session, no_common_version_ends_it)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Hello op = MP__HELLO__INIT;
+
+	setup(&f, NULL);
+	request.id = 1;
+	request.op_case = MP__REQUEST__OP_HELLO;
+	request.hello = &op; /* version 0 */
+	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
+	expect_code(&f, 1, MP__CODE__BAD_VERSION);
+	teardown(&f);
+
+	setup(&f, NULL);
+	op.version = 1000; /* a later client, which speaks ours too */
+	T_OK(feed(&f, &request));
+	Mp__Response *response = answer(&f);
+	cr_assert(response->hello && response->hello->version == 1);
+	mp__response__free_unpacked(response, NULL);
+	teardown(&f);
+}
+
+Test(session, unknown_operations_are_answered_and_unknown_fields_ignored)
+{
+	struct fixture f;
+
+	setup(&f, NULL);
+	hello(&f);
+	T_OK(md_session_feed(&f.session, "\6\0\0\0\x08\7\xa2\6\1x", 10));
+	expect_code(&f, 7, MP__CODE__UNKNOWN_OPERATION);
+	/* ping with a field 500 inside, and one beside it. */
+	T_OK(md_session_feed(&f.session, "\x0a\0\0\0\x08\x09\x1a\3\xa0\x1f\1\xa8\x1f\1", 14));
+	expect_code(&f, 9, MP__CODE__OK);
+	teardown(&f);
+}
+
+Test(session, what_is_no_request_ends_it)
+{
+	struct fixture f;
+
+	setup(&f, NULL);
+	T_RESULT(md_session_feed(&f.session, "GET / HTTP/1.1\r\n", 16), MD_SESSION_E_END);
+	expect_code(&f, 0, MP__CODE__VIOLATION);
+	teardown(&f);
+
+	setup(&f, NULL);
+	hello(&f);
+	T_RESULT(md_session_feed(&f.session, "\2\0\0\0\xff\xff", 6), MD_SESSION_E_END);
+	expect_code(&f, 0, MP__CODE__VIOLATION);
+	teardown(&f);
+
+	setup(&f, NULL);
+	hello(&f);
+	T_RESULT(md_session_feed(&f.session, "\2\0\0\0\x1a\0", 6), MD_SESSION_E_END); /* id 0 */
+	expect_code(&f, 0, MP__CODE__VIOLATION);
+	teardown(&f);
+}
+
+Test(session, frames_come_in_any_pieces)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Ping ping = MP__PING__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	request.id = 3;
+	request.op_case = MP__REQUEST__OP_PING;
+	request.ping = &ping;
+	struct mp__buffer three = {0};
+	for (int i = 0; i < 3; i++)
+		T_OK(mp__frame_append(&three, &request.base, 100));
+	for (size_t step = 1; step < mp__buffer_size(&three); step++) {
+		for (size_t at = 0; at < mp__buffer_size(&three); at += step) {
+			size_t left = mp__buffer_size(&three) - at;
+			T_OK(md_session_feed(
+				&f.session, mp__buffer_at(&three) + at, left < step ? left : step));
+		}
+		for (int i = 0; i < 3; i++)
+			expect_code(&f, 3, MP__CODE__OK);
+		cr_assert(mp__buffer_size(&f.session.in) == 0);
+	}
+	mp__buffer_free(&three);
+	teardown(&f);
+}
+
+Test(session, who_does_not_read_is_not_read_from)
+{
+	struct md_limits limits = MD_LIMITS_DEFAULT;
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Ping ping = MP__PING__INIT;
+	struct mp__buffer many = {0};
+
+	limits.max_output = 100;
+	setup(&f, &limits);
+	hello(&f);
+	request.op_case = MP__REQUEST__OP_PING;
+	request.ping = &ping;
+	for (int i = 0; i < 1000; i++) {
+		request.id = (uint64_t)i + 1;
+		T_OK(mp__frame_append(&many, &request.base, 100));
+	}
+	T_OK(md_session_feed(&f.session, mp__buffer_at(&many), mp__buffer_size(&many)));
+	cr_assert(f.session.paused);
+	cr_assert(mp__buffer_size(&f.session.out) < 150);
+	for (uint64_t id = 1; id <= 1000; id++) {
+		if (mp__buffer_size(&f.session.out) == 0)
+			T_OK(md_session_feed(&f.session, "", 0));
+		expect_code(&f, id, MP__CODE__OK);
+	}
+	mp__buffer_free(&many);
+	teardown(&f);
+}
+
+Test(session, wrong_opens_are_answered)
+{
+	struct fixture f;
+	char name[300];
+	Mp__Open open = MP__OPEN__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	open_with(&f, &open, MP__CODE__INVALID); /* type ANY */
+	open.type = 99;
+	open_with(&f, &open, MP__CODE__INVALID);
+	open.type = MP__OBJECT_TYPE__DICT;
+	open.name = FIELD("a\0b");
+	open_with(&f, &open, MP__CODE__BAD_TEXT);
+	open.name = FIELD("\xff");
+	open_with(&f, &open, MP__CODE__BAD_TEXT);
+	memset(name, 'n', sizeof(name));
+	open.name = (ProtobufCBinaryData){256, (uint8_t *)name};
+	open_with(&f, &open, MP__CODE__INVALID);
+	open.name.len = 255;
+	open_with(&f, &open, MP__CODE__OK);
+	open.token = FIELD("0123456789abcdef");
+	open_with(&f, &open, MP__CODE__INVALID); /* both */
+	open.name = FIELD("");
+	open_with(&f, &open, MP__CODE__GONE);
+	open.token = FIELD("short");
+	open_with(&f, &open, MP__CODE__INVALID);
+	teardown(&f);
+}
+
+Test(session, references_are_of_one_connection_and_never_of_another_object)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__DictLen len = MP__DICT_LEN__INIT;
+	Mp__Close op = MP__CLOSE__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	uint64_t first = open_anonymous(&f);
+	request.op_case = MP__REQUEST__OP_CLOSE;
+	request.close = &op;
+	op.reference = first;
+	ask(&f, &request, 3, MP__CODE__OK);
+	ask(&f, &request, 4, MP__CODE__BAD_REFERENCE);
+	uint64_t second = open_anonymous(&f);
+	cr_assert(first != second);
+	ask(&f, &request, 5, MP__CODE__BAD_REFERENCE);
+	request.op_case = MP__REQUEST__OP_DICT_LEN;
+	request.dict_len = &len;
+	len.reference = first;
+	ask(&f, &request, 6, MP__CODE__BAD_REFERENCE);
+	len.reference = UINT64_MAX;
+	ask(&f, &request, 7, MP__CODE__BAD_REFERENCE);
+	len.reference = second;
+	ask(&f, &request, 8, MP__CODE__OK);
+	for (int i = 0; i < 100; i++)
+		open_anonymous(&f);
+	teardown(&f);
+}
+
+Test(session, the_daemon_makes_keys_canonical_itself)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__DictGet get = MP__DICT_GET__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	uint64_t d = open_anonymous(&f);
+	ask_set(&f, d, FIELD("\x20\1"), FIELD("\x32\3u64"), MP__CODE__OK);
+	ask_set(&f, d, FIELD("\x18\x82\0"), FIELD("\x32\3i64"), MP__CODE__OK);
+	cr_assert(md_dict_len(md_session_object(&f.session, d)->store) == 1);
+	get.reference = d;
+	get.key = FIELD("\x18\2");
+	request.id = 4;
+	request.op_case = MP__REQUEST__OP_DICT_GET;
+	request.dict_get = &get;
+	T_OK(feed(&f, &request));
+	Mp__Response *response = answer(&f);
+	cr_assert(response->value.len == 5 && memcmp(response->value.data, "\x32\3i64", 5) == 0);
+	mp__response__free_unpacked(response, NULL);
+	teardown(&f);
+}
+
+Test(session, hostile_keys_and_values_are_answered)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__DictUpdate update = MP__DICT_UPDATE__INIT;
+	Mp__DictList list = MP__DICT_LIST__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	uint64_t d = open_anonymous(&f);
+	ask_set(&f, d, FIELD(""), FIELD("\x18\2"), MP__CODE__BAD_VALUE);
+	ask_set(&f, d, FIELD("\x18\2"), FIELD(""), MP__CODE__BAD_VALUE);
+	ask_set(&f, d, FIELD("\x18\2"), FIELD("\x32\7xx"), MP__CODE__BAD_VALUE);
+	ask_set(&f, d, FIELD("\x08\0"), FIELD("\x18\2"), MP__CODE__INVALID);
+	ask_set(&f, d, FIELD("\x18\2"), FIELD("\x52\2\x08\2"), MP__CODE__UNSUPPORTED);
+	ask_set(&f, d, FIELD("\x52\2\x08\2"), FIELD("\x18\2"), MP__CODE__UNSUPPORTED);
+	mp_obj levels[MP_OBJ_MAX_DEPTH + 1];
+	levels[0] = mp_i64(1);
+	for (int i = 1; i <= MP_OBJ_MAX_DEPTH; i++)
+		levels[i] = mp_list_of(&levels[i - 1], 1);
+	size_t size;
+	void *deep;
+	T_OK(mp_obj_encode(levels[MP_OBJ_MAX_DEPTH], &deep, &size));
+	ask_set(&f, d, FIELD("\x18\2"), (ProtobufCBinaryData){size, deep}, MP__CODE__TOO_DEEP);
+	free(deep);
+	update.reference = d;
+	request.op_case = MP__REQUEST__OP_DICT_UPDATE;
+	request.dict_update = &update;
+	update.pairs = FIELD("\x18\2");
+	ask(&f, &request, 2, MP__CODE__INVALID);
+	update.pairs = FIELD("\x4a\4\x0a\2\x18\2"); /* a key without a value */
+	ask(&f, &request, 3, MP__CODE__BAD_VALUE);
+	update.pairs = FIELD("\x4a\x08\x0a\2\x08\0\x0a\2\x18\2"); /* nil as a key */
+	ask(&f, &request, 4, MP__CODE__INVALID);
+	update.pairs = FIELD("\x4a\x0a\x0a\2\x18\2\x0a\4\x52\2\x08\2");
+	ask(&f, &request, 5, MP__CODE__UNSUPPORTED);
+	update.pairs = FIELD("\x4a\0");
+	ask(&f, &request, 6, MP__CODE__OK);
+	list.reference = d;
+	list.part = 3;
+	request.op_case = MP__REQUEST__OP_DICT_LIST;
+	request.dict_list = &list;
+	ask(&f, &request, 7, MP__CODE__INVALID);
+	cr_assert(md_dict_len(md_session_object(&f.session, d)->store) == 0);
+	teardown(&f);
+}
+
+Test(session, a_draining_daemon_says_so)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Ping ping = MP__PING__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	f.context.draining = true;
+	request.id = 2;
+	request.op_case = MP__REQUEST__OP_PING;
+	request.ping = &ping;
+	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
+	expect_code(&f, 2, MP__CODE__SHUTTING_DOWN);
+	teardown(&f);
+}
+
+/* --- the daemon, by its socket ------------------------------------------------------------------------- */
+
+/* The rest of what the daemon says until it hangs up. */
+static size_t read_to_end(int fd, char *buffer, size_t size)
+{
+	size_t n = 0;
+
+	for (;;) {
+		T_OK(mp__fd_wait(fd, POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)));
+		ssize_t r = read(fd, buffer + n, size - n);
+		if (r <= 0)
+			return n;
+		n += (size_t)r;
+	}
+}
+
+static void expect_alive(const struct t_daemon *daemon)
+{
+	mp_manager *m;
+
+	T_OK(mp_manager_connect(
+		daemon->path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS / 2), &m));
+	T_OK(mp_manager_ping(m));
+	mp_manager_close(m);
+}
+
+Test(daemon, options_and_exit_codes)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	char fifo[128];
+
+	T_RESULT(t_daemon_run((const char *[]){"--help", NULL}), 0);
+	T_RESULT(t_daemon_run((const char *[]){"--version", NULL}), 0);
+	T_RESULT(t_daemon_run((const char *[]){NULL}), 2);
+	T_RESULT(t_daemon_run((const char *[]){"--what", NULL}), 2);
+	T_RESULT(t_daemon_run((const char *[]){"--listen", "tcp:1", NULL}), 2);
+	T_RESULT(t_daemon_run((const char *[]){"--listen", daemon.path, "more", NULL}), 2);
+	T_RESULT(t_daemon_run((const char *[]){"--max-frame", "1", NULL}), 2);
+	T_RESULT(t_daemon_run((const char *[]){"--private-fd", "7", NULL}), 2);
+	/* Somebody answers there. */
+	T_RESULT(t_daemon_run((const char *[]){"--listen", daemon.path, NULL}), 3);
+	expect_alive(&daemon);
+	/* Something else is there. */
+	snprintf(fifo, sizeof(fifo), "%s/fifo", daemon.directory);
+	cr_assert(mkfifo(fifo, 0600) == 0);
+	T_RESULT(t_daemon_run((const char *[]){"--listen", fifo, NULL}), 1);
+	unlink(fifo);
+	T_RESULT(t_daemon_run((const char *[]){"--listen", "/nowhere/at/all/sock", NULL}), 1);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, socket_is_for_its_user_alone_and_a_dead_one_is_taken_over)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	struct stat st;
+
+	cr_assert(stat(daemon.path, &st) == 0 && S_ISSOCK(st.st_mode));
+	cr_assert((st.st_mode & 0777) == 0600, "%o", st.st_mode);
+	t_daemon_kill(&daemon);
+	cr_assert(access(daemon.path, F_OK) == 0);
+	t_daemon_restart(&daemon);
+	expect_alive(&daemon);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, a_directory_that_others_may_write_is_refused_and_a_missing_one_is_made)
+{
+	char directory[] = "/tmp/mp-test-XXXXXX";
+	char path[64];
+	struct stat st;
+
+	cr_assert(mkdtemp(directory) != NULL);
+	cr_assert(chmod(directory, 0777) == 0);
+	snprintf(path, sizeof(path), "%s/sock", directory);
+	T_RESULT(t_daemon_run((const char *[]){"--listen", path, NULL}), 1);
+	cr_assert(rmdir(directory) == 0);
+	/* It cannot say that it is ready on a descriptor that it cannot write to: it ends again. */
+	T_RESULT(t_daemon_run((const char *[]){"--listen", path, "--max-objects", "x", NULL}), 2);
+	cr_assert(stat(directory, &st) < 0);
+}
+
+Test(daemon, survives_garbage_and_frames_without_end)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	char garbage[5000];
+	char answer[256];
+
+	memset(garbage, 0xa5, sizeof(garbage));
+	for (size_t size = 1; size < sizeof(garbage); size = size * 3 + 1) {
+		int fd = t_daemon_connect(&daemon);
+		cr_assert(send(fd, garbage, size, MSG_NOSIGNAL) == (ssize_t)size);
+		shutdown(fd, SHUT_WR);
+		read_to_end(fd, answer, sizeof(answer));
+		close(fd);
+	}
+	/* A large frame is announced and never comes; the client goes. */
+	int fd = t_daemon_connect(&daemon);
+	cr_assert(send(fd, "\xff\x0f\0\0abc", 7, 0) == 7);
+	close(fd);
+	expect_alive(&daemon);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, answers_a_client_that_has_closed_its_half)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	static const char requests[] = "\6\0\0\0\x08\1\x12\2\x08\1"
+				       "\4\0\0\0\x08\2\x1a\0";
+	char answer[256];
+
+	int fd = t_daemon_connect(&daemon);
+	cr_assert(send(fd, requests, sizeof(requests) - 1, 0) == sizeof(requests) - 1);
+	shutdown(fd, SHUT_WR);
+	size_t n = read_to_end(fd, answer, sizeof(answer));
+	cr_assert(n > 6 && memcmp(answer + n - 6, "\2\0\0\0\x08\2", 6) == 0);
+	close(fd);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, drops_who_says_no_hello_and_who_does_not_read)
+{
+	const char *options[] = {"--stall-ms", "50", "--max-output", "1000", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	static const char greeting[] = "\6\0\0\0\x08\1\x12\2\x08\1";
+	static const char ping[] = "\4\0\0\0\x08\2\x1a\0";
+	char answer[256];
+
+	int silent = t_daemon_connect(&daemon);
+	cr_assert(read_to_end(silent, answer, sizeof(answer)) == 0);
+	close(silent);
+
+	int deaf = t_daemon_connect(&daemon);
+	cr_assert(send(deaf, greeting, sizeof(greeting) - 1, 0) == sizeof(greeting) - 1);
+	int r;
+	/* Until the daemon has hung up on us: it takes no more, and after a while nothing at all. */
+	do
+		r = mp__fd_wait(deaf, POLLOUT, mp__deadline_in(T_TIMEOUT_MS / 2));
+	while (r == 0 && send(deaf, ping, sizeof(ping) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0);
+	T_OK(r);
+	cr_assert(errno == EPIPE || errno == ECONNRESET || errno == EAGAIN);
+	if (errno == EAGAIN) {
+		struct pollfd p = {.fd = deaf, .events = 0};
+		cr_assert(poll(&p, 1, T_TIMEOUT_MS / 2) == 1 && p.revents & POLLHUP);
+	}
+	close(deaf);
+	expect_alive(&daemon);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, out_of_descriptors_it_turns_away_and_goes_on)
+{
+	struct rlimit limit;
+	struct rlimit few = {.rlim_cur = 24};
+	int fds[40];
+	char byte;
+
+	cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	few.rlim_max = limit.rlim_max;
+	cr_assert(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	struct t_daemon daemon = t_daemon_start(NULL);
+	limit.rlim_cur = limit.rlim_max < 256 ? limit.rlim_max : 256;
+	cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		fds[i] = t_daemon_connect(&daemon);
+	/* The last of them is closed by the daemon, which lives. */
+	T_OK(mp__fd_wait(fds[39], POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)));
+	cr_assert(read(fds[39], &byte, 1) <= 0);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		close(fds[i]);
+	/* Once it has seen that those went, there is room again. */
+	mp_manager *m;
+	while (mp_manager_connect(daemon.path, NULL, &m) < 0)
+		;
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "proto/manager.pb-c.h"
+#include "tests/support/support.h"
+#include "wire/code.h"
+#include "wire/frame.h"
+#include "wire/scratch.h"
+#include "wire/value.h"
+
+#include <math.h>
+#include <mp.h>
+#include <stdalign.h>
+
+T_SUITE(frame);
+T_SUITE(scratch);
+T_SUITE(key);
+T_SUITE(value);
+T_SUITE(code);
+
+/* --- frame --------------------------------------------------------------------------------------- */
+
+Test(frame, is_whole_only_with_its_last_byte)
+{
+	const uint8_t data[] = {3, 0, 0, 0, 'a', 'b', 'c', 9};
+	size_t length;
+
+	for (size_t size = 0; size < 7; size++) {
+		T_RESULT(mp__frame_next(data, size, 100, &length), 0);
+		cr_assert(length == (size < 4 ? 0 : 3));
+	}
+	T_RESULT(mp__frame_next(data, 7, 100, &length), 1);
+	T_RESULT(mp__frame_next(data, 8, 3, &length), 1);
+	cr_assert(length == 3);
+}
+
+Test(frame, length_is_little_endian_and_compared_with_the_limit)
+{
+	const uint8_t data[] = {0x78, 0x56, 0x34, 0x12};
+	const uint8_t most[] = {0xff, 0xff, 0xff, 0xff};
+	size_t length;
+
+	T_RESULT(mp__frame_next(data, 4, 0x12345678, &length), 0);
+	cr_assert(length == 0x12345678);
+	T_RESULT(mp__frame_next(data, 4, 0x12345677, &length), -EMSGSIZE);
+	T_RESULT(mp__frame_next(most, 4, MP__FRAME_MAX, &length), -EMSGSIZE);
+}
+
+Test(frame, an_empty_message_is_a_frame)
+{
+	size_t length;
+
+	T_RESULT(mp__frame_next("\0\0\0\0", 4, 100, &length), 1);
+	cr_assert(length == 0);
+}
+
+Test(frame, append_and_id_agree)
+{
+	const uint64_t ids[] = {1, 127, 128, UINT32_MAX, UINT64_MAX};
+	struct mp__buffer buffer = {0};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		Mp__Response response = MP__RESPONSE__INIT;
+		size_t length;
+
+		response.id = ids[i];
+		response.detail = (char *)"a sentence";
+		T_OK(mp__frame_append(&buffer, &response.base, 100));
+		T_RESULT(mp__frame_next(
+				 mp__buffer_at(&buffer), mp__buffer_size(&buffer), 100, &length),
+			1);
+		cr_assert(mp__frame_id(mp__buffer_at(&buffer) + 4, length) == ids[i]);
+		mp__buffer_consume(&buffer, 4 + length);
+		T_RESULT(mp__frame_append(&buffer, &response.base, 3), -EMSGSIZE);
+		cr_assert(mp__buffer_size(&buffer) == 0);
+	}
+	mp__buffer_free(&buffer);
+}
+
+Test(frame, id_is_found_behind_other_fields_and_not_in_broken_ones)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+		uint64_t id;
+	} cases[] = {
+		{"\x1a\2xx\x10\5\x08\7", 8, 7}, /* text and a number before it */
+		{"\x19xxxxxxxx\x08\7", 11, 7},  /* eight bytes */
+		{"\x1dxxxx\x08\7", 7, 7},       /* four bytes */
+		{"\x10\5", 2, 0},               /* none */
+		{"", 0, 0},                     /* nothing */
+		{"\x08", 1, 0},                 /* no number */
+		{"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 12, 0}, /* an endless one */
+		{"\x1a\x7fxx\x08\7", 6, 0}, /* a length beyond the end */
+		{"\x1b\x08\7", 3, 0},       /* a group */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_assert(mp__frame_id(cases[i].bytes, cases[i].size) == cases[i].id, "%zu", i);
+}
+
+Test(frame, buffer_keeps_its_bytes_while_it_grows_and_moves)
+{
+	struct mp__buffer buffer = {0};
+	uint8_t in = 0;
+	uint8_t out = 0;
+
+	for (int i = 0; i < 2000; i++) {
+		uint8_t piece[301];
+		for (size_t k = 0; k < sizeof(piece); k++)
+			piece[k] = in++;
+		T_OK(mp__buffer_append(&buffer, piece, sizeof(piece)));
+		for (int k = 0; k < 290; k++) {
+			cr_assert(*mp__buffer_at(&buffer) == out++);
+			mp__buffer_consume(&buffer, 1);
+		}
+	}
+	cr_assert(mp__buffer_size(&buffer) == 2000 * 11);
+	cr_assert(mp__buffer_reserve(&buffer, SIZE_MAX / 2) == NULL);
+	cr_assert(*mp__buffer_at(&buffer) == out);
+	mp__buffer_free(&buffer);
+}
+
+/* --- scratch ------------------------------------------------------------------------------------- */
+
+Test(scratch, gives_what_the_budget_allows)
+{
+	alignas(max_align_t) char block[256];
+	struct mp__scratch scratch;
+
+	mp__scratch_init(&scratch, block, sizeof(block));
+	cr_assert(mp__scratch_alloc(&scratch, 1) == block);
+	cr_assert(mp__scratch_alloc(&scratch, 16) == block + 16);
+	cr_assert_null(mp__scratch_alloc(&scratch, 256));
+	mp__scratch_reset(&scratch, 64 << 10);
+	char *large = mp__scratch_alloc(&scratch, 40 << 10);
+	cr_assert_not_null(large);
+	memset(large, 1, 40 << 10);
+	cr_assert(mp__scratch_alloc(&scratch, 200) == block);
+	for (int i = 0; i < 10; i++)
+		cr_assert_not_null(mp__scratch_alloc(&scratch, 1000));
+	cr_assert_null(mp__scratch_alloc(&scratch, 40 << 10));
+	cr_assert_null(mp__scratch_alloc(&scratch, SIZE_MAX));
+	mp__scratch_reset(&scratch, 0);
+}
+
+Test(scratch, stops_a_message_that_grows_when_unpacked)
+{
+	size_t size = 1 << 20;
+	uint8_t *message = malloc(size);
+	alignas(max_align_t) char block[1024];
+	struct mp__scratch scratch;
+
+	/* Field 127, varint 0: two bytes each in the frame, some sixty in memory. */
+	for (size_t i = 0; i + 3 <= size; i += 3)
+		memcpy(message + i, "\xf8\x07\0", 3);
+	mp__scratch_init(&scratch, block, sizeof(block));
+	mp__scratch_reset(&scratch, MP__SCRATCH_BUDGET(size));
+	cr_assert_null(mp__request__unpack(&scratch.allocator, size - size % 3, message));
+	mp__scratch_reset(&scratch, 0);
+	free(message);
+}
+
+/* --- keys ---------------------------------------------------------------------------------------- */
+
+static void expect_key(const char *bytes, size_t size, const char *canonical, size_t wanted)
+{
+	uint8_t copy[64];
+	struct mp__key key;
+
+	memcpy(copy, bytes, size);
+	T_OK(mp__key_canonical(copy, size, &key));
+	cr_assert(key.size == wanted && memcmp(key.data, canonical, wanted) == 0);
+	/* Once more changes nothing. */
+	memcpy(copy, canonical, wanted);
+	T_OK(mp__key_canonical(copy, wanted, &key));
+	cr_assert(key.size == wanted && memcmp(key.data, canonical, wanted) == 0);
+}
+
+#define KEY(bytes, canonical) expect_key(bytes, sizeof(bytes) - 1, canonical, sizeof(canonical) - 1)
+
+Test(key, equal_keys_have_equal_bytes)
+{
+	KEY("\x10\1", "\x10\1");                        /* true */
+	KEY("\x10\x81\0", "\x10\1");                    /* true, at length */
+	KEY("\x18\2", "\x18\2");                        /* i64 1 */
+	KEY("\x18\x82\0", "\x18\2");                    /* i64 1, at length */
+	KEY("\x18\1", "\x18\1");                        /* -1 */
+	KEY("\x20\1", "\x18\2");                        /* u64 1 */
+	KEY("\x20\x81\x80\0", "\x18\2");                /* u64 1, at length */
+	KEY("\x20\xff\xff\xff\xff\xff\xff\xff\xff\x7f", /* u64 2^63 - 1 */
+		"\x18\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1");
+	KEY("\x20\x80\x80\x80\x80\x80\x80\x80\x80\x80\1", /* 2^63 */
+		"\x20\x80\x80\x80\x80\x80\x80\x80\x80\x80\1");
+	KEY("\x29\0\0\0\0\0\0\0\x80", "\x29\0\0\0\0\0\0\0\0"); /* -0.0 */
+	KEY("\x29\0\0\0\0\0\0\xf0\x3f", "\x29\0\0\0\0\0\0\xf0\x3f");
+	KEY("\x32\2ab", "\x32\2ab");
+	KEY("\x32\x82\0ab", "\x32\2ab"); /* the length, at length */
+	KEY("\x3a\x82\x80\x80\0ab", "\x3a\2ab");
+	KEY("\x32\0", "\x32\0");
+}
+
+Test(key, client_and_daemon_make_the_same_of_it)
+{
+	const mp_obj keys[] = {mp_bool(false), mp_i64(INT64_MIN), mp_i64(0), mp_u64(7),
+		mp_u64(UINT64_MAX), mp_f64(-0.0), mp_f64(INFINITY), mp_str("text"), mp_str(""),
+		mp_bytes("\0\1", 2)};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		uint8_t raw[64];
+		uint8_t normal[64];
+		struct mp__key key;
+		mp_obj n;
+
+		ssize_t raw_size = mp__obj_encode_into(&keys[i], NULL, raw, sizeof(raw));
+		T_OK(mp__key_normal(keys[i], &n));
+		ssize_t size = mp__obj_encode_into(&n, NULL, normal, sizeof(normal));
+		T_OK(mp__key_canonical(raw, (size_t)raw_size, &key));
+		cr_assert(key.size == (size_t)size && memcmp(key.data, normal, key.size) == 0,
+			"key %zu", i);
+	}
+}
+
+Test(key, what_is_no_key_is_refused)
+{
+	struct mp__key key;
+	mp_obj n;
+
+	T_RESULT(mp__key_canonical((uint8_t[]){0x08, 0}, 2, &key), -EINVAL);        /* nil */
+	T_RESULT(mp__key_canonical((uint8_t[]){0x42, 0}, 2, &key), -EINVAL);        /* list */
+	T_RESULT(mp__key_canonical((uint8_t[]){0x4a, 0}, 2, &key), -EINVAL);        /* dict */
+	T_RESULT(mp__key_canonical((uint8_t[]){0x52, 2, 8, 2}, 4, &key), -ENOTSUP); /* handle */
+	T_RESULT(mp__key_canonical((uint8_t[]){0x29, 1, 0, 0, 0, 0, 0, 0xf8, 0x7f}, 9, &key),
+		-EINVAL);
+	T_RESULT(mp__key_canonical((uint8_t[]){0x32, 5, 'a'}, 3, &key), -EBADMSG);
+	T_RESULT(mp__key_canonical(NULL, 0, &key), -EBADMSG);
+	T_RESULT(mp__key_normal(mp_nil(), &n), -EINVAL);
+	T_RESULT(mp__key_normal(mp_f64(NAN), &n), -EINVAL);
+	T_RESULT(mp__key_normal(mp_fd(0), &n), -ENOTSUP);
+}
+
+/* --- values -------------------------------------------------------------------------------------- */
+
+Test(value, lists_and_dicts_are_assembled_and_taken_apart)
+{
+	mp_obj item = mp_str("item");
+	uint8_t encoded[16];
+	uint8_t buffer[512];
+	mp_obj value;
+	uint8_t *data;
+	size_t size;
+	size_t n = 0;
+
+	size_t one = (size_t)mp__obj_encode_into(&item, NULL, encoded, sizeof(encoded));
+	size_t items = 40 * mp__item_size(one);
+	uint8_t *at = mp__list_head_put(buffer, true, items);
+	cr_assert((size_t)(at - buffer) == mp__list_head_size(items));
+	for (int i = 0; i < 40; i++)
+		at = mp__item_put(at, encoded, one);
+	size = (size_t)(at - buffer);
+	cr_assert(size == mp__list_head_size(items) + items);
+	struct mp__items walk = mp__items_of(buffer, size);
+	T_OK(mp_obj_decode(buffer, size, &value));
+	cr_assert(value.type == MP_TYPE_DICT && mp_obj_len(&value) == 20);
+	mp_obj_free(&value);
+	while (mp__items_next(&walk, &data, &size)) {
+		cr_assert(size == one && memcmp(data, encoded, one) == 0);
+		n++;
+	}
+	cr_assert(n == 40);
+}
+
+Test(value, stored_values_leave_room_for_a_level)
+{
+	mp_obj nested = mp_i64(1);
+	mp_obj levels[MP_OBJ_MAX_DEPTH];
+	struct mp__value_info info;
+
+	for (int depth = 1; depth <= MP_OBJ_MAX_DEPTH; depth++) {
+		void *data;
+		size_t size;
+
+		levels[depth - 1] = nested;
+		nested = mp_list_of(&levels[depth - 1], 1);
+		T_OK(mp_obj_encode(nested, &data, &size));
+		T_RESULT(mp__value_check_stored(data, size, &info),
+			depth > MP__STORED_MAX_DEPTH ? -EOVERFLOW : 0);
+		free(data);
+	}
+	T_RESULT(mp__value_check_stored("\x52\2\x08\2", 4, &info), -ENOTSUP);
+	T_RESULT(mp__value_check_stored("", 0, &info), -EBADMSG);
+}
+
+Test(code, every_code_has_a_result_and_unknown_ones_are_eproto)
+{
+	cr_assert(mp__code_to_result(MP__CODE__OK) == 0);
+	cr_assert(mp__code_to_result(MP__CODE__OWNER_DIED) == MP_OWNER_DIED);
+	for (unsigned int i = 2; i < mp__code__descriptor.n_values; i++)
+		cr_assert(mp__code_to_result(mp__code__descriptor.values[i].value) < 0);
+	cr_assert(mp__code_to_result((int)mp__code__descriptor.n_values) == -EPROTO);
+	cr_assert(mp__code_to_result(-1) == -EPROTO);
+	cr_assert(mp__code_to_result(MP__CODE__NOT_FOUND) == -ENOENT);
+}
