@@ -7,15 +7,19 @@ status=0
 left() {
   ls /dev/shm 2>/dev/null | sed 's/^/shm /'
   ls -d /tmp/mp-* /tmp/managerd* 2>/dev/null | sed 's/^/file /' || true
-  for stat in /proc/[0-9]*/stat; do
-    # Programs of this build, zombies too, by the name that the kernel shows.
-    sed -n 's/^\([0-9]*\) (\(.*\)) .*/process \1 \2/p' "$stat" 2>/dev/null || true
-  done | while read -r _ pid name; do
-    case $(readlink "/proc/$pid/exe" 2>/dev/null || true) in
+  # Programs of this build; and zombies of that name, which have no program any more.
+  for dir in /proc/[0-9]*; do
+    pid=${dir#/proc/}
+    name=$(cat "$dir/comm" 2>/dev/null || true)
+    case $(readlink "$dir/exe" 2>/dev/null || true) in
     "$top_builddir"/*) echo "process $pid $name" ;;
-    esac
-    case $name in
-    managerd* | test_* | Process-* | Pool-*) echo "process $pid $name" ;;
+    '')
+      case $name in
+      managerd* | test_* | Process-* | Pool-*)
+        grep -q '^State:.Z' "$dir/status" 2>/dev/null && echo "zombie $pid $name"
+        ;;
+      esac
+      ;;
     esac
   done
   grep -F "$top_builddir" /proc/net/unix 2>/dev/null | awk '{ print "socket", $8 }' || true

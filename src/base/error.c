@@ -54,7 +54,7 @@ const char *mp_error_detail(void)
 	return detail;
 }
 
-int mp_error_set(int result, const char *format, ...)
+int(mp_error_set)(int result, const char *format, ...)
 {
 	/* By way of a copy, so that the current sentence may be one of the arguments. */
 	char text[MP__DETAIL_SIZE];
@@ -65,11 +65,4 @@ int mp_error_set(int result, const char *format, ...)
 	va_end(args);
 	memcpy(detail, text, sizeof(text));
 	return result;
-}
-
-int mp__error_errno(const char *what)
-{
-	int err = errno;
-
-	return mp_error_set(-err, "%s: %s", what, strerrordesc_np(err));
 }

@@ -10,10 +10,24 @@
 
 #include <errno.h>
 #include <mp/error.h>
+#include <string.h>
 
 #define MP__DETAIL_SIZE 256
 
+/* The same function; but compilers and analysers see what it returns. */
+#define mp_error_set(result, ...)                        \
+	({                                               \
+		int mp__result = (result);               \
+		(mp_error_set)(mp__result, __VA_ARGS__); \
+		mp__result;                              \
+	})
+
 /* "WHAT: strerror" with -errno as the result, for a system call that just failed. */
-int mp__error_errno(const char *what);
+static inline int mp__error_errno(const char *what)
+{
+	int err = errno > 0 ? errno : EIO;
+
+	return mp_error_set(-err, "%s: %s", what, strerrordesc_np(err));
+}
 
 #endif
