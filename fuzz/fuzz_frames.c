@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Any bytes as what a client sends to managerd, in pieces: the session takes whole frames, answers
+ * each with a whole frame, and lets nothing stay behind when it ends. The first byte says how the
+ * rest is cut; a second session then finds the daemon in order.
+ */
+#include <config.h>
+
+#include "fuzz/fuzz.h"
+
+#include "managerd/session.h"
+#include "proto/manager.pb-c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t hello[] = {6, 0, 0, 0, 0x08, 1, 0x12, 2, 0x08, 1};
+static const uint8_t ping[] = {4, 0, 0, 0, 0x08, 7, 0x1a, 0};
+
+static void expect(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+/* What the session says must be frames with responses. */
+static size_t read_answers(struct md_session *session)
+{
+	size_t n = 0;
+
+	while (mp__buffer_size(&session->out) > 0) {
+		size_t length;
+		expect(mp__frame_next(mp__buffer_at(&session->out), mp__buffer_size(&session->out),
+			       MP__FRAME_MAX, &length) == 1);
+		Mp__Response *response =
+			mp__response__unpack(NULL, length, mp__buffer_at(&session->out) + 4);
+		expect(response != NULL);
+		expect(response->code >= 0 && response->code <= MP__CODE__INTERNAL);
+		expect((response->code != MP__CODE__OK) == (response->detail[0] != '\0'));
+		mp__response__free_unpacked(response, NULL);
+		mp__buffer_consume(&session->out, MP__FRAME_HEADER + length);
+		n++;
+	}
+	return n;
+}
+
+static int feed(struct md_session *session, const uint8_t *data, size_t size, size_t step)
+{
+	int r = 0;
+
+	for (size_t at = 0; at < size && r == 0; at += step) {
+		size_t piece = size - at < step ? size - at : step;
+		r = md_session_feed(session, data + at, piece);
+		expect(r == 0 || r == MD_SESSION_E_END);
+		while (r == 0 && session->paused) {
+			read_answers(session);
+			r = md_session_feed(session, NULL, 0);
+		}
+	}
+	read_answers(session);
+	return r;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct md_limits limits = MD_LIMITS_DEFAULT;
+	struct md_context context;
+	struct md_session session;
+
+	if (size == 0)
+		return 0;
+	limits.max_frame = 1 << 16;
+	limits.max_output = 256;
+	limits.max_objects = 16;
+	limits.max_references = 8;
+	expect(md_context_init(&context, &limits) == 0);
+	md_session_init(&session, &context, -1);
+	/* Half of the inputs start behind the hello, so that the fuzzer need not find it. */
+	if (data[0] & 0x80)
+		feed(&session, hello, sizeof(hello), sizeof(hello));
+	feed(&session, data + 1, size - 1, (data[0] & 0x7f) + 1u);
+	md_session_deinit(&session);
+	expect(context.registry.tokens.live == context.registry.names.live);
+
+	md_session_init(&session, &context, -1);
+	expect(md_session_feed(&session, hello, sizeof(hello)) == 0);
+	expect(md_session_feed(&session, ping, sizeof(ping)) == 0);
+	expect(read_answers(&session) == 2);
+	md_session_deinit(&session);
+	md_context_deinit(&context);
+	return 0;
+}
