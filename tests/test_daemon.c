@@ -4,9 +4,9 @@
 
 #include "tests/support/starts.h"
 
-#include "base/launch.h"
-
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 T_SUITE(daemon);
 
@@ -257,4 +257,30 @@ Test(daemon, starter_killed_during_forkserver_of_a_daemon)
 {
 	as_daemon = true;
 	kill_starter_at("process.forkserver.requested", MP_START_FORKSERVER);
+}
+
+/* The child is stopped on its way; when it goes on, the parent is gone and the pipe at its end. */
+Test(daemon, parent_gone_before_the_kernel_was_asked)
+{
+	siginfo_t info = {0};
+
+	open_pipes();
+	as_daemon = true;
+	t_arm("process.child.entered", "stop");
+	struct t_child parent = t_spawn(start_one_and_die, (void *)MP_START_SPAWN);
+	close(out[1]);
+	out[1] = -1;
+	mp__deadline deadline = mp__deadline_in(T_TIMEOUT_MS / 2);
+	while (!t_fired() && !mp__deadline_passed(deadline))
+		sched_yield();
+	t_kill(&parent, SIGKILL);
+	/* The test is a subreaper: the child comes here. */
+	cr_assert(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT) == 0 && info.si_code == CLD_STOPPED);
+	t_disarm();
+	kill(info.si_pid, SIGCONT);
+	expect_all_gone();
+	int status;
+	cr_assert(waitpid(info.si_pid, &status, 0) == info.si_pid);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %x", status);
+	close_pipes();
 }

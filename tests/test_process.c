@@ -341,6 +341,29 @@ EACH_METHOD(process, stdio_is_flushed_once)
 		"%s", text);
 }
 
+static int close_stdout(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("lost");
+	close(1);
+	fclose(stderr);
+	return 0;
+}
+
+EACH_METHOD(process, test_error_on_stdio_flush)
+{
+	int kept = fcntl(1, F_DUPFD_CLOEXEC, 3);
+
+	finish(start(close_stdout, mp_nil(), BY(method)), 0);
+	/* And with nothing to write to in the parent. */
+	fflush(stdout);
+	close(1);
+	finish(start(return_it, mp_nil(), BY(method)), 0);
+	cr_assert(dup2(kept, 1) == 1);
+	close(kept);
+}
+
 static int handler_ran;
 
 static void on_usr1(int signal)

@@ -6,11 +6,14 @@
 
 #include "base/cleanup.h"
 #include "process/forkserver.h"
-#include "process/life.h"
+#include "process/report.h"
+#include "process/startdata.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -441,4 +444,163 @@ EACH_METHOD(starts, forked_child_starts_its_own)
 	t_expect_exit(&child, 0);
 	T_OK(mp_process_kill(p));
 	finish(p, -SIGKILL);
+}
+
+/* --- start data ------------------------------------------------------------------------------------ */
+
+static const int *start_fds;
+static size_t n_start_fds;
+
+static int be_started(void *arg)
+{
+	(void)arg;
+	return mp__child_start(start_fds, n_start_fds) == -EBADMSG ? 77 : 78;
+}
+
+/* The first `size` bytes of good start data, in a memfd that is sealed or not. */
+static void start_from(const void *bytes, size_t size, bool sealed, int expected_error)
+{
+	int memfd = memfd_create("start", MFD_CLOEXEC);
+	struct mp__report said;
+	int pidfd;
+	int ends[2];
+
+	if (sealed) {
+		close(memfd);
+		memfd = mp__memfd_sealed("start", bytes, size);
+	} else {
+		T_OK(mp__write_full(memfd, bytes, size));
+	}
+	T_OK(mp__report_pair(ends));
+	int fds[] = {memfd, ends[1]};
+	start_fds = fds;
+	n_start_fds = 2;
+	struct t_child child = t_spawn(be_started, NULL);
+	close(ends[1]);
+	t_expect_exit(&child, expected_error ? 126 : 5);
+	T_OK(mp__report_next(ends[0], &said, &pidfd));
+	if (expected_error) {
+		cr_assert(said.kind == MP__REPORT_FAILED && said.value == expected_error,
+			"%zu bytes: kind %u, %d, %s", size, said.kind, said.value, said.text);
+	} else {
+		cr_assert(said.kind == MP__REPORT_READY && pidfd >= 0);
+		close(pidfd);
+		T_OK(mp__report_next(ends[0], &said, &pidfd));
+		cr_assert(said.kind == MP__REPORT_LEFT && said.value == 5);
+	}
+	T_RESULT(mp__report_next(ends[0], &said, &pidfd), -EPIPE);
+	close(ends[0]);
+	close(memfd);
+}
+
+Test(starts, damaged_start_data_is_refused)
+{
+	struct mp__startdata data;
+	mp_process *p;
+	char bytes[1024];
+
+	T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(5)), BY(MP_START_SPAWN), &p));
+	T_OK(mp__startdata_make(p, &data));
+	ssize_t size = pread(data.fds[MP__START_MEMFD], bytes, sizeof(bytes), 0);
+	cr_assert(size > 16 && size < (ssize_t)sizeof(bytes));
+	mp__startdata_close(&data);
+	T_OK(mp_process_close(p));
+
+	start_from(bytes, (size_t)size, true, 0);
+	start_from(bytes, (size_t)size, false, -EBADMSG);
+	for (size_t cut = 0; cut < (size_t)size; cut++)
+		start_from(bytes, cut, true, -EBADMSG);
+	bytes[0] ^= 1;
+	start_from(bytes, (size_t)size, true, -EBADMSG);
+	bytes[0] ^= 1;
+	memset(bytes + 4, 0xff, 4);
+	start_from(bytes, (size_t)size, true, -EBADMSG);
+	/* No start data at all. */
+	int fds[] = {0, 1};
+	start_fds = fds;
+	n_start_fds = 2;
+	struct t_child child = t_spawn(be_started, NULL);
+	t_expect_exit(&child, 77);
+}
+
+/* --- threads ----------------------------------------------------------------------------------------- */
+
+static void *start_many(void *arg)
+{
+	int first = (int)(intptr_t)arg;
+
+	for (int i = 0; i < 12; i++) {
+		mp_process *p;
+		int code = -1;
+		if (mp_process_new(return_it, MP_ARGS(mp_i64(i)),
+			    MP_PROCESS_OPTIONS(.start_method = 1 + (first + i) % 3,
+				    .daemon = i & 1),
+			    &p) < 0 ||
+			mp_process_start(p) < 0 || mp_process_join(p, T_TIMEOUT_MS / 2) < 0 ||
+			mp_process_exit_code(p, &code) < 0 || code != i || mp_process_close(p) < 0)
+			return (void *)1;
+	}
+	return NULL;
+}
+
+Test(starts, many_threads_start_by_all_methods)
+{
+	pthread_t threads[8];
+	void *result;
+
+	for (int i = 0; i < 8; i++)
+		cr_assert(pthread_create(&threads[i], NULL, start_many, (void *)(intptr_t)i) == 0);
+	for (int i = 0; i < 8; i++) {
+		pthread_join(threads[i], &result);
+		cr_assert_null(result);
+	}
+}
+
+/* Its server is killed again and again meanwhile: every start works or says -EOWNERDEAD. */
+static _Atomic bool enough;
+
+static void *kill_servers(void *arg)
+{
+	(void)arg;
+	while (!enough) {
+		mp_process *p;
+		if (mp_process_new(hang, mp_nil(), BY(MP_START_FORKSERVER), &p) < 0)
+			return (void *)1;
+		if (mp_process_start(p) == 0) {
+			kill(server_of(p), SIGKILL);
+			mp_process_kill(p);
+			if (mp_process_join(p, T_TIMEOUT_MS / 2) < 0)
+				return (void *)2;
+		}
+		mp_process_close(p);
+	}
+	return NULL;
+}
+
+Test(starts, servers_are_killed_while_children_start)
+{
+	pthread_t killer;
+	void *result;
+	int lost = 0;
+
+	cr_assert(pthread_create(&killer, NULL, kill_servers, NULL) == 0);
+	for (int i = 0; i < 200; i++) {
+		mp_process *p;
+		int code = -1;
+		T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(i)), BY(MP_START_FORKSERVER), &p));
+		int r = mp_process_start(p);
+		cr_assert(r == 0 || r == -EOWNERDEAD, "%d: %s", r, mp_error_detail());
+		if (r == 0) {
+			T_OK(mp_process_join(p, T_TIMEOUT_MS / 2));
+			r = mp_process_exit_code(p, &code);
+			cr_assert((r == 0 && code == (i & 0xff)) || r == -ESRCH, "%d, code %d", r,
+				code);
+			lost += r < 0;
+		}
+		T_OK(mp_process_close(p));
+	}
+	enough = true;
+	pthread_join(killer, &result);
+	cr_assert_null(result);
+	cr_assert_eq(lost, 0);
 }
