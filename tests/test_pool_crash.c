@@ -2,7 +2,7 @@
 /* Pools whose workers, or owner, die at every step: nobody hangs, nothing else is lost. */
 #include <config.h>
 
-#include "tests/support/support.h"
+#include "tests/support/pool.h"
 
 #include "base/fds.h"
 #include "pool/crew.h"
@@ -11,18 +11,10 @@
 #include <fcntl.h>
 #include <mp/handle.h>
 #include <mp/log.h>
-#include <mp/pool.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 T_SUITE(pool_crash);
-
-static int square(int argc, const mp_obj *argv, mp_obj *ret)
-{
-	(void)argc;
-	*ret = mp_i64(mp_obj_i64(&argv[0]) * mp_obj_i64(&argv[0]));
-	return 0;
-}
 
 static int kill_self(int argc, const mp_obj *argv, mp_obj *ret)
 {
@@ -51,14 +43,6 @@ static int write_byte(int argc, const mp_obj *argv, mp_obj *ret)
 	return mp__write_full(mp_obj_fd(&argv[0]), "x", 1);
 }
 
-static int read_byte(int argc, const mp_obj *argv, mp_obj *ret)
-{
-	char byte;
-
-	(void)argc, (void)ret;
-	return mp__read_full(mp_obj_fd(&argv[0]), &byte, 1);
-}
-
 static int refuse(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	(void)argc, (void)argv, (void)ret;
@@ -78,32 +62,6 @@ static int die_at_start(int argc, const mp_obj *argv, mp_obj *ret)
 	return 0;
 }
 
-static mp_pool *new_pool(int workers)
-{
-	mp_pool *pool;
-
-	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = workers), &pool));
-	return pool;
-}
-
-static mp_future *submit(mp_pool *pool, mp_task *task, mp_obj args)
-{
-	mp_future *f;
-
-	T_OK(mp_pool_submit(pool, task, args, &f));
-	return f;
-}
-
-static void expect_i64(mp_future *f, int64_t expected)
-{
-	mp_obj result;
-
-	T_OK(mp_future_result(f, T_TIMEOUT_MS, &result));
-	cr_assert(mp_obj_i64(&result) == expected, "result %lld, not %lld",
-		(long long)mp_obj_i64(&result), (long long)expected);
-	mp_future_close(f);
-}
-
 static void expect_crash(mp_future *f, const char *detail)
 {
 	T_RESULT(mp_future_result(f, T_TIMEOUT_MS, NULL), -EOWNERDEAD);
@@ -112,84 +70,78 @@ static void expect_crash(mp_future *f, const char *detail)
 	mp_future_close(f);
 }
 
-static void end(mp_pool *pool)
-{
-	T_OK(mp_pool_join(pool, T_TIMEOUT_MS));
-	T_OK(mp_pool_close(pool));
-}
-
 /* --- tasks that take their worker with them --------------------------------------------------- */
 
 Test(pool_crash, test_crash_during_func_exec_on_worker)
 {
-	mp_pool *pool = new_pool(1);
+	mp_pool *pool = t_pool(1);
 
-	expect_crash(submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "-worker-1 (pid ");
-	expect_crash(submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))),
+	expect_crash(t_submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "-worker-1 (pid ");
+	expect_crash(t_submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))),
 		"was killed by signal 9 (Killed) while it ran this task");
-	expect_i64(submit(pool, square, MP_ARGS(mp_i64(3))), 9);
-	end(pool);
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(3))), 9);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, test_exit_during_func_exec_on_worker)
 {
-	mp_pool *pool = new_pool(2);
+	mp_pool *pool = t_pool(2);
 
-	expect_crash(submit(pool, call_exit, MP_ARGS(mp_i64(5))), "exited with code 5");
-	expect_crash(submit(pool, call_exit, MP_ARGS(mp_i64(0))), "exited with code 0");
-	expect_i64(submit(pool, square, MP_ARGS(mp_i64(3))), 9);
-	end(pool);
+	expect_crash(t_submit(pool, call_exit, MP_ARGS(mp_i64(5))), "exited with code 5");
+	expect_crash(t_submit(pool, call_exit, MP_ARGS(mp_i64(0))), "exited with code 0");
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(3))), 9);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, one_crash_leaves_all_other_tasks_alone)
 {
-	mp_pool *pool = new_pool(2);
+	mp_pool *pool = t_pool(2);
 	mp_future *futures[1000];
 
 	for (int i = 0; i < 1000; i++) {
 		if (i % 100 == 50)
-			futures[i] = submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL)));
+			futures[i] = t_submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL)));
 		else
-			futures[i] = submit(pool, square, MP_ARGS(mp_i64(i)));
+			futures[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(i)));
 	}
 	for (int i = 0; i < 1000; i++) {
 		if (i % 100 == 50)
 			expect_crash(futures[i], "signal 9");
 		else
-			expect_i64(futures[i], (int64_t)i * i);
+			t_expect_i64(futures[i], (int64_t)i * i);
 	}
-	end(pool);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, test_crash_big_data)
 {
-	mp_pool *pool = new_pool(2);
+	mp_pool *pool = t_pool(2);
 	static char data[200000];
 	mp_future *futures[10];
 
 	for (int i = 0; i < 10; i++)
-		futures[i] = submit(
+		futures[i] = t_submit(
 			pool, kill_self, MP_ARGS(mp_i64(SIGKILL), mp_bytes(data, sizeof(data))));
 	for (int i = 0; i < 10; i++)
 		expect_crash(futures[i], "signal 9");
-	expect_i64(submit(pool, square, MP_ARGS(mp_i64(3))), 9);
-	end(pool);
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(3))), 9);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, crash_in_a_map_is_the_error_of_its_chunk)
 {
-	mp_pool *pool = new_pool(2);
+	mp_pool *pool = t_pool(2);
 	mp_obj items[] = {mp_i64(0), mp_i64(0), mp_i64(SIGKILL), mp_i64(0)};
 	mp_obj results[4];
 
 	T_RESULT(mp_pool_map(pool, kill_self, items, 4, 1, results), -EOWNERDEAD);
-	end(pool);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, test_shutdown_deadlock)
 {
-	mp_pool *pool = new_pool(2);
-	mp_future *f = submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL)));
+	mp_pool *pool = t_pool(2);
+	mp_future *f = t_submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL)));
 
 	T_OK(mp_pool_join(pool, T_TIMEOUT_MS));
 	T_OK(mp_pool_close(pool));
@@ -198,21 +150,21 @@ Test(pool_crash, test_shutdown_deadlock)
 
 Test(pool_crash, worker_is_replaced_under_the_same_number)
 {
-	mp_pool *pool = new_pool(1);
+	mp_pool *pool = t_pool(1);
 	mp_obj before;
 	mp_obj after;
-	mp_future *f = submit(pool, get_pid, mp_nil());
+	mp_future *f = t_submit(pool, get_pid, mp_nil());
 
 	T_OK(mp_future_result(f, T_TIMEOUT_MS, &before));
 	mp_future_close(f);
 	T_OK(kill((pid_t)mp_obj_i64(&before), SIGTERM));
-	expect_crash(submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "-worker-1 ");
-	f = submit(pool, get_pid, mp_nil());
+	expect_crash(t_submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "-worker-1 ");
+	f = t_submit(pool, get_pid, mp_nil());
 	T_OK(mp_future_result(f, T_TIMEOUT_MS, &after));
 	mp_future_close(f);
 	cr_assert_neq(mp_obj_i64(&before), mp_obj_i64(&after));
 	T_RESULT(mp_pool_workers(pool), 1);
-	end(pool);
+	t_pool_end(pool);
 }
 
 /* --- death at each step ----------------------------------------------------------------------- */
@@ -238,9 +190,9 @@ static void die_at(const char *point, const char *action, enum fate fate, int wo
 	int crashed = 0;
 
 	t_arm(point, action);
-	pool = new_pool(workers);
+	pool = t_pool(workers);
 	for (int i = 0; i < 50; i++)
-		futures[i] = submit(pool, square, MP_ARGS(mp_i64(i)));
+		futures[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(i)));
 	if (strcmp(action, "stop") == 0)
 		kill_stopped_child();
 	for (int i = 0; i < 50; i++) {
@@ -255,7 +207,7 @@ static void die_at(const char *point, const char *action, enum fate fate, int wo
 	}
 	cr_assert(t_fired(), "%s was not reached", point);
 	cr_assert(crashed == (fate == CRASHES), "%s %s: %d tasks crashed", point, action, crashed);
-	end(pool);
+	t_pool_end(pool);
 	t_disarm();
 }
 
@@ -303,10 +255,10 @@ Test(pool_crash, worker_dies_while_it_wakes)
 	/* Reached only when the owner sleeps: one task after the other. */
 	for (int i = 0; i < 2; i++) {
 		t_arm("pool.waking", i == 0 ? "kill" : "exit");
-		mp_pool *pool = new_pool(1);
+		mp_pool *pool = t_pool(1);
 		for (int n = 0; n < 100 || !t_fired(); n++)
-			expect_i64(submit(pool, square, MP_ARGS(mp_i64(n))), (int64_t)n * n);
-		end(pool);
+			t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(n))), (int64_t)n * n);
+		t_pool_end(pool);
 		t_disarm();
 	}
 }
@@ -321,9 +273,9 @@ Test(pool_crash, worker_dies_with_descriptors_of_a_task_in_hand)
 		mp_future *futures[20];
 		T_OK(pipe2(ends, O_CLOEXEC));
 		t_arm("pool.cargo_received", actions[a]);
-		mp_pool *pool = new_pool(2);
+		mp_pool *pool = t_pool(2);
 		for (int i = 0; i < 20; i++)
-			futures[i] = submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])));
+			futures[i] = t_submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])));
 		if (strcmp(actions[a], "stop") == 0)
 			kill_stopped_child();
 		for (int i = 0; i < 20; i++) {
@@ -333,7 +285,7 @@ Test(pool_crash, worker_dies_with_descriptors_of_a_task_in_hand)
 		}
 		cr_assert(t_fired());
 		t_disarm();
-		end(pool);
+		t_pool_end(pool);
 		close(ends[0]);
 		close(ends[1]);
 	}
@@ -347,14 +299,14 @@ Test(pool_crash, test_failing_initializer)
 	mp_future *f;
 
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 2, .initializer = refuse), &pool));
-	f = submit(pool, square, MP_ARGS(mp_i64(1)));
+	f = t_submit(pool, t_square, MP_ARGS(mp_i64(1)));
 	expect_crash(f, "initializer failed with -13: no licence for that");
-	T_RESULT(mp_pool_submit(pool, square, MP_ARGS(mp_i64(1)), &f), -EPIPE);
+	T_RESULT(mp_pool_submit(pool, t_square, MP_ARGS(mp_i64(1)), &f), -EPIPE);
 	cr_assert(strstr(mp_error_detail(), "no licence"), "%s", mp_error_detail());
 	mp_obj item = mp_i64(1);
 	mp_obj result;
-	T_RESULT(mp_pool_map(pool, square, &item, 1, 0, &result), -EPIPE);
-	end(pool);
+	T_RESULT(mp_pool_map(pool, t_square, &item, 1, 0, &result), -EPIPE);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, initializer_that_kills_its_worker_breaks_the_pool)
@@ -362,7 +314,8 @@ Test(pool_crash, initializer_that_kills_its_worker_breaks_the_pool)
 	mp_pool *pool;
 
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 20, .initializer = die_at_start), &pool));
-	expect_crash(submit(pool, square, MP_ARGS(mp_i64(1))), "signal 9 (Killed) before it was");
+	expect_crash(
+		t_submit(pool, t_square, MP_ARGS(mp_i64(1))), "signal 9 (Killed) before it was");
 	T_OK(mp_pool_join(pool, MP_NOWAIT));
 	T_OK(mp_pool_close(pool));
 }
@@ -379,9 +332,9 @@ Test(pool_crash, initializer_that_fails_once_is_tried_again)
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 1, .initializer = refuse_once,
 				 .initializer_args = MP_ARGS(mp_str(path))),
 		&pool));
-	expect_i64(submit(pool, square, MP_ARGS(mp_i64(4))), 16);
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(4))), 16);
 	cr_assert(access(path, F_OK) < 0);
-	end(pool);
+	t_pool_end(pool);
 }
 
 static int logged;
@@ -400,9 +353,9 @@ Test(pool_crash, failing_initializer_is_logged)
 
 	T_OK(mp_log_set_handler(MP_LOG_WARNING, count_log, &pool));
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 1, .initializer = refuse), &pool));
-	expect_crash(submit(pool, square, MP_ARGS(mp_i64(1))), "no licence");
+	expect_crash(t_submit(pool, t_square, MP_ARGS(mp_i64(1))), "no licence");
 	cr_assert_eq(logged, (int)MP__POOL_FAILURES);
-	end(pool);
+	t_pool_end(pool);
 }
 
 /* --- the owner -------------------------------------------------------------------------------- */
@@ -422,7 +375,7 @@ static int own_and_hang(void *shared)
 	T_CHECK(mp_pool_new(MP_POOL_OPTIONS(.workers = 4), &pool) == 0);
 	for (int i = 0; i < 4; i++) {
 		atomic_store(&o->pids[i], mp_process_pid(pool->places[i].process));
-		T_CHECK(mp_pool_submit(pool, i < 2 ? read_byte : square,
+		T_CHECK(mp_pool_submit(pool, i < 2 ? t_read_byte : t_square,
 				MP_ARGS(i < 2 ? mp_fd(ends[0]) : mp_i64(1)), &futures[i]) == 0);
 	}
 	while (mp_future_state(futures[0]) != MP_FUTURE_RUNNING ||
@@ -466,7 +419,7 @@ static void storm(int start_method, int n)
 
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .start_method = start_method), &pool));
 	for (int i = 0; i < n; i++) {
-		futures[i] = submit(pool, square, MP_ARGS(mp_i64(i)));
+		futures[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(i)));
 		if (rand_r(&seed) % 50 > 0)
 			continue;
 		mp_process *victim = pool->places[(unsigned)rand_r(&seed) % 3].process;
@@ -488,7 +441,7 @@ static void storm(int start_method, int n)
 	}
 	cr_assert(crashed <= kills, "%d kills ended %d tasks", kills, crashed);
 	free(futures);
-	end(pool);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, killed_child_storm)
@@ -519,17 +472,17 @@ static void use_method(int start_method)
 			.initializer = write_byte, .initializer_args = MP_ARGS(mp_fd(ends[1]))),
 		&pool));
 	for (int i = 0; i < 20; i++) {
-		mp_future *f = submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])));
-		expect_i64(submit(pool, square, MP_ARGS(mp_i64(i))), (int64_t)i * i);
+		mp_future *f = t_submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])));
+		t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(i))), (int64_t)i * i);
 		T_OK(mp_future_result(f, T_TIMEOUT_MS, NULL));
 		mp_future_close(f);
 	}
-	expect_crash(submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "signal 9");
-	expect_crash(submit(pool, call_exit, MP_ARGS(mp_i64(3))), "exited with code 3");
-	expect_i64(submit(pool, square, MP_ARGS(mp_i64(5))), 25);
+	expect_crash(t_submit(pool, kill_self, MP_ARGS(mp_i64(SIGKILL))), "signal 9");
+	expect_crash(t_submit(pool, call_exit, MP_ARGS(mp_i64(3))), "exited with code 3");
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(5))), 25);
 	for (int i = 0; i < 22; i++)
 		T_OK(mp__read_full(ends[0], &byte, 1));
-	end(pool);
+	t_pool_end(pool);
 	close(ends[0]);
 	close(ends[1]);
 }

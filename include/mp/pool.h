@@ -56,8 +56,9 @@ typedef struct mp_pool_options {
 	(&(const mp_pool_options){.size = sizeof(mp_pool_options), __VA_ARGS__})
 
 /*
- * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, workers or max_pending out of range), -E2BIG,
- * -ENOSPC no room in shared memory, and the errors of mp_process_start().
+ * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, workers
+ * or max_pending out of range), -E2BIG, -ENOSPC no room in shared memory, and the errors of
+ * mp_process_start().
  */
 int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
 
@@ -99,10 +100,10 @@ int mp_pool_close(mp_pool *pool);
 
 /*
  * Wait for the task and get its result: 0, and *ret_result (which may be NULL) is a copy that the
- * caller frees; asking again gives another. A result cannot hold handles (-ENOTSUP). Fails with what the task returned, its sentence in
+ * caller frees; asking again gives another. Fails with what the task returned, its sentence in
  * mp_error_detail(); -EOWNERDEAD the worker that ran it died, and the detail says of what;
- * -ECANCELED the pool was closed before; -ETIMEDOUT, -ECHILD. Since a task may return these codes
- * too, mp_future_state() tells them apart.
+ * -ECANCELED the pool was closed before; -ENOTSUP the result holds a handle; -ETIMEDOUT, -ECHILD.
+ * Since a task may return these codes too, mp_future_state() tells them apart.
  */
 int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result);
 

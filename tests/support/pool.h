@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/support/pool.h - tasks and short forms that the tests of pools share. */
+#ifndef TESTS_SUPPORT_POOL_H
+#define TESTS_SUPPORT_POOL_H
+
+#include "tests/support/support.h"
+
+#include <mp/pool.h>
+
+/* Tasks: x * x; the argument itself; x * x, but -EDOM for every x with x % 13 == 12. */
+mp_task t_square, t_echo, t_fail_at_13;
+/* Waits until it can read a byte of the descriptor, and gives that. */
+mp_task t_read_byte;
+/* Writes its pid to the descriptor. */
+mp_task t_write_pid;
+
+mp_pool *t_pool(int workers);
+mp_future *t_submit(mp_pool *pool, mp_task *task, mp_obj args);
+/* The task must end so; the future is closed. */
+void t_expect_i64(mp_future *f, int64_t expected);
+void t_expect_error(mp_future *f, int error, int state, const char *detail);
+/* Join and close. */
+void t_pool_end(mp_pool *pool);
+
+#endif
