@@ -49,23 +49,21 @@ void *__wrap_realloc(void *p, size_t size)
 }
 
 /* Run `call` with its first, second, ... allocation failing, until it makes no more of them. */
-#define EACH_FAILS(call, release)                                                      \
-	do {                                                                           \
-		int r = -ENOMEM;                                                       \
-		int n = 0;                                                             \
-		owner = getpid();                                                      \
-		for (; r == -ENOMEM; n++) {                                            \
-			int fds = t_count_fds();                                       \
-			left = n;                                                      \
-			r = (call);                                                    \
-			left = -1;                                                     \
-			if (r == 0)                                                    \
-				release;                                               \
-			else                                                           \
-				cr_assert(t_count_fds() == fds, "%d leaves an fd", n); \
-		}                                                                      \
-		T_OK(r);                                                               \
-		cr_assert_gt(n, 1, #call " allocates nothing");                        \
+#define EACH_FAILS(call, release)                                                           \
+	do {                                                                                \
+		int code = -ENOMEM;                                                         \
+		int n = 0;                                                                  \
+		owner = getpid();                                                           \
+		for (; code == -ENOMEM; n++) {                                              \
+			int fds = t_count_fds();                                            \
+			left = n;                                                           \
+			code = (call);                                                      \
+			left = -1;                                                          \
+			cr_assert(code == 0 || t_count_fds() == fds, "%d leaves an fd", n); \
+		}                                                                           \
+		T_OK(code);                                                                 \
+		release;                                                                    \
+		cr_assert_gt(n, 1, #call " allocates nothing");                             \
 	} while (0)
 
 Test(pool_memory, new_survives_each_failure)
@@ -137,9 +135,8 @@ Test(pool_memory, map_survives_each_failure)
 
 	for (int i = 0; i < 20; i++)
 		items[i] = mp_str("some text");
-	EACH_FAILS(mp_pool_map(pool, t_echo, items, 20, 3, results), {
-		for (int i = 0; i < 20; i++)
-			mp_obj_free(&results[i]);
-	});
+	EACH_FAILS(mp_pool_map(pool, t_echo, items, 20, 3, results), );
+	for (int i = 0; i < 20; i++)
+		mp_obj_free(&results[i]);
 	t_pool_end(pool);
 }
