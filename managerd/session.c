@@ -180,6 +180,8 @@ static int work(struct md_session *session, const uint8_t *data, size_t size, si
 			if (r != 0 || session->paused)
 				break;
 		}
+		if (size - used < MP__FRAME_HEADER)
+			break;
 		int whole = mp__frame_next(data + used, size - used, max, &length);
 		if (whole == 0)
 			break;
@@ -215,7 +217,8 @@ int md_session_feed(struct md_session *session, const void *data, size_t size)
 		return work_on_kept(session);
 	}
 	r = work(session, data, size, &used);
-	if (r == 0 && mp__buffer_append(&session->in, (const char *)data + used, size - used) < 0)
+	if (r == 0 && used < size &&
+		mp__buffer_append(&session->in, (const char *)data + used, size - used) < 0)
 		return MD_SESSION_E_END;
 	return r;
 }
