@@ -77,6 +77,25 @@ Test(obj, copy_of_a_scalar_owns_nothing)
 	mp_obj_free(&copy);
 }
 
+Test(obj, copies_equal_their_originals)
+{
+	mp_obj rich = t_rich_value();
+	mp_obj copy;
+
+	T_OK(mp_obj_copy(rich, &copy));
+	cr_assert(mp_obj_compare(&rich, &copy) == 0);
+	mp_obj_free(&copy);
+	for (uint64_t seed = 1; seed <= 2000; seed++) {
+		MP__ARENA(arena, 4096);
+		uint64_t state = seed;
+		mp_obj value = t_random_value(&state, &arena, 5);
+		T_OK(mp_obj_copy(value, &copy));
+		cr_assert(mp_obj_compare(&value, &copy) == 0, "seed %lu", seed);
+		cr_assert(value.type == copy.type);
+		mp_obj_free(&copy);
+	}
+}
+
 Test(obj, copy_refuses_what_is_no_value)
 {
 	mp_obj untouched = mp_i64(42);
@@ -492,9 +511,7 @@ Test(obj, utf8_is_that_of_rfc_3629)
 {
 	static const char *const good[] = {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
 		"\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
-		"\xf4\x8f\xbf\xbf",
-		("12345678\xc3\xbc"
-		 "12345678")};
+		"\xf4\x8f\xbf\xbf", "12345678\xc3\xbcxyzxyzxyz"};
 	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2",
 		"\xc2\x41", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
 		"\xe2\x82", "\xe2\x82\x41", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf0\x9f\x98",

@@ -199,6 +199,7 @@ Test(codec, encode_refuses_what_is_no_value)
 	T_RESULT(mp_obj_encode(mp_list_of(NULL, 1), &data, &size), -EINVAL);
 	T_RESULT(mp_obj_encode(MP_DICT(mp_nil()), &data, &size), -EINVAL);
 	T_RESULT(mp_obj_encode((mp_obj){.type = 99}, &data, &size), -EINVAL);
+	T_RESULT(mp__obj_encode_into(&(mp_obj){.type = 99}, NULL, &size, sizeof(size)), -EINVAL);
 	T_RESULT(mp_obj_encode(mp_str("\xff"), &data, &size), -EILSEQ);
 	T_RESULT(mp_obj_encode(MP_LIST(mp_fd(0)), &data, &size), -ENOTSUP);
 	T_RESULT(mp_obj_encode(mp_bytes("x", (size_t)INT32_MAX + 1), &data, &size), -EMSGSIZE);
@@ -224,6 +225,7 @@ Test(codec, refuses_truncation_at_every_byte)
 	for (size_t n = 0; n < size; n++)
 		T_RESULT(feed(data, n), -EBADMSG);
 	T_RESULT(mp__value_check(NULL, 0, NULL), -EBADMSG);
+	T_RESULT(mp__value_check(data, (size_t)INT32_MAX + 1, NULL), -EBADMSG);
 	free(data);
 }
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #define ALIGNMENT _Alignof(max_align_t)
-#define FIRST_CHUNK 4096
-#define LARGEST_CHUNK (1024 * 1024)
+#define FIRST_CHUNK ((size_t)4096)
+#define LARGEST_CHUNK ((size_t)1024 * 1024)
 
 struct mp__arena_chunk {
 	_Alignas(max_align_t) struct mp__arena_chunk *next;

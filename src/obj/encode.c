@@ -95,7 +95,7 @@ static int encode(struct encoder *e, const mp_obj *from, Mp__Value *to);
 
 static int encode_items(struct encoder *e, const mp_obj *from, Mp__Value ***ret_items)
 {
-	Mp__Value **pointers = mp__arena_array(e->arena, from->count, sizeof(*pointers));
+	Mp__Value **pointers = mp__arena_array(e->arena, from->count, sizeof(Mp__Value *));
 	Mp__Value *values = mp__arena_array(e->arena, from->count, sizeof(*values));
 	int r = 0;
 
@@ -177,8 +177,8 @@ static int encode(struct encoder *e, const mp_obj *from, Mp__Value *to)
 	return 0;
 }
 
-/* The tree, and its size as bytes. */
-static int prepare(struct encoder *e, const mp_obj *value, Mp__Value *ret_root, size_t *ret_size)
+/* The tree; returns its size as bytes. */
+static ssize_t prepare(struct encoder *e, const mp_obj *value, Mp__Value *ret_root)
 {
 	struct mp__block_plan plan;
 
@@ -191,11 +191,10 @@ static int prepare(struct encoder *e, const mp_obj *value, Mp__Value *ret_root, 
 	r = encode(e, value, ret_root);
 	if (r < 0)
 		return r;
-	*ret_size = mp__value__get_packed_size(ret_root);
-	if (*ret_size > INT32_MAX)
-		return mp_error_set(
-			-EMSGSIZE, "a value of more than 2 GiB - 1: %zu bytes", *ret_size);
-	return 0;
+	size_t size = mp__value__get_packed_size(ret_root);
+	if (size > INT32_MAX)
+		return mp_error_set(-EMSGSIZE, "a value of more than 2 GiB - 1: %zu bytes", size);
+	return (ssize_t)size;
 }
 
 static void commit(const struct encoder *e)
@@ -210,18 +209,17 @@ int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo,
 	MP__ARENA(arena, STACK_ARENA);
 	struct encoder e = {&arena, cargo, cargo ? cargo->n_fds : 0};
 	Mp__Value root;
-	size_t size;
 
-	int r = prepare(&e, value, &root, &size);
-	if (r < 0)
-		return r;
-	uint8_t *data = reserve > SIZE_MAX - size ? NULL : malloc(reserve + size);
+	ssize_t size = prepare(&e, value, &root);
+	if (size < 0)
+		return (int)size;
+	uint8_t *data = reserve > SIZE_MAX / 2 ? NULL : malloc(reserve + (size_t)size);
 	if (!data)
 		return no_memory();
 	mp__value__pack(&root, data + reserve);
 	commit(&e);
 	*ret_data = data;
-	*ret_size = reserve + size;
+	*ret_size = reserve + (size_t)size;
 	return 0;
 }
 
@@ -230,16 +228,13 @@ ssize_t mp__obj_encode_into(const mp_obj *value, struct mp__cargo *cargo, void *
 	MP__ARENA(arena, STACK_ARENA);
 	struct encoder e = {&arena, cargo, cargo ? cargo->n_fds : 0};
 	Mp__Value root;
-	size_t size;
 
-	int r = prepare(&e, value, &root, &size);
-	if (r < 0)
-		return r;
-	if (size <= room) {
+	ssize_t size = prepare(&e, value, &root);
+	if (size >= 0 && (size_t)size <= room) {
 		mp__value__pack(&root, buffer);
 		commit(&e);
 	}
-	return (ssize_t)size;
+	return size;
 }
 
 int mp_obj_encode(mp_obj value, void **ret_data, size_t *ret_size)
