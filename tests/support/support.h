@@ -35,12 +35,12 @@ void t_begin(void);
 void t_end(void);
 
 /* The call must return exactly this result; both are shown, with the sentence that goes with it. */
-#define T_RESULT(call, expected)                                                       \
-	do {                                                                           \
-		long t_got = (long)(call);                                             \
-		long t_want = (long)(expected);                                        \
-		cr_assert(t_got == t_want, #call " gave %ld (%s; %s), not %ld", t_got, \
-			mp_strerror((int)t_got), mp_error_detail(), t_want);           \
+#define T_RESULT(call, expected)                                                          \
+	do {                                                                              \
+		long t_got = (long)(call);                                                \
+		long t_want = (long)(expected);                                           \
+		cr_assert(t_got == t_want, "%s gave %ld (%s; %s), not %ld", #call, t_got, \
+			mp_strerror((int)t_got), mp_error_detail(), t_want);              \
 	} while (0)
 #define T_OK(call) T_RESULT(call, 0)
 
