@@ -12,6 +12,7 @@
 #include <mp/handle.h>
 #include <mp/log.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 T_SUITE(pool_crash);
@@ -289,6 +290,50 @@ Test(pool_crash, worker_dies_with_descriptors_of_a_task_in_hand)
 		close(ends[0]);
 		close(ends[1]);
 	}
+}
+
+Test(pool_crash, worker_stops_with_the_token_of_a_message)
+{
+	int ends[2];
+	char byte;
+
+	T_OK(pipe2(ends, O_CLOEXEC));
+	t_arm("pool.token_taken", "stop");
+	mp_pool *pool = t_pool(2);
+	mp_future *f = t_submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])));
+	siginfo_t info = {0};
+	T_OK(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT));
+	/* It is not dead, and has not taken the task: the other worker runs it. */
+	T_OK(mp_future_result(f, T_TIMEOUT_MS, NULL));
+	mp_future_close(f);
+	T_OK(mp__read_full(ends[0], &byte, 1));
+	T_OK(kill(info.si_pid, SIGKILL));
+	t_pool_end(pool);
+	t_disarm();
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static int long_result(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	static char data[1 << 20];
+
+	(void)argc, (void)argv;
+	*ret = mp_bytes(data, sizeof(data));
+	return 0;
+}
+
+Test(pool_crash, long_result_of_a_dead_worker_takes_no_memory)
+{
+	struct stat st;
+
+	t_arm("pool.before_commit", "kill");
+	mp_pool *pool = t_pool(1);
+	expect_crash(t_submit(pool, long_result, mp_nil()), "signal 9");
+	T_OK(fstat(pool->seg.payload_fd, &st));
+	cr_assert(st.st_blocks < 16, "%ld blocks of payload are left", (long)st.st_blocks);
+	t_pool_end(pool);
+	t_disarm();
 }
 
 /* --- initializers ----------------------------------------------------------------------------- */

@@ -132,8 +132,11 @@ void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why)
 		uint32_t status = mp__pool_state_status(state);
 		if (status == MP__POOL_QUEUED || mp__pool_state_worker(state) != worker)
 			continue;
-		if (!collect_if_done(pool, i))
-			end(pool, i, MP_FUTURE_CRASHED, -EOWNERDEAD, why);
+		if (collect_if_done(pool, i))
+			continue;
+		/* It may have died while it wrote a long result. */
+		pool->pending[i].result_paid = true;
+		end(pool, i, MP_FUTURE_CRASHED, -EOWNERDEAD, why);
 	}
 	pthread_cond_broadcast(&pool->changed);
 }

@@ -33,6 +33,8 @@ struct worker {
 	int eventfd;
 	int cargo_fd;
 	uint32_t spin;
+	int sleep_ms; /* how long to sleep at most, next time */
+	bool look_for_cargo;
 	struct mp__cargo cargo; /* of the task at hand */
 };
 
@@ -78,6 +80,11 @@ static bool claim(struct worker *w, uint32_t *ret_number)
 {
 	struct mp__pool_header *header = w->seg.header;
 
+	if (w->look_for_cargo) {
+		w->look_for_cargo = false;
+		if (claim_cargo(w, ret_number))
+			return true;
+	}
 	for (;;) {
 		uint64_t head = atomic_load_explicit(&header->head, memory_order_acquire);
 		/* Partner: the store of tail after the ring entry. */
@@ -86,8 +93,10 @@ static bool claim(struct worker *w, uint32_t *ret_number)
 		uint64_t entry = atomic_load_explicit(
 			&w->seg.ring[head & w->seg.ring_mask], memory_order_acquire);
 		if (entry == MP__POOL_TOKEN) {
-			if (atomic_compare_exchange_strong(&header->head, &head, head + 1) &&
-				claim_cargo(w, ret_number))
+			if (!atomic_compare_exchange_strong(&header->head, &head, head + 1))
+				continue;
+			MP__TEST_POINT("pool.token_taken");
+			if (claim_cargo(w, ret_number))
 				return true;
 			continue;
 		}
@@ -134,11 +143,13 @@ static bool spin(struct worker *w)
 	return false;
 }
 
-/* Until there is work, or the pool stops: false. */
+/*
+ * Until there may be work, or the pool stops: false. After a while a look at the cargo socket is work
+ * too: the worker that took the token of a message may be stopped, and then there is none for it.
+ */
 static bool wait_for_work(struct worker *w)
 {
 	struct mp__pool_header *header = w->seg.header;
-	int sleep_ms = SLEEP_FIRST_MS;
 
 	if (spin(w))
 		return true;
@@ -150,12 +161,17 @@ static bool wait_for_work(struct worker *w)
 			continue;
 		if (has_work(header))
 			break;
-		int r = mp__futex_wait(&header->bell, mine, mp__deadline_in(sleep_ms));
+		int r = mp__futex_wait(&header->bell, mine, mp__deadline_in(w->sleep_ms));
 		if (has_work(header))
 			break;
-		if (r == -ETIMEDOUT)
-			sleep_ms = sleep_ms * 2 < SLEEP_LAST_MS ? sleep_ms * 2 : SLEEP_LAST_MS;
+		if (r == -ETIMEDOUT) {
+			w->sleep_ms =
+				w->sleep_ms * 2 < SLEEP_LAST_MS ? w->sleep_ms * 2 : SLEEP_LAST_MS;
+			w->look_for_cargo = true;
+			return true;
+		}
 	}
+	w->sleep_ms = SLEEP_FIRST_MS;
 	return atomic_load(&header->head) < atomic_load(&header->tail) ||
 	       !atomic_load(&header->stopping);
 }
@@ -238,7 +254,7 @@ static int fail(struct worker *w, int result)
 
 int mp__pool_worker_main(int argc, const mp_obj *argv)
 {
-	struct worker w = {.spin = SPIN_MAX / 8};
+	struct worker w = {.spin = SPIN_MAX / 8, .sleep_ms = SLEEP_FIRST_MS};
 
 	if (argc != MP__POOL_WORKER_ARGS)
 		return EXIT_NOT_READY;
