@@ -245,6 +245,8 @@ static int connector_ready(struct md_source *source, uint32_t events)
 			source->fd = -1;
 			return 0;
 		}
+		if (n == -EMSGSIZE)
+			md_log("out of descriptors: a connection is turned away");
 		/* A message without a descriptor, or with one that found no room here. */
 		if (n < 0 || n_fds == 0)
 			continue;

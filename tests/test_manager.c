@@ -9,7 +9,9 @@
 
 #include <mp.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 T_SUITE(manager);
@@ -267,6 +269,71 @@ Test(manager, a_daemon_with_too_many_connections_is_enospc)
 	T_OK(mp_manager_connect(daemon.path, NULL, &m));
 	T_RESULT(mp_manager_connect(daemon.path, NULL, &second), -ENOSPC);
 	T_OK(mp_manager_ping(m));
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+static int child_without_descriptors(void *argument)
+{
+	struct rlimit none = {.rlim_cur = 3, .rlim_max = 3};
+	mp_manager *m;
+
+	(void)argument;
+	T_CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	T_CHECK(mp_manager_start(NULL, &m) == -EMFILE);
+	T_CHECK(mp_manager_connect("/tmp/nobody", NULL, &m) == -EMFILE);
+	return 0;
+}
+
+Test(manager, without_descriptors_it_is_emfile)
+{
+	struct t_child child = t_spawn(child_without_descriptors, NULL);
+
+	t_expect_exit(&child, 0);
+}
+
+static int child_is_somebody_else(void *path)
+{
+	mp_manager *m;
+
+	T_CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+	T_CHECK(mp_manager_connect(path, NULL, &m) == -EACCES);
+	T_CHECK(strstr(mp_error_detail(), "this user"));
+	return 0;
+}
+
+/* Whatever the modes of socket and directory say: the daemon asks the kernel. */
+Test(manager, another_user_is_denied)
+{
+	if (geteuid() != 0)
+		cr_skip_test("needs root, to become another user");
+	struct t_daemon daemon = t_daemon_start(NULL);
+
+	cr_assert(chmod(daemon.directory, 0711) == 0 && chmod(daemon.path, 0666) == 0);
+	struct t_child child = t_spawn(child_is_somebody_else, daemon.path);
+	t_expect_exit(&child, 0);
+	t_daemon_stop(&daemon);
+}
+
+Test(manager, the_daemons_limit_of_a_message_is_emsgsize)
+{
+	const char *options[] = {"--max-frame", "4096", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	char text[5000] = "";
+	mp_obj value;
+	mp_manager *m;
+
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	mp_dict *d = open_dict(m, "d");
+	T_RESULT(mp_dict_set(d, mp_i64(1), mp_bytes(text, sizeof(text))), -EMSGSIZE);
+	T_RESULT(mp_dict_update(d, MP_DICT(mp_i64(1), mp_bytes(text, sizeof(text)))), -EMSGSIZE);
+	for (int i = 0; i < 3; i++)
+		T_OK(mp_dict_set(d, mp_i64(i), mp_bytes(text, 2000)));
+	T_RESULT(mp_dict_values(d, &value), -EMSGSIZE);
+	T_RESULT(mp_dict_items(d, &value), -EMSGSIZE);
+	T_OK(mp_dict_keys(d, &value));
+	expect(&value, MP_LIST(mp_i64(0), mp_i64(1), mp_i64(2)));
+	mp_dict_close(d);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
 }

@@ -383,9 +383,11 @@ Test(manager_crash, daemon_killed_behind_its_first_reply)
 Test(manager_crash, a_stopped_daemon_ends_when_it_is_closed)
 {
 	mp_manager *m = start();
+	mp_dict *d = open_dict(m, NULL);
 	int pid = mp_manager_pid(m);
 
 	cr_assert(kill(pid, SIGSTOP) == 0);
+	T_OK(mp_dict_close(d));
 	T_OK(mp_manager_close(m));
 	cr_assert(kill(pid, 0) < 0 && errno == ESRCH);
 }

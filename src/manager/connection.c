@@ -8,6 +8,7 @@
 #include "base/fds.h"
 #include "base/futex.h"
 #include "base/testpoint.h"
+#include "manager/timed_lock.h"
 #include "wire/code.h"
 #include "wire/frame.h"
 
@@ -43,9 +44,9 @@ struct mp__connection {
 	int fd;
 	uint64_t serial;
 	_Atomic size_t max_frame;
-	pthread_mutex_t sending; /* held while a request goes out; before `lock` */
-	pthread_mutex_t lock;    /* guards what follows; nobody blocks under it */
-	struct call *calls;      /* under way, oldest first */
+	struct mp__timed_lock sending; /* held while a request goes out; before `lock` */
+	pthread_mutex_t lock;          /* guards what follows; nobody blocks under it */
+	struct call *calls;            /* under way, oldest first */
 	struct call **last;
 	uint64_t next_id;
 	bool has_reader;
@@ -67,7 +68,6 @@ static struct mp__connection *connection_new(int fd)
 	c->serial = atomic_fetch_add(&next_serial, 1);
 	c->max_frame = MP__FRAME_FIRST_MAX;
 	c->last = &c->calls;
-	pthread_mutex_init(&c->sending, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -83,7 +83,6 @@ void mp__connection_unref(struct mp__connection *connection)
 	if (!connection ||
 		atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) > 1)
 		return;
-	pthread_mutex_destroy(&connection->sending);
 	pthread_mutex_destroy(&connection->lock);
 	mp__connection_forget(connection);
 }
@@ -470,18 +469,12 @@ void mp__reply_free(struct mp__reply *reply)
 static int send_in_turn(
 	struct mp__connection *c, struct call *call, Mp__Request *request, mp__deadline deadline)
 {
-	int r = 0;
+	int r = mp__timed_lock_take(&c->sending, deadline);
 
-	if (deadline.ns == MP__DEADLINE_NEVER.ns) {
-		pthread_mutex_lock(&c->sending);
-	} else {
-		struct timespec until = mp__deadline_timespec(deadline);
-		r = pthread_mutex_clocklock(&c->sending, CLOCK_MONOTONIC, &until);
-	}
-	if (r != 0)
-		return -ETIMEDOUT;
+	if (r < 0)
+		return r;
 	r = send_request(c, call, request, deadline);
-	pthread_mutex_unlock(&c->sending);
+	mp__timed_lock_release(&c->sending);
 	return r;
 }
 
@@ -510,6 +503,24 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	if (r < 0)
 		mp__reply_free(ret_reply);
 	return r;
+}
+
+/* To the one who reads, the reply is that to a call which has gone. */
+void mp__connection_post(
+	struct mp__connection *connection, Mp__Request *request, mp__deadline deadline)
+{
+	struct mp__connection *c = connection;
+	struct mp__reply nobody;
+	struct call call = {.reply = &nobody};
+
+	nobody.data = nobody.small;
+	if (send_in_turn(c, &call, request, deadline) < 0)
+		return;
+	pthread_mutex_lock(&c->lock);
+	bool answered = !take_call(c, call.id) && call.result == 0;
+	pthread_mutex_unlock(&c->lock);
+	if (answered && nobody.data != nobody.small)
+		free(nobody.data);
 }
 
 /* --- opening ----------------------------------------------------------------------------------------- */

@@ -58,6 +58,9 @@ struct mp__reply {
  */
 int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	mp__deadline deadline, struct mp__reply *ret_reply);
+/* Send it and go: nobody waits for the reply. What cannot be sent in time is not sent. */
+void mp__connection_post(
+	struct mp__connection *connection, Mp__Request *request, mp__deadline deadline);
 void mp__reply_free(struct mp__reply *reply);
 
 #endif

@@ -20,6 +20,8 @@
 #define TOKEN_SIZE 16
 /* Keys and values up to this size are encoded on the stack. */
 #define ARGUMENT_SMALL 512
+/* How long closing may wait for other threads that are sending. */
+#define CLOSE_MS 1000
 
 struct mp_dict {
 	struct mp__handle handle;
@@ -123,30 +125,27 @@ mp_dict *mp_dict_ref(mp_dict *dict)
 	return dict;
 }
 
-/* Tell the daemon, if it still knows; an end of the connection says the same. */
+/*
+ * Tell the daemon, if it still knows the dict; an end of the connection says the same. Closing waits
+ * for nobody: not for the answer, and not for a daemon that takes nothing any more.
+ */
 static void dict_forget(mp_dict *dict)
 {
 	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Close close = MP__CLOSE__INIT;
 	struct mp__connection *connection;
-	struct mp__reply reply;
-	int timeout_ms = dict->manager->timeout_ms;
+	mp__deadline deadline = mp__deadline_in(CLOSE_MS);
 
-	if (timeout_ms < 0 || timeout_ms > MP__MANAGER_TIMEOUT_MS)
-		timeout_ms = MP__MANAGER_TIMEOUT_MS;
-	mp__deadline deadline = mp__deadline_in(timeout_ms);
 	if (mp__manager_lock_as_is(dict->manager, deadline, &connection) < 0)
 		return;
 	mp__manager_unlock(dict->manager);
 	if (!connection)
 		return;
-	if (dict->serial == mp__connection_serial(connection) &&
-		!mp__connection_is_broken(connection)) {
+	if (dict->serial == mp__connection_serial(connection)) {
 		close.reference = dict->reference;
 		request.op_case = MP__REQUEST__OP_CLOSE;
 		request.close = &close;
-		if (mp__connection_call(connection, &request, deadline, &reply) >= 0)
-			mp__reply_free(&reply);
+		mp__connection_post(connection, &request, deadline);
 	}
 	mp__connection_unref(connection);
 }

@@ -5,7 +5,6 @@
 
 #include "base/origin.h"
 
-#include <errno.h>
 #include <sched.h>
 
 /* An origin that is being taken over; differs between processes like the origin itself. */
@@ -13,7 +12,7 @@
 
 void mp__fork_lock_init(struct mp__fork_lock *lock)
 {
-	pthread_mutex_init(&lock->mutex, NULL);
+	atomic_init(&lock->lock.word, 0);
 	atomic_init(&lock->origin, mp__origin_here());
 }
 
@@ -34,9 +33,9 @@ static bool take_over(struct mp__fork_lock *lock)
 		}
 		if (!atomic_compare_exchange_weak(&lock->origin, &seen, here ^ BUSY))
 			continue;
-		pthread_mutex_init(&lock->mutex, NULL);
-		pthread_mutex_lock(&lock->mutex);
-		/* Release pairs with the acquire above: the mutex is made, and held by us. */
+		atomic_store_explicit(&lock->lock.word, 0, memory_order_relaxed);
+		(void)mp__timed_lock_take(&lock->lock, MP__DEADLINE_NEVER);
+		/* Release pairs with the acquire above: the lock is made, and held by us. */
 		atomic_store_explicit(&lock->origin, here, memory_order_release);
 		return true;
 	}
@@ -47,15 +46,10 @@ int mp__fork_lock_take(struct mp__fork_lock *lock, mp__deadline deadline)
 {
 	if (take_over(lock))
 		return 1;
-	if (deadline.ns == MP__DEADLINE_NEVER.ns) {
-		pthread_mutex_lock(&lock->mutex);
-		return 0;
-	}
-	struct timespec until = mp__deadline_timespec(deadline);
-	return pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until) == 0 ? 0 : -ETIMEDOUT;
+	return mp__timed_lock_take(&lock->lock, deadline);
 }
 
 void mp__fork_lock_release(struct mp__fork_lock *lock)
 {
-	pthread_mutex_unlock(&lock->mutex);
+	mp__timed_lock_release(&lock->lock);
 }

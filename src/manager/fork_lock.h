@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * manager/fork_lock.h - a mutex that a forked child can always take.
+ * manager/fork_lock.h - a lock that a forked child can always take.
  *
  * At a fork some other thread may hold the lock; in the child nobody would ever release it. So the
  * lock knows its process: the first to take it in another one makes it anew, and is told, because
@@ -9,23 +9,18 @@
 #ifndef MP_MANAGER_FORK_LOCK_H
 #define MP_MANAGER_FORK_LOCK_H
 
-#include "base/deadline.h"
+#include "manager/timed_lock.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct mp__fork_lock {
 	_Atomic uint64_t origin; /* whose lock this is; with BUSY while it is made anew */
-	pthread_mutex_t mutex;
+	struct mp__timed_lock lock;
 };
 
-#define MP__FORK_LOCK_INIT                         \
-	{                                          \
-		.mutex = PTHREAD_MUTEX_INITIALIZER \
-	}
-
+/* All zero is a lock of no process yet. */
 void mp__fork_lock_init(struct mp__fork_lock *lock);
 
 /*

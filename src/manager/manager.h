@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 
 #define MP__MANAGER_ID_SIZE 16
-/* Start and connect without a timeout in the options; and what is said when something is closed. */
+/* Of start and connect, without one in the options. */
 #define MP__MANAGER_TIMEOUT_MS 10000
 
 /* A private managerd that this process has started. */

@@ -17,7 +17,7 @@ struct travel {
 	uint16_t path_length; /* 0: the descriptor is a connector */
 };
 
-static struct mp__fork_lock lock = MP__FORK_LOCK_INIT;
+static struct mp__fork_lock lock;
 static struct mp_manager *all;
 
 /*
