@@ -14,13 +14,6 @@
 
 T_SUITE(pool);
 
-static int count_args(int argc, const mp_obj *argv, mp_obj *ret)
-{
-	(void)argv;
-	*ret = mp_i64(argc);
-	return 7; /* any success */
-}
-
 static int fail_silently(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	(void)argc, (void)argv, (void)ret;
@@ -148,9 +141,9 @@ Test(pool, nil_and_empty_arguments_are_no_arguments)
 {
 	mp_pool *pool = t_pool(1);
 
-	t_expect_i64(t_submit(pool, count_args, mp_nil()), 0);
-	t_expect_i64(t_submit(pool, count_args, MP_ARGS()), 0);
-	t_expect_i64(t_submit(pool, count_args, MP_ARGS(mp_nil(), mp_nil())), 2);
+	t_expect_i64(t_submit(pool, t_count_args, mp_nil()), 0);
+	t_expect_i64(t_submit(pool, t_count_args, MP_ARGS()), 0);
+	t_expect_i64(t_submit(pool, t_count_args, MP_ARGS(mp_nil(), mp_nil())), 2);
 	t_pool_end(pool);
 }
 

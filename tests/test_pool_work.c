@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <mp/handle.h>
+#include <mp/manager.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -155,6 +156,60 @@ Test(pool_work, running_out_of_descriptors_at_any_point_of_the_start)
 	struct t_child child = t_spawn(without_descriptors, NULL);
 
 	t_expect_exit(&child, 0);
+}
+
+static int submit_without_descriptors(void *unused)
+{
+	mp_pool *pool = t_pool(1);
+	struct rlimit limit;
+	mp_future *f;
+	int r;
+
+	(void)unused;
+	/* One more each time, until it works. */
+	for (int n = t_count_fds();; n++) {
+		limit = (struct rlimit){.rlim_cur = (rlim_t)n, .rlim_max = (rlim_t)4096};
+		T_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+		r = mp_pool_submit(pool, t_write_pid, MP_ARGS(mp_fd(STDERR_FILENO)), &f);
+		if (r == 0)
+			break;
+		T_CHECK(r == -EMFILE);
+	}
+	T_CHECK(mp_pool_close(pool) == 0);
+	mp_future_close(f);
+	return 0;
+}
+
+Test(pool_work, running_out_of_descriptors_at_submit)
+{
+	struct t_child child = t_spawn(submit_without_descriptors, NULL);
+
+	t_expect_exit(&child, 0);
+}
+
+Test(pool_work, more_descriptors_than_one_message_carries)
+{
+	mp_pool *pool = t_pool(1);
+	mp_obj items[254];
+	mp_future *f;
+
+	for (int i = 0; i < 254; i++)
+		items[i] = mp_fd(STDERR_FILENO);
+	T_RESULT(mp_pool_submit(pool, t_count_args, mp_list_of(items, 254), &f), -EMSGSIZE);
+	t_expect_i64(t_submit(pool, t_count_args, mp_list_of(items, 253)), 253);
+	t_pool_end(pool);
+}
+
+Test(pool_work, more_functions_than_a_pool_can_run)
+{
+	mp_pool *pool = t_pool(1);
+	mp_future *f;
+
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(2))), 4);
+	pool->n_known = MP__POOL_TASKS_MAX;
+	T_RESULT(mp_pool_submit(pool, t_echo, MP_ARGS(mp_i64(2)), &f), -ENOSPC);
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(2))), 4);
+	t_pool_end(pool);
 }
 
 /* --- descriptors ------------------------------------------------------------------------------ */
@@ -341,3 +396,45 @@ Test(pool_work, map_of_big_items)
 	}
 	t_pool_end(pool);
 }
+
+/* --- handles ---------------------------------------------------------------------------------- */
+
+#ifdef ENABLE_MANAGER
+static int store(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	mp_dict *dict = mp_obj_dict(&argv[0]);
+
+	(void)argc, (void)ret;
+	return mp_dict_set(dict, argv[1], argv[1]);
+}
+
+Test(pool_work, handle_of_a_dict_is_an_argument_under_every_start_method)
+{
+	mp_manager *manager;
+	mp_dict *dict;
+
+	T_OK(mp_manager_start(NULL, &manager));
+	T_OK(mp_manager_dict(manager, "numbers", &dict));
+	for (int method = MP_START_FORK; method <= MP_START_FORKSERVER; method++) {
+		mp_pool *pool;
+		mp_future *futures[300];
+		T_OK(mp_pool_new(
+			MP_POOL_OPTIONS(.workers = 2, .start_method = method, .initializer = store,
+				.initializer_args = MP_ARGS(mp_handle(dict), mp_i64(-method))),
+			&pool));
+		for (int i = 0; i < 300; i++)
+			futures[i] = t_submit(
+				pool, store, MP_ARGS(mp_handle(dict), mp_i64(method * 1000 + i)));
+		for (int i = 0; i < 300; i++) {
+			T_OK(mp_future_result(futures[i], T_TIMEOUT_MS, NULL));
+			mp_future_close(futures[i]);
+		}
+		t_pool_end(pool);
+	}
+	size_t n;
+	T_OK(mp_dict_len(dict, &n));
+	cr_assert_eq(n, 903);
+	T_OK(mp_dict_close(dict));
+	T_OK(mp_manager_close(manager));
+}
+#endif

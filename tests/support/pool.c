@@ -15,6 +15,13 @@ int t_square(int argc, const mp_obj *argv, mp_obj *ret)
 	return 0;
 }
 
+int t_count_args(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	(void)argv;
+	*ret = mp_i64(argc);
+	return 7; /* any success */
+}
+
 int t_echo(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	(void)argc;

@@ -9,6 +9,8 @@
 
 /* Tasks: x * x; the argument itself; x * x, but -EDOM for every x with x % 13 == 12. */
 mp_task t_square, t_echo, t_fail_at_13;
+/* How many arguments; returns 7, any success. */
+mp_task t_count_args;
 /* Waits until it can read a byte of the descriptor, and gives that. */
 mp_task t_read_byte;
 /* Writes its pid to the descriptor. */
