@@ -317,7 +317,7 @@ static int run_set(struct md_session *session, uint64_t id, const Mp__DictSet *o
 	struct md_store *dict;
 	struct mp__key key;
 	struct md_bytes value;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
 		!key_of(session, id, op->key, &key, &r) ||
@@ -334,7 +334,7 @@ static int run_get(struct md_session *session, uint64_t id, const Mp__DictGet *o
 	struct md_store *dict;
 	struct mp__key key;
 	struct md_bytes value;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
 		!key_of(session, id, op->key, &key, &r))
@@ -348,7 +348,7 @@ static int run_pop(struct md_session *session, uint64_t id, const Mp__DictPop *o
 	struct mp__buffer *assembled = &session->context->assembled;
 	struct md_store *dict;
 	struct mp__key key;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
 		!key_of(session, id, op->key, &key, &r))
@@ -369,7 +369,7 @@ static int run_contains(struct md_session *session, uint64_t id, const Mp__DictC
 	struct md_store *dict;
 	struct mp__key key;
 	struct md_bytes value;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
 		!key_of(session, id, op->key, &key, &r))
@@ -389,7 +389,7 @@ static int run_setdefault(struct md_session *session, uint64_t id, const Mp__Dic
 	struct md_bytes value;
 	struct md_bytes now;
 	bool inserted;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
 		!key_of(session, id, op->key, &key, &r) ||
@@ -409,7 +409,7 @@ static int run_update(struct md_session *session, uint64_t id, const Mp__DictUpd
 {
 	struct mp__value_info info;
 	struct md_store *dict;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
 		return r;
@@ -427,7 +427,7 @@ static int run_update(struct md_session *session, uint64_t id, const Mp__DictUpd
 static int run_clear(struct md_session *session, uint64_t id, const Mp__DictClear *op)
 {
 	struct md_store *dict;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
 		return r;
@@ -438,7 +438,7 @@ static int run_clear(struct md_session *session, uint64_t id, const Mp__DictClea
 static int run_len(struct md_session *session, uint64_t id, const Mp__DictLen *op)
 {
 	struct md_store *dict;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
 		return r;
@@ -449,7 +449,7 @@ static int run_list(struct md_session *session, uint64_t id, const Mp__DictList 
 {
 	struct mp__buffer *assembled = &session->context->assembled;
 	struct md_store *dict;
-	int r;
+	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
 		return r;

@@ -25,9 +25,11 @@
 /* "WHAT: strerror" with -errno as the result, for a system call that just failed. */
 static inline int mp__error_errno(const char *what)
 {
-	int err = errno > 0 ? errno : EIO;
+	int result = -errno;
 
-	return mp_error_set(-err, "%s: %s", what, strerrordesc_np(err));
+	if (result >= 0)
+		result = -EIO;
+	return mp_error_set(result, "%s: %s", what, strerrordesc_np(-result));
 }
 
 #endif

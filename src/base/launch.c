@@ -114,14 +114,14 @@ static int spawn(const struct mp__launch *launch, const struct plan *plan, pid_t
 int mp__launch(const struct mp__launch *launch, pid_t *ret_pid, int *ret_pidfd)
 {
 	MP__AUTO(release_plan) struct plan plan = {.last = 0};
-	pid_t pid;
+	pid_t pid = -1;
 
 	int r = read_table(&plan, launch);
 	if (r == 0)
 		r = lift_overlaps(&plan, launch->n_fds);
 	if (r == 0)
 		r = spawn(launch, &plan, &pid);
-	if (r < 0)
+	if (r != 0)
 		return r;
 
 	/* The child is ours and unreaped: its pid cannot have gone to another process. */

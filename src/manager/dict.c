@@ -268,7 +268,7 @@ static int call_value(mp_dict *dict, Mp__Request *request, uint64_t *reference, 
 	struct mp__reply reply;
 
 	int r = call(dict, request, reference, &reply);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = reply.response->result_case == MP__RESPONSE__RESULT_VALUE
 		    ? decode(reply.response->value, ret_value)
@@ -282,7 +282,7 @@ static int call_count(mp_dict *dict, Mp__Request *request, uint64_t *reference, 
 	struct mp__reply reply;
 
 	int r = call(dict, request, reference, &reply);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (reply.response->result_case == MP__RESPONSE__RESULT_COUNT)
 		*ret_count = reply.response->count;
@@ -391,7 +391,7 @@ int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_valu
 	request.op_case = MP__REQUEST__OP_DICT_SETDEFAULT;
 	request.dict_setdefault = &op;
 	r = call(dict, &request, &op.reference, &reply);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (reply.response->result_case != MP__RESPONSE__RESULT_STORED) {
 		r = unexpected();

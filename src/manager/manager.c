@@ -162,10 +162,10 @@ int mp_manager_connect(
 		r = mp__address_parse(address, &parsed);
 	if (r == 0)
 		r = mp__connection_open(&parsed, opening_deadline(&known), &connection);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = mp__manager_new(&parsed, request_timeout(&known), NULL, &m);
-	if (r < 0) {
+	if (r != 0) {
 		mp__connection_unref(connection);
 		return r;
 	}
@@ -193,7 +193,7 @@ int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager
 	if (r < 0)
 		return r;
 	r = mp__manager_new(&address, request_timeout(&known), NULL, &m);
-	if (r < 0) {
+	if (r != 0) {
 		mp__private_stop(&daemon);
 		mp__fds_close((int[]){daemon.pidfd, address.connector}, 2);
 		return r;

@@ -131,7 +131,7 @@ int mp__pool_segment_create(
 	s.fd = fd;
 	s.payload_fd = payload_fd;
 	int r = map(&s, &p);
-	if (r < 0)
+	if (r != 0)
 		return r;
 
 	*s.header = (struct mp__pool_header){

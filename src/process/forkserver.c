@@ -186,7 +186,7 @@ static int await_ready(int report, const struct mp__server *server, struct mp__s
 	int r = await_word(report, server);
 	if (r == 0)
 		r = mp__report_next(report, &said, &pidfd);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (said.kind == MP__REPORT_READY && pidfd >= 0) {
 		ret_started->pid = said.value;
@@ -210,7 +210,7 @@ static int request(
 	struct mp__startdata data;
 
 	int r = mp__startdata_make(process, &data);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = mp__socket_send(server->socket, &request, sizeof(request), data.fds, data.n_fds);
 	/* From here on only server and child hold the child's ends. */
@@ -231,7 +231,7 @@ int mp__start_forkserver(struct mp_process *process, struct mp__started *ret_sta
 	for (int attempt = 0;; attempt++) {
 		struct mp__server *server = NULL;
 		int r = acquire(&server);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		r = request(server, process, ret_started);
 		if (r == 0) {

@@ -17,19 +17,16 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-/* Poll both: 0 the report can be read, -EPIPE only the process has ended. */
-static int wait_for_report(int report, int pidfd)
+/* Until there is a report, or the process has ended. */
+static void wait_for_report(int report, int pidfd)
 {
 	struct pollfd p[] = {
 		{.fd = report, .events = POLLIN},
 		{.fd = pidfd, .events = POLLIN},
 	};
 
-	while (poll(p, 2, -1) < 0) {
-		if (errno != EINTR)
-			return mp__error_errno("poll for the child's report");
-	}
-	return p[0].revents ? 0 : -EPIPE;
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
 }
 
 /*
@@ -41,9 +38,9 @@ static int await_ready(int report, int pidfd)
 	struct mp__report said;
 	MP__AUTO_CLOSE int own_pidfd = -1;
 
-	int r = wait_for_report(report, pidfd);
+	wait_for_report(report, pidfd);
 	/* What it said before it ended is in the socket now. */
-	r = mp__report_next(report, &said, &own_pidfd);
+	int r = mp__report_next(report, &said, &own_pidfd);
 	if (r == -EAGAIN || r == -EPIPE)
 		return -EPIPE;
 	if (r < 0)

@@ -229,7 +229,7 @@ static int prepare(
 	int r = map(fds[MP__START_MEMFD], received);
 	if (r == 0)
 		r = unpack(received);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	const Mp__ProcessStart *start = received->start;
 	size_t n_own = start->daemon ? MP__START_LIFE + 1 : MP__START_LIFE;
@@ -260,7 +260,7 @@ int mp__child_start(const int *fds, size_t n_fds)
 	struct mp__report_end report = mp__report_end_of(fds[MP__START_REPORT]);
 	MP__TEST_POINT("process.child.entered");
 	int r = prepare(fds, n_fds, &received, &child);
-	if (r < 0) {
+	if (r != 0) {
 		mp__report_failed(&report, r);
 		_exit(EXIT_NOT_RUN);
 	}

@@ -103,7 +103,7 @@ uint8_t *mp__buffer_reserve(struct mp__buffer *buffer, size_t size)
 		uint8_t *data = malloc(room);
 		if (!data)
 			return NULL;
-		if (used > 0)
+		if (buffer->data)
 			memcpy(data, buffer->data + buffer->start, used);
 		free(buffer->data);
 		buffer->data = data;
