@@ -14,7 +14,9 @@
  *
  * Each call is one request to the daemon, applied atomically there. Common errors of all calls:
  * -EPIPE the daemon is gone (an acknowledged change was made; whether the last request was, is not
- * known), -EPROTO it does not speak the protocol, -ETIMEDOUT the options' timeout, -ENOMEM, -EMFILE.
+ * known; the next call connects again), -EPROTO it does not speak the protocol, -ETIMEDOUT the
+ * options' timeout (the request may still be carried out, but never after a later one of this
+ * process), -ENOMEM, -EMFILE.
  */
 #ifndef MP_MANAGER_H
 #define MP_MANAGER_H
@@ -42,7 +44,8 @@ int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager
 
 /*
  * Connect to a running managerd: "unix:/path" or "/path". -EINVAL an address of another form,
- * -ENAMETOOLONG, -ENOENT no such socket, -ECONNREFUSED nobody listens there, -EACCES.
+ * -ENAMETOOLONG, -ENOENT no such socket, -ECONNREFUSED nobody listens there, -EACCES, -ENOSPC it
+ * has as many connections as it may.
  */
 int mp_manager_connect(
 	const char *address, const mp_manager_options *options, mp_manager **ret_manager);
@@ -67,16 +70,17 @@ int mp_manager_close(mp_manager *manager);
 /*
  * Open the dict of that name, made empty if there is none, or with NULL a new one that nobody else
  * can name. Named dicts live as long as the daemon, anonymous ones as long as anybody has them open.
+ * A handle on its way does not count as open: keep the dict until the receiver has used it.
  * -EINVAL an empty name or one of more than 255 bytes, -EILSEQ not UTF-8, -EEXIST the name belongs
- * to an object of another type.
+ * to an object of another type, -ENOSPC the daemon holds as many objects as it may.
  */
 int mp_manager_dict(mp_manager *manager, const char *name, mp_dict **ret_dict);
 
 /*
  * Keys are scalars: bool, integers, f64 (not NaN), strings, bytes; others are -EINVAL. 1 as i64 and
- * as u64 are the same key; 1, 1.0 and true are three. Values are any mp_obj without handles
- * (-ENOTSUP). A key and value of more than 64 MiB together: -EMSGSIZE. The order is that of first
- * insertion.
+ * as u64 are the same key; 1, 1.0 and true are three; -0.0 is 0.0. Values are any mp_obj without
+ * handles (-ENOTSUP), nested at most 63 deep (-EOVERFLOW). A key and value of more than 64 MiB
+ * together, or a copy of the whole that is larger: -EMSGSIZE. The order is that of first insertion.
  */
 int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value);
 int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value); /* -ENOENT no such key */
