@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <mp/handle.h>
 #include <mp/log.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -229,6 +230,32 @@ Test(pool_crash, worker_dies_before_it_is_ready)
 Test(pool_crash, worker_dies_before_it_claims)
 {
 	die_at_in_all_ways("pool.before_claim", WORKS);
+}
+
+Test(pool_crash, worker_dies_while_it_spins)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) < 2)
+		cr_skip_test("only one CPU: nobody spins");
+	die_at_in_all_ways("pool.spinning", WORKS);
+}
+
+Test(pool_crash, worker_that_stops_while_it_spins_keeps_nobody)
+{
+	cpu_set_t set;
+	siginfo_t info = {0};
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) < 2)
+		cr_skip_test("only one CPU: nobody spins");
+	t_arm("pool.spinning", "stop");
+	mp_pool *pool = t_pool(2);
+	T_OK(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT));
+	for (int i = 0; i < 100; i++)
+		t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(i))), (int64_t)i * i);
+	T_OK(kill(info.si_pid, SIGKILL));
+	t_pool_end(pool);
+	t_disarm();
 }
 
 Test(pool_crash, worker_dies_after_it_claimed)

@@ -175,6 +175,9 @@ static bool spin(mp_pool *pool)
 static bool may_sleep(struct mp__pool_header *header)
 {
 	atomic_store(&header->owner_waiting, 1);
+	/* Whoever was to take what is still there may be stopped. */
+	if (atomic_load(&header->head) < atomic_load(&header->tail))
+		mp__pool_ring_one(header);
 	return atomic_load(&header->done) == MP__POOL_NONE;
 }
 

@@ -150,6 +150,8 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 		pool->failures = 0;
 	else if (!pool->stopping)
 		note_failure(pool, number, end);
+	uint32_t spinner = number + 1;
+	atomic_compare_exchange_strong(&pool->seg.header->spinner, &spinner, 0);
 	snprintf(why, sizeof(why), "%s while it ran this task", end);
 	vacate(pool, number);
 	mp__pool_bury(pool, number, why);

@@ -218,8 +218,20 @@ static void push_entry(mp_pool *pool, uint64_t entry)
 	atomic_store(&header->tail, tail + 1);
 }
 
-/* One sleeping worker, if there is any. Partner: sleep() in worker.c. */
-static void ring_one(struct mp__pool_header *header)
+/*
+ * Not if the task just published is the only one and somebody spins, or it is gone already. head is
+ * read first: a spinner that takes a task stops being the spinner before it moves head.
+ */
+static bool needs_wakeup(struct mp__pool_header *header)
+{
+	uint64_t head = atomic_load(&header->head);
+	uint64_t tail = atomic_load(&header->tail);
+
+	return head + 1 < tail || (head < tail && atomic_load(&header->spinner) == 0);
+}
+
+/* Partner: wait_for_work() in worker.c, which sets the bit and then looks at tail. */
+void mp__pool_ring_one(struct mp__pool_header *header)
 {
 	uint32_t bell = atomic_load(&header->bell);
 
@@ -376,7 +388,8 @@ int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future
 		}
 		return r;
 	}
-	ring_one(pool->seg.header);
+	if (needs_wakeup(pool->seg.header))
+		mp__pool_ring_one(pool->seg.header);
 	if (ret_future)
 		*ret_future = future;
 	return 0;

@@ -40,6 +40,8 @@ int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index);
 void mp__pool_release_slot(mp_pool *pool, uint32_t number);
 /* Send all descriptors again whose tasks nobody has taken. */
 void mp__pool_resend(mp_pool *pool);
+/* Wake a sleeping worker, if there is one. Needs no lock. */
+void mp__pool_ring_one(struct mp__pool_header *header);
 /* Wake all sleeping workers; before, if `stopping`, tell them to leave when nothing is left. */
 void mp__pool_ring_all(mp_pool *pool);
 

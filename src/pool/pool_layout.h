@@ -36,8 +36,8 @@
  *
  * What a death leaves behind:
  *	worker before its claim: nothing happened, the task is QUEUED. It may have swallowed a
- *		wake-up: the owner rings again when it sees the death, and sleepers look again by
- *		themselves (worker.c).
+ *		wake-up, or stand as the spinner: the owner rings again when it sees the death, and
+ *		sleepers look again by themselves (worker.c).
  *	... after the claim, before head moved on: head lags; whoever looks next moves it.
  *	... before the commit: RUNNING with its number; the owner ends that future with -EOWNERDEAD.
  *	... after the commit, before the push or the wake-up: DONE with its number; the owner looks
@@ -121,7 +121,14 @@ struct mp__pool_header {
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t bell;
 	/* 1: workers leave when the ring is empty. Written by the owner, once. */
 	_Atomic uint32_t stopping;
-	_Alignas(MP__POOL_LINE) char reserved[2 * MP__POOL_LINE];
+	/*
+	 * The worker that looks for work without sleeping, plus 1; 0: nobody. One at most, so that
+	 * spinning never takes the CPU from who works, and while there is one, a single new task
+	 * needs no wake-up: who stops spinning says so, and looks once more before it sleeps. Set
+	 * and cleared by the worker, and by the owner when that worker is dead.
+	 */
+	_Alignas(MP__POOL_LINE) _Atomic uint32_t spinner;
+	_Alignas(MP__POOL_LINE) char reserved[MP__POOL_LINE];
 };
 
 #define MP__POOL_READY 1u

@@ -20,11 +20,12 @@
 #define SPIN_MIN 64u
 #define SPIN_MAX 4096u
 /*
- * How long a sleeper sleeps at most. It matters only when a worker was killed between its wake-up
- * and its claim while no thread of the owner waited: whoever waits sees the death and rings at once.
+ * How long a sleeper sleeps at most. It matters only when a worker was killed or stopped between its
+ * wake-up, or its spinning, and its claim while no thread of the owner waits: whoever waits rings
+ * again (collect.c).
  */
-#define SLEEP_FIRST_MS 50
-#define SLEEP_LAST_MS 800
+#define SLEEP_FIRST_MS 20
+#define SLEEP_LAST_MS 100
 
 struct worker {
 	struct mp__pool_segment seg;
@@ -125,22 +126,29 @@ static bool has_work(struct mp__pool_header *header)
 	       atomic_load(&header->stopping);
 }
 
+/* Look for work for a short while, if nobody else does. Given up soon where it does not pay. */
 static bool spin(struct worker *w)
 {
 	struct mp__pool_header *header = w->seg.header;
+	uint32_t nobody = 0;
+	bool found = false;
 
-	if (!header->may_spin)
+	if (!header->may_spin ||
+		!atomic_compare_exchange_strong(&header->spinner, &nobody, w->number + 1))
 		return false;
-	for (uint32_t i = 0; i < w->spin; i++) {
-		if (atomic_load_explicit(&header->tail, memory_order_relaxed) >
-			atomic_load_explicit(&header->head, memory_order_relaxed)) {
-			w->spin = w->spin * 2 < SPIN_MAX ? w->spin * 2 : SPIN_MAX;
-			return true;
-		}
+	MP__TEST_POINT("pool.spinning");
+	for (uint32_t i = 0; i < w->spin && !found; i++) {
 		mp__pool_relax();
+		found = atomic_load_explicit(&header->tail, memory_order_relaxed) >
+			atomic_load_explicit(&header->head, memory_order_relaxed);
 	}
-	w->spin = w->spin / 2 > SPIN_MIN ? w->spin / 2 : SPIN_MIN;
-	return false;
+	/* Before the claim, and before the last look. Partner: needs_wakeup() in dispatch.c. */
+	atomic_store(&header->spinner, 0);
+	if (found)
+		w->spin = w->spin * 2 < SPIN_MAX ? w->spin * 2 : SPIN_MAX;
+	else
+		w->spin = w->spin / 2 > SPIN_MIN ? w->spin / 2 : SPIN_MIN;
+	return found;
 }
 
 /*
