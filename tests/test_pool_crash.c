@@ -193,6 +193,9 @@ static void die_at(const char *point, const char *action, enum fate fate, int wo
 
 	t_arm(point, action);
 	pool = t_pool(workers);
+	/* Only a worker without work spins. */
+	while (strcmp(point, "pool.spinning") == 0 && !t_fired())
+		sched_yield();
 	for (int i = 0; i < 50; i++)
 		futures[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(i)));
 	if (strcmp(action, "stop") == 0)
