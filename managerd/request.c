@@ -10,6 +10,7 @@
 #include "obj/codec.h"
 #include "obj/utf8.h"
 #include "proto/manager.pb-c.h"
+#include "wire/quick.h"
 #include "wire/value.h"
 
 #include <inttypes.h>
@@ -41,11 +42,9 @@ static int reply_error(
 	return 0;
 }
 
-static int reply(struct md_session *session, uint64_t id, Mp__Response *response)
+/* The answer has been appended, or why not. */
+static int appended(struct md_session *session, uint64_t id, int r)
 {
-	response->id = id;
-	int r = mp__frame_append(
-		&session->out, &response->base, session->context->limits.max_frame);
 	if (r == -EMSGSIZE)
 		return reply_error(session, id, MP__CODE__TOO_LARGE,
 			"the answer does not fit in a frame of %" PRIu32 " bytes",
@@ -53,29 +52,29 @@ static int reply(struct md_session *session, uint64_t id, Mp__Response *response
 	return r < 0 ? MD_SESSION_E_END : 0;
 }
 
+static int reply(struct md_session *session, uint64_t id, Mp__Response *response)
+{
+	response->id = id;
+	return appended(session, id,
+		mp__frame_append(
+			&session->out, &response->base, session->context->limits.max_frame));
+}
+
 static int reply_ok(struct md_session *session, uint64_t id)
 {
-	Mp__Response response = MP__RESPONSE__INIT;
-
-	return reply(session, id, &response);
+	return appended(session, id, mp__quick_ok(&session->out, id));
 }
 
 static int reply_count(struct md_session *session, uint64_t id, uint64_t count)
 {
-	Mp__Response response = MP__RESPONSE__INIT;
-
-	response.result_case = MP__RESPONSE__RESULT_COUNT;
-	response.count = count;
-	return reply(session, id, &response);
+	return appended(session, id, mp__quick_count(&session->out, id, count));
 }
 
 static int reply_value(struct md_session *session, uint64_t id, struct md_bytes value)
 {
-	Mp__Response response = MP__RESPONSE__INIT;
-
-	response.result_case = MP__RESPONSE__RESULT_VALUE;
-	response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};
-	return reply(session, id, &response);
+	return appended(session, id,
+		mp__quick_value(&session->out, id, value.data, value.size,
+			session->context->limits.max_frame));
 }
 
 int md_request_refuse(struct md_session *session, const char *why)
@@ -502,10 +501,37 @@ static int dispatch(struct md_session *session, const Mp__Request *request)
 	}
 }
 
+static int dispatch_quick(struct md_session *session, const struct mp__quick *q)
+{
+	switch (q->op) {
+	case MP__REQUEST__OP_DICT_SET:
+		return run_set(session, q->id,
+			&(Mp__DictSet){
+				.reference = q->reference, .key = q->key, .value = q->value});
+	case MP__REQUEST__OP_DICT_GET:
+		return run_get(
+			session, q->id, &(Mp__DictGet){.reference = q->reference, .key = q->key});
+	case MP__REQUEST__OP_DICT_POP:
+		return run_pop(
+			session, q->id, &(Mp__DictPop){.reference = q->reference, .key = q->key});
+	case MP__REQUEST__OP_DICT_CONTAINS:
+		return run_contains(session, q->id,
+			&(Mp__DictContains){.reference = q->reference, .key = q->key});
+	default:
+		return run_setdefault(session, q->id,
+			&(Mp__DictSetdefault){
+				.reference = q->reference, .key = q->key, .value = q->value});
+	}
+}
+
 int md_request_run(struct md_session *session, const uint8_t *message, size_t size)
 {
 	struct mp__scratch *scratch = &session->context->unpacked;
+	struct mp__quick quick;
 
+	if (session->greeted && !session->context->draining &&
+		mp__quick_read(message, size, &quick))
+		return dispatch_quick(session, &quick);
 	mp__scratch_reset(scratch, MP__SCRATCH_BUDGET(size));
 	Mp__Request *request = mp__request__unpack(&scratch->allocator, size, message);
 	if (!request)

@@ -5,6 +5,7 @@
 #include "tests/support/support.h"
 #include "wire/code.h"
 #include "wire/frame.h"
+#include "wire/quick.h"
 #include "wire/scratch.h"
 #include "wire/value.h"
 
@@ -17,6 +18,7 @@ T_SUITE(scratch);
 T_SUITE(key);
 T_SUITE(value);
 T_SUITE(code);
+T_SUITE(quick);
 
 /* --- frame --------------------------------------------------------------------------------------- */
 
@@ -300,4 +302,116 @@ Test(code, every_code_has_a_result_and_unknown_ones_are_eproto)
 	cr_assert(mp__code_to_result((int)mp__code__descriptor.n_values) == -EPROTO);
 	cr_assert(mp__code_to_result(-1) == -EPROTO);
 	cr_assert(mp__code_to_result(MP__CODE__NOT_FOUND) == -ENOENT);
+}
+
+/* --- quick ----------------------------------------------------------------------------------------- */
+
+static void expect_quick(Mp__Request *request, uint64_t reference, bool has_value)
+{
+	struct mp__buffer frame = {0};
+	struct mp__quick quick;
+
+	T_OK(mp__frame_append(&frame, &request->base, 1000));
+	const uint8_t *message = mp__buffer_at(&frame) + MP__FRAME_HEADER;
+	size_t size = mp__buffer_size(&frame) - MP__FRAME_HEADER;
+	cr_assert(mp__quick_read(message, size, &quick));
+	cr_assert(quick.id == request->id && quick.op == request->op_case);
+	cr_assert(quick.reference == reference);
+	cr_assert(quick.key.len == 5 && memcmp(quick.key.data, "\x32\3key", 5) == 0);
+	cr_assert(quick.value.len == (has_value ? 2 : 0));
+	/* Cut anywhere it is left to protobuf-c. */
+	for (size_t cut = 0; cut < size; cut++)
+		cr_assert(!mp__quick_read(message, cut, &quick));
+	mp__buffer_free(&frame);
+}
+
+Test(quick, reads_what_protobuf_writes)
+{
+	const ProtobufCBinaryData key = {5, (uint8_t *)"\x32\3key"};
+	const ProtobufCBinaryData value = {2, (uint8_t *)"\x18\2"};
+	const uint64_t references[] = {1, (uint64_t)1 << 32, (uint64_t)1 << 62};
+	Mp__DictSet set = MP__DICT_SET__INIT;
+	Mp__DictGet get = MP__DICT_GET__INIT;
+	Mp__DictPop pop = MP__DICT_POP__INIT;
+	Mp__DictContains contains = MP__DICT_CONTAINS__INIT;
+	Mp__DictSetdefault setdefault = MP__DICT_SETDEFAULT__INIT;
+	Mp__Request request = MP__REQUEST__INIT;
+
+	set.key = get.key = pop.key = contains.key = setdefault.key = key;
+	set.value = setdefault.value = value;
+	for (size_t i = 0; i < sizeof(references) / sizeof(references[0]); i++) {
+		set.reference = get.reference = pop.reference = contains.reference =
+			setdefault.reference = references[i];
+		request.id = references[i] / 2 + 1;
+		request.op_case = MP__REQUEST__OP_DICT_SET;
+		request.dict_set = &set;
+		expect_quick(&request, references[i], true);
+		request.op_case = MP__REQUEST__OP_DICT_GET;
+		request.dict_get = &get;
+		expect_quick(&request, references[i], false);
+		request.op_case = MP__REQUEST__OP_DICT_POP;
+		request.dict_pop = &pop;
+		expect_quick(&request, references[i], false);
+		request.op_case = MP__REQUEST__OP_DICT_CONTAINS;
+		request.dict_contains = &contains;
+		expect_quick(&request, references[i], false);
+		request.op_case = MP__REQUEST__OP_DICT_SETDEFAULT;
+		request.dict_setdefault = &setdefault;
+		expect_quick(&request, references[i], true);
+	}
+}
+
+Test(quick, leaves_the_unusual_to_protobuf)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+	} unusual[] = {
+		{"\x08\1\x1a\0", 4},                              /* ping */
+		{"\x08\0\x8a\1\6\x08\1\x12\2\x18\2", 11},         /* id 0 */
+		{"\x8a\1\6\x08\1\x12\2\x18\2\x08\1", 11},         /* another order */
+		{"\x08\1\x8a\1\6\x08\1\x12\2\x18\2\x08\1", 13},   /* something behind it */
+		{"\x08\1\x8a\1\x08\x08\1\x12\2\x18\2\x28\1", 13}, /* something inside */
+		{"\x08\1\x8a\1\7\x08\1\x12\3\x32\x80\0", 12},     /* a length at length */
+		{"\x08\1\x92\1\x08\x08\1\x12\2\x18\2\x18\1", 13}, /* pop, quietly */
+		{"\x08\1\x88\1\6\x08\1\x12\2\x18\2", 11},         /* a number for bytes */
+	};
+	struct mp__quick quick;
+
+	for (size_t i = 0; i < sizeof(unusual) / sizeof(unusual[0]); i++)
+		cr_assert(
+			!mp__quick_read((const uint8_t *)unusual[i].bytes, unusual[i].size, &quick),
+			"case %zu", i);
+}
+
+Test(quick, writes_what_protobuf_writes)
+{
+	const uint64_t numbers[] = {0, 1, 127, 128, UINT32_MAX, UINT64_MAX};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		Mp__Response response = MP__RESPONSE__INIT;
+		struct mp__buffer quick = {0};
+		struct mp__buffer slow = {0};
+		char text[300] = "";
+
+		response.id = numbers[i] ? numbers[i] : 9;
+		T_OK(mp__quick_ok(&quick, response.id));
+		T_OK(mp__frame_append(&slow, &response.base, 1000));
+		T_OK(mp__quick_count(&quick, response.id, numbers[i]));
+		response.result_case = MP__RESPONSE__RESULT_COUNT;
+		response.count = numbers[i];
+		T_OK(mp__frame_append(&slow, &response.base, 1000));
+		for (size_t size = 0; size < sizeof(text); size += 99) {
+			T_OK(mp__quick_value(&quick, response.id, text, size, 1000));
+			response.result_case = MP__RESPONSE__RESULT_VALUE;
+			response.value = (ProtobufCBinaryData){size, (uint8_t *)text};
+			T_OK(mp__frame_append(&slow, &response.base, 1000));
+		}
+		T_RESULT(mp__quick_value(&quick, 1, text, 300, 300), -EMSGSIZE);
+		cr_assert(mp__buffer_size(&quick) == mp__buffer_size(&slow));
+		cr_assert(memcmp(mp__buffer_at(&quick), mp__buffer_at(&slow),
+				  mp__buffer_size(&slow)) == 0);
+		mp__buffer_free(&quick);
+		mp__buffer_free(&slow);
+	}
 }

@@ -11,7 +11,7 @@
 #define ROOM_FIRST ((size_t)4096)
 #define ROOM_KEPT ((size_t)256 << 10)
 
-static void put_length(uint8_t *at, size_t length)
+void mp__frame_put_length(uint8_t *at, size_t length)
 {
 	at[0] = (uint8_t)length;
 	at[1] = (uint8_t)(length >> 8);
@@ -152,7 +152,7 @@ int mp__frame_append(struct mp__buffer *buffer, const ProtobufCMessage *message,
 	uint8_t *at = mp__buffer_reserve(buffer, MP__FRAME_HEADER + length);
 	if (!at)
 		return -ENOMEM;
-	put_length(at, length);
+	mp__frame_put_length(at, length);
 	protobuf_c_message_pack(message, at + MP__FRAME_HEADER);
 	buffer->end += MP__FRAME_HEADER + length;
 	return 0;

@@ -23,6 +23,9 @@
 #define MP__FRAME_OVERHEAD ((size_t)64 << 10)
 #define MP__FRAME_MAX (MP__PAYLOAD_MAX + MP__FRAME_OVERHEAD)
 
+/* The header of a frame. */
+void mp__frame_put_length(uint8_t *at, size_t length);
+
 /*
  * One frame at the start of data: 1 and its message's length, 0 more bytes are needed (*ret_length
  * is that of the message if the header is there, else 0), -EMSGSIZE longer than max.

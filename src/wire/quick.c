@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "wire/quick.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define VARINT_MAX 10
+
+/* Field number * 8 + wire type. */
+enum {
+	TAG_ID = 1 << 3 | 0,        /* of Request and Response */
+	TAG_REFERENCE = 1 << 3 | 0, /* of operations */
+	TAG_KEY = 2 << 3 | 2,
+	TAG_VALUE = 3 << 3 | 2,
+	TAG_RESPONSE_VALUE = 6 << 3 | 2,
+	TAG_RESPONSE_COUNT = 7 << 3 | 0,
+};
+
+/* Tags of mp.Value whose length may be written too long, see wire/value.h. */
+enum { TAG_STR = 6 << 3 | 2, TAG_BYTES = 7 << 3 | 2 };
+
+/* --- reading -------------------------------------------------------------------------------------- */
+
+struct reader {
+	const uint8_t *at;
+	const uint8_t *end;
+};
+
+static bool get_number(struct reader *r, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+
+	for (int shift = 0; r->at < r->end && shift < 63; shift += 7) {
+		uint8_t byte = *r->at++;
+		number |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*ret_number = number;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool get_tag(struct reader *r, uint8_t tag)
+{
+	if (r->at == r->end || *r->at != tag)
+		return false;
+	r->at++;
+	return true;
+}
+
+static bool get_bytes(struct reader *r, uint8_t tag, ProtobufCBinaryData *ret_bytes)
+{
+	uint64_t size;
+
+	if (!get_tag(r, tag) || !get_number(r, &size) || size > (uint64_t)(r->end - r->at))
+		return false;
+	*ret_bytes = (ProtobufCBinaryData){(size_t)size, (uint8_t *)r->at};
+	r->at += size;
+	return true;
+}
+
+static bool has_value(Mp__Request__OpCase op)
+{
+	return op == MP__REQUEST__OP_DICT_SET || op == MP__REQUEST__OP_DICT_SETDEFAULT;
+}
+
+static bool is_canonical_at_once(const ProtobufCBinaryData *key)
+{
+	return key->len < 2 || (key->data[0] != TAG_STR && key->data[0] != TAG_BYTES) ||
+	       key->data[1] < 0x80;
+}
+
+bool mp__quick_read(const uint8_t *message, size_t size, struct mp__quick *ret_quick)
+{
+	struct reader r = {message, message + size};
+	uint64_t tag;
+	uint64_t length;
+
+	if (!get_tag(&r, TAG_ID) || !get_number(&r, &ret_quick->id) || ret_quick->id == 0 ||
+		!get_number(&r, &tag) || !get_number(&r, &length) ||
+		length != (uint64_t)(r.end - r.at) || (tag & 7) != 2 ||
+		tag >> 3 < MP__REQUEST__OP_DICT_SET || tag >> 3 > MP__REQUEST__OP_DICT_SETDEFAULT)
+		return false;
+	ret_quick->op = (Mp__Request__OpCase)(tag >> 3);
+	ret_quick->value = (ProtobufCBinaryData){0};
+	if (!get_tag(&r, TAG_REFERENCE) || !get_number(&r, &ret_quick->reference) ||
+		!get_bytes(&r, TAG_KEY, &ret_quick->key) || !is_canonical_at_once(&ret_quick->key))
+		return false;
+	if (has_value(ret_quick->op) && !get_bytes(&r, TAG_VALUE, &ret_quick->value))
+		return false;
+	return r.at == r.end;
+}
+
+/* --- writing -------------------------------------------------------------------------------------- */
+
+static uint8_t *put_number(uint8_t *at, uint64_t number)
+{
+	for (; number >= 0x80; number >>= 7)
+		*at++ = (uint8_t)(number | 0x80);
+	*at++ = (uint8_t)number;
+	return at;
+}
+
+static int append(struct mp__buffer *buffer, const uint8_t *head, size_t head_size,
+	const void *data, size_t size)
+{
+	size_t length = head_size + size;
+	uint8_t *at = mp__buffer_reserve(buffer, MP__FRAME_HEADER + length);
+
+	if (!at)
+		return -ENOMEM;
+	mp__frame_put_length(at, length);
+	memcpy(at + MP__FRAME_HEADER, head, head_size);
+	if (size > 0)
+		memcpy(at + MP__FRAME_HEADER + head_size, data, size);
+	buffer->end += MP__FRAME_HEADER + length;
+	return 0;
+}
+
+int mp__quick_ok(struct mp__buffer *buffer, uint64_t id)
+{
+	uint8_t head[1 + VARINT_MAX] = {TAG_ID};
+	uint8_t *end = put_number(head + 1, id);
+
+	return append(buffer, head, (size_t)(end - head), NULL, 0);
+}
+
+int mp__quick_count(struct mp__buffer *buffer, uint64_t id, uint64_t count)
+{
+	uint8_t head[2 + 2 * VARINT_MAX] = {TAG_ID};
+	uint8_t *end = put_number(head + 1, id);
+
+	*end++ = TAG_RESPONSE_COUNT;
+	end = put_number(end, count);
+	return append(buffer, head, (size_t)(end - head), NULL, 0);
+}
+
+int mp__quick_value(
+	struct mp__buffer *buffer, uint64_t id, const void *value, size_t size, size_t max)
+{
+	uint8_t head[2 + 2 * VARINT_MAX] = {TAG_ID};
+	uint8_t *end = put_number(head + 1, id);
+
+	*end++ = TAG_RESPONSE_VALUE;
+	end = put_number(end, size);
+	if (size > max || (size_t)(end - head) + size > max)
+		return -EMSGSIZE;
+	return append(buffer, head, (size_t)(end - head), value, size);
+}
