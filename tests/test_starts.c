@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 T_SUITE(starts);
@@ -521,6 +523,47 @@ Test(starts, damaged_start_data_is_refused)
 	n_start_fds = 2;
 	struct t_child child = t_spawn(be_started, NULL);
 	t_expect_exit(&child, 77);
+}
+
+/* Writes rubbish to every socket that it finds, its report among them. */
+static int babble(int argc, const mp_obj *argv)
+{
+	char rubbish[1000];
+
+	(void)argc;
+	(void)argv;
+	memset(rubbish, 'x', sizeof(rubbish));
+	for (int fd = 3; fd < 64; fd++) {
+		send(fd, rubbish, 3, MSG_NOSIGNAL);
+		send(fd, rubbish, sizeof(rubbish), MSG_NOSIGNAL);
+	}
+	return 4;
+}
+
+/* Another file stands at the number where its report was: nothing may be written there. */
+static int replace_all(int argc, const mp_obj *argv)
+{
+	T_CHECK(argc == 1);
+	int out = fcntl(mp_obj_fd(&argv[0]), F_DUPFD, 64);
+	T_CHECK(out >= 64);
+	for (int fd = 3; fd < 64; fd++)
+		T_CHECK(dup2(out, fd) == fd);
+	return 4;
+}
+
+EACH_METHOD(starts, target_that_meddles_with_descriptors)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+	struct stat st;
+
+	if (method == MP_START_FORK) {
+		close(file);
+		return; /* has no report, but the sockets of the test runner */
+	}
+	finish(start(babble, mp_nil(), BY(method)), 4);
+	finish(start(replace_all, MP_ARGS(mp_fd(file)), BY(method)), 4);
+	cr_assert(fstat(file, &st) == 0 && st.st_size == 0, "%jd bytes", (intmax_t)st.st_size);
+	close(file);
 }
 
 /* --- threads ----------------------------------------------------------------------------------------- */

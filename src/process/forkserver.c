@@ -276,7 +276,7 @@ static int read_reports(struct mp_process *process)
 
 	for (;;) {
 		int r = mp__report_next(process->report, &said, &pidfd);
-		if (r == -EBADMSG)
+		if (r == -EBADMSG || r == -EMSGSIZE)
 			continue; /* the target wrote to a descriptor that is not its own */
 		if (r < 0)
 			return r;
