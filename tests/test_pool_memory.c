@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every allocation of the owner fails once: nothing leaks, the error is -ENOMEM, and the pool goes on.
- * The linker puts __wrap_malloc in place of malloc in all of libmp that is linked here (--wrap).
+ * Every allocation of the owner fails once: nothing leaks, the error is -ENOMEM, and the pool goes
+ * on. The linker puts __wrap_malloc in place of malloc in all of libmp that is linked here
+ * (--wrap).
  */
 #include <config.h>
 

@@ -29,7 +29,10 @@ int mp__pool_bytes_put(struct mp__pool_bytes *bytes, const mp_obj *value, struct
 int mp__pool_bytes_put_item(
 	struct mp__pool_bytes *bytes, const mp_obj *value, struct mp__cargo *cargo);
 
-/* Where an item of a map lies: false when there is none at *at, or it leads outside. Moves *at on. */
+/*
+ * Where an item of a map lies: false when there is none at *at, or it leads outside. Moves *at
+ * on.
+ */
 bool mp__pool_bytes_next(
 	const uint8_t *data, size_t size, size_t *at, const uint8_t **ret_item, size_t *ret_size);
 

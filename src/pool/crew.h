@@ -7,8 +7,8 @@
  * hired any more: who is at work goes on, and when the last one is gone the pool is broken and says
  * why.
  *
- * Called with pool->lock held and by the leader alone (or where there are no other threads), so that
- * places change under nobody while the lock is given up for the start of a process.
+ * Called with pool->lock held and by the leader alone (or where there are no other threads), so
+ * that places change under nobody while the lock is given up for the start of a process.
  */
 #ifndef MP_POOL_CREW_H
 #define MP_POOL_CREW_H

@@ -6,8 +6,8 @@
  *
  * Descriptors in arguments go through one socket that all workers read. Each message names the
  * slot that it belongs to, and a token in the ring says that there is one; which worker gets which
- * message is the kernel's choice, and the claim in the slot decides as always. Since a message twice
- * does no harm, a message that may have been lost with a worker is just sent again.
+ * message is the kernel's choice, and the claim in the slot decides as always. Since a message
+ * twice does no harm, a message that may have been lost with a worker is just sent again.
  */
 #ifndef MP_POOL_DISPATCH_H
 #define MP_POOL_DISPATCH_H
@@ -26,8 +26,8 @@ struct mp__pool_work {
 };
 
 /*
- * Put it before the workers, waiting while max_pending tasks are unfinished. ret_future may be NULL.
- * Errors of mp_pool_submit().
+ * Put it before the workers, waiting while max_pending tasks are unfinished. ret_future may be
+ * NULL. Errors of mp_pool_submit().
  */
 int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future **ret_future);
 

@@ -6,9 +6,9 @@
  * slots are in use, for which future, by which generation, and which workers there should be.
  *
  * One mutex guards all of it, and no thread sleeps with it held. Of the threads that wait for
- * something, one leads: it sleeps in epoll_wait() on workers' ends and the eventfd, and collects for
- * all; the others sleep on the condition. A leader that has got what it wanted wakes the others, and
- * one of them leads on. So there is no thread of our own, and any number of waiters.
+ * something, one leads: it sleeps in epoll_wait() on workers' ends and the eventfd, and collects
+ * for all; the others sleep on the condition. A leader that has got what it wanted wakes the
+ * others, and one of them leads on. So there is no thread of our own, and any number of waiters.
  *
  * The struct is counted: futures keep it, since they need its mutex. What costs something
  * (processes, memory, descriptors) goes with mp_pool_close().

@@ -42,9 +42,9 @@
  *	... before the commit: RUNNING with its number; the owner ends that future with -EOWNERDEAD.
  *	... after the commit, before the push or the wake-up: DONE with its number; the owner looks
  *		for such slots when it sees the death, and the death itself wakes it.
- *	... between taking descriptors from the cargo socket and the claim: the task is QUEUED and its
- *		message lost; the owner sends it again (dispatch.c). A message twice does no harm,
- *		since the claim decides.
+ *	... between taking descriptors from the cargo socket and the claim: the task is QUEUED and
+ *		its message lost; the owner sends it again (dispatch.c). A message twice does no
+ *		harm, since the claim decides.
  *	the owner: its workers are killed with it, and the memory goes with the last of them.
  *
  * The owner trusts nothing here: it keeps in private memory which slots are in use and by which
@@ -96,11 +96,14 @@ struct mp__pool_header {
 	_Atomic uint32_t state;
 
 	/*
-	 * Position of the next ring entry to look at; runs behind the truth, moved by anybody with a
-	 * compare-and-swap of head to head + 1 once the entry there is no longer QUEUED.
+	 * Position of the next ring entry to look at; runs behind the truth, moved by anybody with
+	 * a compare-and-swap of head to head + 1 once the entry there is no longer QUEUED.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint64_t head;
-	/* Entries published. Written by the owner (release); partner: the acquire load in a claim. */
+	/*
+	 * Entries published. Written by the owner (release); partner: the acquire load in a
+	 * claim.
+	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint64_t tail;
 	/*
 	 * Finished slots, linked by next_done, MP__POOL_NONE at the end. Workers push by
@@ -109,14 +112,14 @@ struct mp__pool_header {
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t done;
 	/*
-	 * 1: the owner sleeps, or is about to and will look at `done` once more. Who finishes a task
-	 * sets it to 0 and writes to the eventfd. Both sides are sequentially consistent.
+	 * 1: the owner sleeps, or is about to and will look at `done` once more. Who finishes a
+	 * task sets it to 0 and writes to the eventfd. Both sides are sequentially consistent.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t owner_waiting;
 	/*
-	 * Where workers sleep: {sequence:31, somebody sleeps:1}. Who goes to sleep moves the sequence
-	 * on and sets the bit; who wakes clears the bit when the kernel found nobody. No count of
-	 * sleepers, so none can be wrong after a death.
+	 * Where workers sleep: {sequence:31, somebody sleeps:1}. Who goes to sleep moves the
+	 * sequence on and sets the bit; who wakes clears the bit when the kernel found nobody. No
+	 * count of sleepers, so none can be wrong after a death.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t bell;
 	/* 1: workers leave when the ring is empty. Written by the owner, once. */
@@ -187,8 +190,9 @@ enum mp__pool_kind {
 
 /*
  * A task. Line 0 but for state, next_done and the result's fields, and args: written by the owner
- * while FREE, read by the worker after its claim. result*: written by the worker while RUNNING, read
- * by the owner when DONE. A failed task (result < 0) has its sentence there, result_size bytes.
+ * while FREE, read by the worker after its claim. result*: written by the worker while RUNNING,
+ * read by the owner when DONE. A failed task (result < 0) has its sentence there, result_size
+ * bytes.
  */
 struct mp__pool_slot {
 	_Atomic uint64_t state;

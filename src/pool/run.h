@@ -23,7 +23,10 @@ struct mp__pool_found {
 int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t index, mp_task **ret_task);
 
-/* Everything but the commit. `cargo` holds the descriptors that came; what stays in it is closed. */
+/*
+ * Everything but the commit. `cargo` holds the descriptors that came; what stays in it is
+ * closed.
+ */
 void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t number, struct mp__cargo *cargo);
 

@@ -157,7 +157,10 @@ void mp__pool_segment_publish(struct mp__pool_segment *segment)
 	atomic_store_explicit(&segment->header->state, MP__POOL_READY, memory_order_release);
 }
 
-/* Is it ours, whole and of this build? Looks only at the head, which a short read cannot fault on. */
+/*
+ * Is it ours, whole and of this build? Looks only at the head, which a short read cannot fault
+ * on.
+ */
 static int check_header(int fd, struct mp__pool_header *ret_header)
 {
 	struct stat st;

@@ -40,7 +40,10 @@ static inline void mp__pool_relax(void)
 
 enum mp__pool_payload { MP__POOL_PAYLOAD_ARGS, MP__POOL_PAYLOAD_RESULT };
 
-/* Everything but header.initializer and .may_spin, and not yet published. -ENOSPC, -EMFILE, -ENOMEM. */
+/*
+ * Everything but header.initializer and .may_spin, and not yet published. -ENOSPC, -EMFILE,
+ * -ENOMEM.
+ */
 int mp__pool_segment_create(
 	uint32_t n_workers, uint32_t n_slots, struct mp__pool_segment *ret_segment);
 /* The last store of the creation: who attaches sees all from here on. */

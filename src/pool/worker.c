@@ -20,9 +20,9 @@
 #define SPIN_MIN 64u
 #define SPIN_MAX 4096u
 /*
- * How long a sleeper sleeps at most. It matters only when a worker was killed or stopped between its
- * wake-up, or its spinning, and its claim while no thread of the owner waits: whoever waits rings
- * again (collect.c).
+ * How long a sleeper sleeps at most. It matters only when a worker was killed or stopped between
+ * its wake-up, or its spinning, and its claim while no thread of the owner waits: whoever waits
+ * rings again (collect.c).
  */
 #define SLEEP_FIRST_MS 20
 #define SLEEP_LAST_MS 100
@@ -47,7 +47,10 @@ static bool claim_slot(struct worker *w, uint32_t number, uint32_t generation)
 	if (number >= w->seg.n_slots)
 		return false;
 	uint64_t queued = mp__pool_state(generation, 0, MP__POOL_QUEUED);
-	/* Acquire: partner of the release store of QUEUED, which comes after the slot's contents. */
+	/*
+	 * Acquire: partner of the release store of QUEUED, which comes after the slot's
+	 * contents.
+	 */
 	return atomic_compare_exchange_strong_explicit(&w->seg.slots[number].state, &queued,
 		mp__pool_state(generation, w->number, MP__POOL_RUNNING), memory_order_acquire,
 		memory_order_relaxed);
@@ -62,7 +65,10 @@ static bool claim_cargo(struct worker *w, uint32_t *ret_number)
 		w->cargo.n_fds = MP__FDS_MAX;
 		ssize_t n = mp__socket_receive(
 			w->cargo_fd, &message, sizeof(message), w->cargo.fds, &w->cargo.n_fds);
-		/* -EMSGSIZE: no room for the descriptors. The task is taken all the same, and fails. */
+		/*
+		 * -EMSGSIZE: no room for the descriptors. The task is taken all the same, and
+		 * fails.
+		 */
 		if (n <= 0)
 			w->cargo.n_fds = 0;
 		if (n <= 0 && n != -EMSGSIZE)
@@ -152,8 +158,9 @@ static bool spin(struct worker *w)
 }
 
 /*
- * Until there may be work, or the pool stops: false. After a while a look at the cargo socket is work
- * too: the worker that took the token of a message may be stopped, and then there is none for it.
+ * Until there may be work, or the pool stops: false. After a while a look at the cargo socket is
+ * work too: the worker that took the token of a message may be stopped, and then there is none for
+ * it.
  */
 static bool wait_for_work(struct worker *w)
 {
