@@ -285,23 +285,30 @@ static int read_and_hand_out(struct mp__connection *c, mp__deadline deadline, bo
 
 /* --- sending ---------------------------------------------------------------------------------------- */
 
-/*
- * The socket is full. If nobody reads, that may be why: the daemon takes no requests while its
- * replies are not read.
- */
-static int wait_to_send(struct mp__connection *c, mp__deadline deadline)
+/* Read what has come, if nobody else does. */
+static void take_in(struct mp__connection *c)
 {
 	pthread_mutex_lock(&c->lock);
 	bool reads = !c->has_reader && !c->broken;
 	if (reads)
 		c->has_reader = true;
 	pthread_mutex_unlock(&c->lock);
-	if (reads) {
-		(void)read_and_hand_out(c, deadline, false);
-		pthread_mutex_lock(&c->lock);
-		pass_reading(c);
-		pthread_mutex_unlock(&c->lock);
-	}
+	if (!reads)
+		return;
+	while (read_and_hand_out(c, MP__DEADLINE_NEVER, false) == 0)
+		;
+	pthread_mutex_lock(&c->lock);
+	pass_reading(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/*
+ * The socket is full. If nobody reads, that may be why: the daemon takes no requests while its
+ * replies are not read.
+ */
+static int wait_to_send(struct mp__connection *c, mp__deadline deadline)
+{
+	take_in(c);
 	int r = mp__fd_wait(c->fd, POLLOUT, mp__deadline_slice(deadline, SEND_SLICE_MS));
 	return r == -ETIMEDOUT && !mp__deadline_passed(deadline) ? 0 : r;
 }
@@ -319,9 +326,11 @@ static int send_frame(struct mp__connection *c, const uint8_t *data, size_t size
 			sent += (size_t)n;
 		else if (errno == EAGAIN)
 			r = wait_to_send(c, deadline);
-		else if (errno == EPIPE || errno == ECONNRESET)
+		else if (errno == EPIPE || errno == ECONNRESET) {
+			/* It may have said why, as its last word. */
+			take_in(c);
 			r = hung_up();
-		else if (errno != EINTR)
+		} else if (errno != EINTR)
 			r = mp__error_errno("sending a request to managerd");
 	}
 	*ret_sent = sent;
