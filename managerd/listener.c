@@ -139,7 +139,7 @@ int md_listener_accept(struct md_listener *listener)
 		return fd;
 	if (errno != EMFILE && errno != ENFILE)
 		return errno == EINTR || errno == ECONNABORTED ? -EAGAIN : -errno;
-	/* Left in the backlog it would wake us for ever: take it with the spare one, and close it. */
+	/* In the backlog it would wake us for ever: take it with the spare one, and close it. */
 	if (listener->spare >= 0)
 		close(listener->spare);
 	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);

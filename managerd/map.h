@@ -48,7 +48,7 @@ void md_map_remove(struct md_map *map, struct md_map_entry *entry);
 /* Remove and free all, keys too. */
 void md_map_clear(struct md_map *map);
 
-/* The first entry at or behind *cursor, which starts at 0 and is moved behind it; NULL at the end. */
+/* The first entry at or behind *cursor, which starts at 0 and moves behind it; NULL at the end. */
 struct md_map_entry *md_map_next(struct md_map *map, uint64_t *cursor);
 
 #endif

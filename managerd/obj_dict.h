@@ -24,7 +24,7 @@ enum md_dict_part { MD_DICT_KEYS, MD_DICT_VALUES, MD_DICT_ITEMS };
 int md_dict_set(struct md_store *dict, struct md_bytes key, struct md_bytes value);
 /* Lent until the next change. MD_DICT_E_NO_KEY. */
 int md_dict_get(struct md_store *dict, struct md_bytes key, struct md_bytes *ret_value);
-/* The value goes to the end of *ret_value, unless that is NULL. MD_DICT_E_NO_KEY, changed nothing. */
+/* The value goes to the end of *ret_value, unless that is NULL. MD_DICT_E_NO_KEY. */
 int md_dict_pop(struct md_store *dict, struct md_bytes key, struct mp__buffer *ret_value);
 /* What is there now, lent. */
 int md_dict_setdefault(struct md_store *dict, struct md_bytes key, struct md_bytes value,

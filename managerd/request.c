@@ -101,7 +101,7 @@ size_t md_request_denial(int code, const char *why, void *frame, size_t room)
 	return size;
 }
 
-/* --- arguments: false means that the error is answered, and *ret_r is what to return ----------- */
+/* --- arguments: false means that the error is answered, and *ret_r is what to return ---------- */
 
 static bool dict_of(struct md_session *session, uint64_t id, uint64_t reference,
 	struct md_store **ret_dict, int *ret_r)
@@ -195,7 +195,7 @@ static int reply_dict_error(struct md_session *session, uint64_t id, int r)
 	}
 }
 
-/* --- operations --------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------- */
 
 static int run_hello(struct md_session *session, uint64_t id, const Mp__Hello *hello)
 {

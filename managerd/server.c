@@ -57,7 +57,7 @@ struct client {
 #define SERVER_OF(source, member) \
 	((struct server *)((char *)(source)-offsetof(struct server, member)))
 
-/* --- clients ----------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static void update_owed(struct client *client)
 {
@@ -194,7 +194,7 @@ static void tick(struct server *server, int64_t now)
 	}
 }
 
-/* --- ways in, and other sources ------------------------------------------------------------------ */
+/* --- ways in, and other sources --------------------------------------------------------------- */
 
 static int listener_ready(struct md_source *source, uint32_t events)
 {
@@ -325,7 +325,7 @@ static int add_sources(struct server *server, const struct md_config *config)
 	return r;
 }
 
-/* --- the whole ------------------------------------------------------------------------------------ */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static int tick_ms(const struct server *server)
 {

@@ -3,8 +3,8 @@
  * managerd/server.h - the daemon put together: loop, signals, ways in, sessions.
  *
  * There are two ways in. A named socket, for whoever may open it. Or, for a private daemon, the
- * connector: a SOCK_SEQPACKET socket over which whoever has its other end sends sockets, and each of
- * these is a connection; so a private daemon has no name that anybody could find. A private daemon
+ * connector: a SOCK_SEQPACKET socket over which whoever has its other end sends sockets, and each
+ * of these is a connection; so a private daemon has no name that anybody could find. A private daemon
  * ends when its owner's pidfd says that the owner has ended, or when nobody can reach it any more.
  */
 #ifndef MANAGERD_SERVER_H
@@ -20,7 +20,7 @@ struct md_config {
 	struct md_limits limits;
 };
 
-/* Serve until a signal, or the end of the owner, ends it: 0. -errno: it could not start or go on. */
+/* Serve until a signal or the end of the owner: 0. -errno: it could not start or go on. */
 int md_server_run(const struct md_config *config);
 
 #endif

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* One read takes what a socket holds at most; requests are unpacked in a block as large as usual. */
+/* One read takes what a socket holds at most; requests are unpacked in a block. */
 #define INPUT_SIZE ((size_t)256 << 10)
 #define UNPACK_SIZE ((size_t)64 << 10)
 /* How much room a frame that is announced but not here gets at a time. */
@@ -66,7 +66,7 @@ void md_session_deinit(struct md_session *session)
 	session->source.fd = -1;
 }
 
-/* --- references ------------------------------------------------------------------------------ */
+/* --- references ------------------------------------------------------------------------------- */
 
 static uint32_t take_slot(struct md_session *session)
 {

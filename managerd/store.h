@@ -44,7 +44,7 @@ struct md_store_class {
 	int (*apply)(struct md_store *store, const struct md_change *changes, size_t n);
 	int (*clear)(struct md_store *store);
 	size_t (*count)(struct md_store *store);
-	/* Pairs in order of first insertion; *cursor starts at 0. MD_STORE_E_NOT_FOUND at the end. */
+	/* Pairs by first insertion; *cursor starts at 0. MD_STORE_E_NOT_FOUND at the end. */
 	int (*next)(struct md_store *store, uint64_t *cursor, struct md_bytes *ret_key,
 		struct md_bytes *ret_value);
 };

@@ -49,7 +49,7 @@ static int64_t get_i64(mp_dict *d, int64_t key)
 	return number;
 }
 
-/* --- forks ------------------------------------------------------------------------------------------- */
+/* --- forks ------------------------------------------------------------------------------------ */
 
 static int child_uses(void *argument)
 {
@@ -177,7 +177,7 @@ Test(manager_fork, fifty_processes_write_into_one_dict)
 	mp_manager_close(m);
 }
 
-/* --- handles as arguments ------------------------------------------------------------------------------ */
+/* --- handles as arguments --------------------------------------------------------------------- */
 
 static int target(int argc, const mp_obj *argv)
 {
@@ -270,7 +270,7 @@ Test(manager_fork, a_handle_that_comes_back_is_the_same_and_damaged_ones_are_eba
 	mp_manager_close(m);
 }
 
-/* --- deaths of clients ------------------------------------------------------------------------------------- */
+/* --- deaths of clients ------------------------------------------------------------------------ */
 
 static int child_sets(void *argument)
 {
@@ -323,7 +323,7 @@ Test(manager_crash, client_killed_before_it_reads_the_reply)
 	kill_client_at("manager.call.received", -1);
 }
 
-/* --- deaths of the daemon ------------------------------------------------------------------------------------ */
+/* --- deaths of the daemon --------------------------------------------------------------------- */
 
 static void kill_daemon_at(const char *point, const char *action)
 {
@@ -420,7 +420,7 @@ Test(manager_crash, all_threads_inside_calls_learn_of_the_daemons_death)
 	mp_manager_close(m);
 }
 
-/* --- deaths of the owner --------------------------------------------------------------------------------------- */
+/* --- deaths of the owner ---------------------------------------------------------------------- */
 
 /* What a child tells the test, through shared memory that outlives it. */
 static int pid_pipe[2];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "base/fds.h"
 #include "managerd/map.h"
 #include "managerd/obj_dict.h"
 #include "managerd/registry.h"
@@ -10,22 +9,16 @@
 #include "managerd/siphash.h"
 #include "managerd/store.h"
 #include "proto/manager.pb-c.h"
-#include "tests/support/daemon.h"
+#include "tests/support/support.h"
 
-#include <fcntl.h>
 #include <mp.h>
-#include <poll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 T_SUITE(map);
 T_SUITE(store);
 T_SUITE(registry);
 T_SUITE(session);
-T_SUITE(daemon);
 
-/* --- map ------------------------------------------------------------------------------------------ */
+/* --- map -------------------------------------------------------------------------------------- */
 
 /* Reference vectors of the authors: key 00..0f, input 00..n-1. */
 Test(map, siphash_is_siphash)
@@ -95,7 +88,7 @@ Test(map, finds_what_is_there_in_order_of_insertion)
 	md_map_deinit(&map);
 }
 
-/* --- store ---------------------------------------------------------------------------------------- */
+/* --- store ------------------------------------------------------------------------------------ */
 
 #define BYTES(text) ((struct md_bytes){text, sizeof(text) - 1})
 
@@ -134,7 +127,7 @@ Test(store, applies_batches_in_order)
 	s->class->free(s);
 }
 
-/* --- registry ------------------------------------------------------------------------------------- */
+/* --- registry --------------------------------------------------------------------------------- */
 
 Test(registry, named_objects_stay_and_anonymous_ones_go_with_the_last_reference)
 {
@@ -170,7 +163,7 @@ Test(registry, named_objects_stay_and_anonymous_ones_go_with_the_last_reference)
 	md_registry_deinit(&r);
 }
 
-/* --- a session without a socket --------------------------------------------------------------------- */
+/* --- a session without a socket --------------------------------------------------------------- */
 
 struct fixture {
 	struct md_context context;
@@ -592,181 +585,4 @@ Test(session, a_draining_daemon_says_so)
 	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
 	expect_code(&f, 2, MP__CODE__SHUTTING_DOWN);
 	teardown(&f);
-}
-
-/* --- the daemon, by its socket ------------------------------------------------------------------------- */
-
-/* The rest of what the daemon says until it hangs up. */
-static size_t read_to_end(int fd, char *buffer, size_t size)
-{
-	size_t n = 0;
-
-	for (;;) {
-		T_OK(mp__fd_wait(fd, POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)));
-		ssize_t r = read(fd, buffer + n, size - n);
-		if (r <= 0)
-			return n;
-		n += (size_t)r;
-	}
-}
-
-static void expect_alive(const struct t_daemon *daemon)
-{
-	mp_manager *m;
-
-	T_OK(mp_manager_connect(
-		daemon->path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS / 2), &m));
-	T_OK(mp_manager_ping(m));
-	mp_manager_close(m);
-}
-
-Test(daemon, options_and_exit_codes)
-{
-	struct t_daemon daemon = t_daemon_start(NULL);
-	char fifo[128];
-
-	T_RESULT(t_daemon_run((const char *[]){"--help", NULL}), 0);
-	T_RESULT(t_daemon_run((const char *[]){"--version", NULL}), 0);
-	T_RESULT(t_daemon_run((const char *[]){NULL}), 2);
-	T_RESULT(t_daemon_run((const char *[]){"--what", NULL}), 2);
-	T_RESULT(t_daemon_run((const char *[]){"--listen", "tcp:1", NULL}), 2);
-	T_RESULT(t_daemon_run((const char *[]){"--listen", daemon.path, "more", NULL}), 2);
-	T_RESULT(t_daemon_run((const char *[]){"--max-frame", "1", NULL}), 2);
-	T_RESULT(t_daemon_run((const char *[]){"--private-fd", "7", NULL}), 2);
-	/* Somebody answers there. */
-	T_RESULT(t_daemon_run((const char *[]){"--listen", daemon.path, NULL}), 3);
-	expect_alive(&daemon);
-	/* Something else is there. */
-	snprintf(fifo, sizeof(fifo), "%s/fifo", daemon.directory);
-	cr_assert(mkfifo(fifo, 0600) == 0);
-	T_RESULT(t_daemon_run((const char *[]){"--listen", fifo, NULL}), 1);
-	unlink(fifo);
-	T_RESULT(t_daemon_run((const char *[]){"--listen", "/nowhere/at/all/sock", NULL}), 1);
-	t_daemon_stop(&daemon);
-}
-
-Test(daemon, socket_is_for_its_user_alone_and_a_dead_one_is_taken_over)
-{
-	struct t_daemon daemon = t_daemon_start(NULL);
-	struct stat st;
-
-	cr_assert(stat(daemon.path, &st) == 0 && S_ISSOCK(st.st_mode));
-	cr_assert((st.st_mode & 0777) == 0600, "%o", st.st_mode);
-	t_daemon_kill(&daemon);
-	cr_assert(access(daemon.path, F_OK) == 0);
-	t_daemon_restart(&daemon);
-	expect_alive(&daemon);
-	t_daemon_stop(&daemon);
-}
-
-Test(daemon, a_directory_that_others_may_write_is_refused_and_a_missing_one_is_made)
-{
-	char directory[] = "/tmp/mp-test-XXXXXX";
-	char path[64];
-	struct stat st;
-
-	cr_assert(mkdtemp(directory) != NULL);
-	cr_assert(chmod(directory, 0777) == 0);
-	snprintf(path, sizeof(path), "%s/sock", directory);
-	T_RESULT(t_daemon_run((const char *[]){"--listen", path, NULL}), 1);
-	cr_assert(rmdir(directory) == 0);
-	/* It cannot say that it is ready on a descriptor that it cannot write to: it ends again. */
-	T_RESULT(t_daemon_run((const char *[]){"--listen", path, "--max-objects", "x", NULL}), 2);
-	cr_assert(stat(directory, &st) < 0);
-}
-
-Test(daemon, survives_garbage_and_frames_without_end)
-{
-	struct t_daemon daemon = t_daemon_start(NULL);
-	char garbage[5000];
-	char answer[256];
-
-	memset(garbage, 0xa5, sizeof(garbage));
-	for (size_t size = 1; size < sizeof(garbage); size = size * 3 + 1) {
-		int fd = t_daemon_connect(&daemon);
-		cr_assert(send(fd, garbage, size, MSG_NOSIGNAL) == (ssize_t)size);
-		shutdown(fd, SHUT_WR);
-		read_to_end(fd, answer, sizeof(answer));
-		close(fd);
-	}
-	/* A large frame is announced and never comes; the client goes. */
-	int fd = t_daemon_connect(&daemon);
-	cr_assert(send(fd, "\xff\x0f\0\0abc", 7, 0) == 7);
-	close(fd);
-	expect_alive(&daemon);
-	t_daemon_stop(&daemon);
-}
-
-Test(daemon, answers_a_client_that_has_closed_its_half)
-{
-	struct t_daemon daemon = t_daemon_start(NULL);
-	static const char requests[] = "\6\0\0\0\x08\1\x12\2\x08\1"
-				       "\4\0\0\0\x08\2\x1a\0";
-	char answer[256];
-
-	int fd = t_daemon_connect(&daemon);
-	cr_assert(send(fd, requests, sizeof(requests) - 1, 0) == sizeof(requests) - 1);
-	shutdown(fd, SHUT_WR);
-	size_t n = read_to_end(fd, answer, sizeof(answer));
-	cr_assert(n > 6 && memcmp(answer + n - 6, "\2\0\0\0\x08\2", 6) == 0);
-	close(fd);
-	t_daemon_stop(&daemon);
-}
-
-Test(daemon, drops_who_says_no_hello_and_who_does_not_read)
-{
-	const char *options[] = {"--stall-ms", "50", "--max-output", "1000", NULL};
-	struct t_daemon daemon = t_daemon_start(options);
-	static const char greeting[] = "\6\0\0\0\x08\1\x12\2\x08\1";
-	static const char ping[] = "\4\0\0\0\x08\2\x1a\0";
-	char answer[256];
-
-	int silent = t_daemon_connect(&daemon);
-	cr_assert(read_to_end(silent, answer, sizeof(answer)) == 0);
-	close(silent);
-
-	int deaf = t_daemon_connect(&daemon);
-	cr_assert(send(deaf, greeting, sizeof(greeting) - 1, 0) == sizeof(greeting) - 1);
-	int r;
-	/* Until the daemon has hung up on us: it takes no more, and after a while nothing at all. */
-	do
-		r = mp__fd_wait(deaf, POLLOUT, mp__deadline_in(T_TIMEOUT_MS / 2));
-	while (r == 0 && send(deaf, ping, sizeof(ping) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0);
-	T_OK(r);
-	cr_assert(errno == EPIPE || errno == ECONNRESET || errno == EAGAIN);
-	if (errno == EAGAIN) {
-		struct pollfd p = {.fd = deaf, .events = 0};
-		cr_assert(poll(&p, 1, T_TIMEOUT_MS / 2) == 1 && p.revents & POLLHUP);
-	}
-	close(deaf);
-	expect_alive(&daemon);
-	t_daemon_stop(&daemon);
-}
-
-Test(daemon, out_of_descriptors_it_turns_away_and_goes_on)
-{
-	struct rlimit limit;
-	struct rlimit few = {.rlim_cur = 24};
-	int fds[40];
-	char byte;
-
-	cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-	few.rlim_max = limit.rlim_max;
-	cr_assert(setrlimit(RLIMIT_NOFILE, &few) == 0);
-	struct t_daemon daemon = t_daemon_start(NULL);
-	limit.rlim_cur = limit.rlim_max < 256 ? limit.rlim_max : 256;
-	cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		fds[i] = t_daemon_connect(&daemon);
-	/* The last of them is closed by the daemon, which lives. */
-	T_OK(mp__fd_wait(fds[39], POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)));
-	cr_assert(read(fds[39], &byte, 1) <= 0);
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		close(fds[i]);
-	/* Once it has seen that those went, there is room again. */
-	mp_manager *m;
-	while (mp_manager_connect(daemon.path, NULL, &m) < 0)
-		;
-	mp_manager_close(m);
-	t_daemon_stop(&daemon);
 }

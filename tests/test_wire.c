@@ -20,7 +20,7 @@ T_SUITE(value);
 T_SUITE(code);
 T_SUITE(quick);
 
-/* --- frame --------------------------------------------------------------------------------------- */
+/* --- frame ------------------------------------------------------------------------------------ */
 
 Test(frame, is_whole_only_with_its_last_byte)
 {
@@ -123,7 +123,7 @@ Test(frame, buffer_keeps_its_bytes_while_it_grows_and_moves)
 	mp__buffer_free(&buffer);
 }
 
-/* --- scratch ------------------------------------------------------------------------------------- */
+/* --- scratch ---------------------------------------------------------------------------------- */
 
 Test(scratch, gives_what_the_budget_allows)
 {
@@ -163,7 +163,7 @@ Test(scratch, stops_a_message_that_grows_when_unpacked)
 	free(message);
 }
 
-/* --- keys ---------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static void expect_key(const char *bytes, size_t size, const char *canonical, size_t wanted)
 {
@@ -241,7 +241,7 @@ Test(key, what_is_no_key_is_refused)
 	T_RESULT(mp__key_normal(mp_fd(0), &n), -ENOTSUP);
 }
 
-/* --- values -------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 Test(value, lists_and_dicts_are_assembled_and_taken_apart)
 {
@@ -304,7 +304,7 @@ Test(code, every_code_has_a_result_and_unknown_ones_are_eproto)
 	cr_assert(mp__code_to_result(MP__CODE__NOT_FOUND) == -ENOENT);
 }
 
-/* --- quick ----------------------------------------------------------------------------------------- */
+/* --- quick ------------------------------------------------------------------------------------ */
 
 static void expect_quick(Mp__Request *request, uint64_t reference, bool has_value)
 {

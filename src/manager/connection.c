@@ -107,7 +107,7 @@ bool mp__connection_is_broken(struct mp__connection *connection)
 	return broken;
 }
 
-/* --- calls under way; all of this under the lock ------------------------------------------------- */
+/* --- calls under way; all of this under the lock ---------------------------------------------- */
 
 static void add_call(struct mp__connection *c, struct call *call)
 {
@@ -162,7 +162,7 @@ static int break_connection(struct mp__connection *c, int result)
 		return c->broken;
 	c->broken = result;
 	snprintf(c->why, sizeof(c->why), "%s", mp_error_detail());
-	/* Wakes a reader or sender that sleeps in the kernel; the number stays ours until the end. */
+	/* Wakes who sleeps in the kernel; the descriptor stays ours until the end. */
 	shutdown(c->fd, SHUT_RDWR);
 	while (c->calls) {
 		struct call *call = take_call(c, c->calls->id);
@@ -172,7 +172,7 @@ static int break_connection(struct mp__connection *c, int result)
 	return result;
 }
 
-/* --- reading ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static int hung_up(void)
 {
@@ -283,7 +283,7 @@ static int read_and_hand_out(struct mp__connection *c, mp__deadline deadline, bo
 	return r;
 }
 
-/* --- sending ---------------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 /* Read what has come, if nobody else does. */
 static void take_in(struct mp__connection *c)
@@ -322,16 +322,17 @@ static int send_frame(struct mp__connection *c, const uint8_t *data, size_t size
 
 	while (sent < size && r == 0) {
 		ssize_t n = send(c->fd, data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0)
+		if (n >= 0) {
 			sent += (size_t)n;
-		else if (errno == EAGAIN)
+		} else if (errno == EAGAIN) {
 			r = wait_to_send(c, deadline);
-		else if (errno == EPIPE || errno == ECONNRESET) {
+		} else if (errno == EPIPE || errno == ECONNRESET) {
 			/* It may have said why, as its last word. */
 			take_in(c);
 			r = hung_up();
-		} else if (errno != EINTR)
+		} else if (errno != EINTR) {
 			r = mp__error_errno("sending a request to managerd");
+		}
 	}
 	*ret_sent = sent;
 	return r;
@@ -400,7 +401,7 @@ static int send_request(
 	return r < 0 ? abort_call(c, call, r, sent > 0) : 0;
 }
 
-/* --- a call ------------------------------------------------------------------------------------------ */
+/* --- a call ----------------------------------------------------------------------------------- */
 
 /* Read until the own reply is there, then let somebody else read. */
 static int read_for(struct mp__connection *c, struct call *call, mp__deadline deadline)
@@ -532,7 +533,7 @@ void mp__connection_post(
 		free(nobody.data);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int say_hello(struct mp__connection *c, mp__deadline deadline)
 {

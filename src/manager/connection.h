@@ -25,13 +25,13 @@
 
 struct mp__connection;
 
-/* Connect, and exchange hellos. What mp__address_connect() says; -EPIPE, -EPROTO, -EACCES, -ENOSPC. */
+/* Connect, exchange hellos. What mp__address_connect() says; -EPIPE, -EPROTO, -EACCES, -ENOSPC. */
 int mp__connection_open(
 	const struct mp__address *address, mp__deadline deadline, struct mp__connection **ret);
 
 void mp__connection_ref(struct mp__connection *connection);
 void mp__connection_unref(struct mp__connection *connection);
-/* In a forked child: close the descriptor and free the memory, whatever the parent's threads did. */
+/* In a forked child: close the descriptor free the memory, whatever the parent's threads do. */
 void mp__connection_forget(struct mp__connection *connection);
 
 bool mp__connection_is_broken(struct mp__connection *connection);

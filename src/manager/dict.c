@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The proxy of a dict. It knows how to open its dict again, by name or by token, and does so when it
- * is used over another connection than the last time.
+ * The proxy of a dict. It knows how to open its dict again, by name or by token, and does so when
+ * it is used over another connection than the last time.
  */
 #include <config.h>
 
@@ -35,7 +35,7 @@ struct mp_dict {
 	uint64_t reference;
 };
 
-/* --- opening and closing --------------------------------------------------------------------------- */
+/* --- opening and closing ---------------------------------------------------------------------- */
 
 /* With one reference, which takes the one to the manager. */
 static int dict_new(struct mp_manager *manager, const void *name, size_t length, mp_dict **ret_dict)
@@ -54,7 +54,7 @@ static int dict_new(struct mp_manager *manager, const void *name, size_t length,
 	return 0;
 }
 
-/* Make the dict known to the connection. Under the manager's lock, or before others know the dict. */
+/* Make it known to the connection. Under the manager's lock, or before others know the dict. */
 static int dict_open(
 	mp_dict *dict, struct mp__connection *connection, bool again, mp__deadline deadline)
 {
@@ -126,8 +126,8 @@ mp_dict *mp_dict_ref(mp_dict *dict)
 }
 
 /*
- * Tell the daemon, if it still knows the dict; an end of the connection says the same. Closing waits
- * for nobody: not for the answer, and not for a daemon that takes nothing any more.
+ * Tell the daemon, if it still knows the dict; an end of the connection says the same. Closing
+ * waits for nobody: not for the answer, and not for a daemon that takes nothing any more.
  */
 static void dict_forget(mp_dict *dict)
 {
@@ -160,7 +160,7 @@ int mp_dict_close(mp_dict *dict)
 	return 0;
 }
 
-/* --- arguments and results -------------------------------------------------------------------------- */
+/* --- arguments and results -------------------------------------------------------------------- */
 
 struct argument {
 	void *data;
@@ -228,11 +228,11 @@ static int unexpected(void)
 	return mp_error_set(-EPROTO, "managerd answered with something else");
 }
 
-/* --- a call ------------------------------------------------------------------------------------------- */
+/* --- a call ----------------------------------------------------------------------------------- */
 
 /*
- * One request about the dict. `reference` is the field of the operation in which the daemon's number
- * belongs: it is known only when the connection is.
+ * One request about the dict. `reference` is the field of the operation in which the daemon's
+ * number belongs: it is known only when the connection is.
  */
 static int call(mp_dict *dict, Mp__Request *request, uint64_t *reference, struct mp__reply *reply)
 {
@@ -297,7 +297,7 @@ static int no_dict(void)
 	return mp_error_set(-EINVAL, "no dict, or no place for the result");
 }
 
-/* --- operations ----------------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------- */
 
 int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value)
 {
@@ -479,7 +479,7 @@ int mp_dict_items(mp_dict *dict, mp_obj *ret_dict)
 	return list(dict, MP__DICT_LIST__PART__ITEMS, ret_dict);
 }
 
-/* --- the class ------------------------------------------------------------------------------------------ */
+/* --- the class -------------------------------------------------------------------------------- */
 
 static void class_ref(struct mp__handle *handle)
 {

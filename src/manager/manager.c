@@ -53,7 +53,7 @@ void mp__manager_free(struct mp_manager *m)
 	free(m);
 }
 
-/* --- the connection ------------------------------------------------------------------------------ */
+/* --- the connection --------------------------------------------------------------------------- */
 
 mp__deadline mp__manager_deadline(const struct mp_manager *manager)
 {
@@ -125,7 +125,7 @@ void mp__manager_unlock(struct mp_manager *m)
 	mp__fork_lock_release(&m->lock);
 }
 
-/* --- public -------------------------------------------------------------------------------------- */
+/* --- public ----------------------------------------------------------------------------------- */
 
 static int load_options(const mp_manager_options *options, mp_manager_options *known)
 {

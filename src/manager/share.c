@@ -157,7 +157,7 @@ int mp__share_import(struct mp__handle_wire *wire, size_t *at, struct mp_manager
 	return 0;
 }
 
-/* --- the class ------------------------------------------------------------------------------------ */
+/* --- the class -------------------------------------------------------------------------------- */
 
 static void class_ref(struct mp__handle *handle)
 {

@@ -21,7 +21,7 @@ enum {
 /* Tags of mp.Value whose length may be written too long, see wire/value.h. */
 enum { TAG_STR = 6 << 3 | 2, TAG_BYTES = 7 << 3 | 2 };
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct reader {
 	const uint8_t *at;
@@ -94,7 +94,7 @@ bool mp__quick_read(const uint8_t *message, size_t size, struct mp__quick *ret_q
 	return r.at == r.end;
 }
 
-/* --- writing -------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static uint8_t *put_number(uint8_t *at, uint64_t number)
 {

@@ -62,7 +62,7 @@ void *mp__scratch_alloc(struct mp__scratch *scratch, size_t size)
 		chunk->next = scratch->chunks;
 		scratch->chunks = chunk;
 		scratch->budget -= room;
-		/* A large piece has a chunk of its own; what is left of the last one stays in use. */
+		/* A large piece has a chunk of its own; the last one stays in use. */
 		if (room > CHUNK_SIZE)
 			return chunk->data;
 		scratch->at = chunk->data;

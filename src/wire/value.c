@@ -48,7 +48,7 @@ static const uint8_t *varint_get(const uint8_t *at, uint64_t *ret_number)
 	return at;
 }
 
-/* --- keys -------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static void key_number(struct mp__key *key, uint8_t tag, uint64_t number)
 {
@@ -168,7 +168,7 @@ int mp__key_normal(mp_obj key, mp_obj *ret_key)
 	}
 }
 
-/* --- values ------------------------------------------------------------------------------------ */
+/* --- values ----------------------------------------------------------------------------------- */
 
 int mp__value_check_stored(const void *data, size_t size, struct mp__value_info *ret_info)
 {

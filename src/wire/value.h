@@ -2,8 +2,8 @@
 /*
  * wire/value.h - encoded mp.Values as the manager protocol uses them.
  *
- * Keys are compared as bytes, so they have one form: integers that fit are i64, -0.0 is 0.0, lengths
- * and numbers take no more bytes than they need. The client makes keys so, and the daemon again,
+ * Keys are compared as bytes, so they have one form: integers that fit are i64, -0.0 is 0.0,
+ * lengths and numbers take no more bytes than they need. The client makes keys so, and the daemon again,
  * because it trusts no client. Lists and dicts are assembled from, and taken apart into, encoded
  * items without decoding these.
  */
