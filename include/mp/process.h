@@ -18,6 +18,7 @@
 #define MP_PROCESS_H
 
 #include <mp/obj.h>
+#include <sys/resource.h>
 
 MP__BEGIN_DECLS
 
@@ -104,6 +105,14 @@ int mp_process_is_alive(mp_process *process);
  */
 int mp_process_exit_code(mp_process *process, int *ret_code);
 
+/*
+ * What it used, with the children that it waited for: times, largest resident size, faults, context
+ * switches; as getrusage(2) tells. -EAGAIN still running, -EINVAL not started, -ESRCH it has ended,
+ * but nobody is left to tell: somebody else reaped it, or its fork server was killed or stopped
+ * before it could. -ECHILD.
+ */
+int mp_process_usage(mp_process *process, struct rusage *ret_usage);
+
 /* Its pid, also after its end; -EINVAL not started, -ECHILD. */
 int mp_process_pid(mp_process *process);
 
@@ -117,10 +126,11 @@ int mp_process_sentinel(mp_process *process);
 const char *mp_process_name(mp_process *process);
 
 /*
- * Send it a signal: any, SIGTERM, SIGKILL. By pidfd, so that never another process is hit.
+ * Send it a signal: any, SIGINT, SIGTERM, SIGKILL. By pidfd, so that never another process is hit.
  * 0, -ESRCH it has ended, -EINVAL not started or no such signal, -EPERM, -ECHILD.
  */
 int mp_process_signal(mp_process *process, int signal);
+int mp_process_interrupt(mp_process *process);
 int mp_process_terminate(mp_process *process);
 int mp_process_kill(mp_process *process);
 

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -268,6 +269,12 @@ static void know(struct mp_process *process, int code)
 	process->code_known = true;
 }
 
+static void know_usage(struct mp_process *process, const struct rusage *usage)
+{
+	memcpy(&process->usage, usage, sizeof(*usage));
+	process->usage_known = true;
+}
+
 /* Read what was said so far: 0 the server told its end, -EAGAIN not yet, -EPIPE it never will. */
 static int read_reports(struct mp_process *process)
 {
@@ -285,6 +292,7 @@ static int read_reports(struct mp_process *process)
 			process->left = said.value;
 		if (said.kind == MP__REPORT_EXIT) {
 			know(process, mp__exit_code_of(said.value));
+			know_usage(process, &said.usage);
 			return 0;
 		}
 	}
@@ -293,12 +301,12 @@ static int read_reports(struct mp_process *process)
 /* The kernel remembers (once somebody reaped it), or this process inherited it as a subreaper. */
 static int ask_kernel(struct mp_process *process)
 {
-	siginfo_t info = {0};
+	struct rusage usage;
 	int status;
 
-	if (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) == 0 &&
-		info.si_pid != 0) {
-		know(process, info.si_code == CLD_EXITED ? info.si_status : -info.si_status);
+	if (mp__reap(process->pidfd, &status, &usage) == 0) {
+		know(process, mp__exit_code_of(status));
+		know_usage(process, &usage);
 		return 0;
 	}
 	int r = mp__exit_info(process->pidfd, &status);

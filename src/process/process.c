@@ -184,6 +184,22 @@ int mp_process_exit_code(mp_process *process, int *ret_code)
 	return 0;
 }
 
+int mp_process_usage(mp_process *process, struct rusage *ret_usage)
+{
+	int r = check_started(process, "usage");
+
+	if (r < 0)
+		return r;
+	if (mp__process_wait(process, mp__deadline_in(0)) < 0)
+		return mp_error_set(
+			-EAGAIN, "usage: %s (pid %d) still runs", process->name, process->pid);
+	if (!process->usage_known)
+		return mp_error_set(-ESRCH, "usage: what %s (pid %d) used is not known",
+			process->name, process->pid);
+	memcpy(ret_usage, &process->usage, sizeof(*ret_usage));
+	return 0;
+}
+
 int mp_process_pid(mp_process *process)
 {
 	int r = check_started(process, "pid");
@@ -220,6 +236,11 @@ int mp_process_signal(mp_process *process, int signal)
 		return mp_error_set(r, "signal %d to %s (pid %d): %s", signal, process->name,
 			process->pid, mp_strerror(r));
 	return 0;
+}
+
+int mp_process_interrupt(mp_process *process)
+{
+	return mp_process_signal(process, SIGINT);
 }
 
 int mp_process_terminate(mp_process *process)

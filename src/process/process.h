@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 enum mp__process_state {
@@ -54,7 +55,9 @@ struct mp_process {
 	/* Written while REAPING, valid from DONE on. */
 	int left; /* forkserver: the exit code that the child announced, or -1 */
 	bool code_known;
+	bool usage_known;
 	int code;
+	struct rusage usage;
 };
 
 /* What a method must find out about the child it started. */
@@ -78,6 +81,12 @@ int mp__process_wait(struct mp_process *process, mp__deadline deadline);
 
 /* The exit code of a wait status: n, or -N for signal N. */
 int mp__exit_code_of(int wait_status);
+
+/*
+ * Collect a child of this process: its wait status and what it used. 0, -EAGAIN not yet, -ECHILD
+ * no such child: it never was one, or somebody else was quicker.
+ */
+int mp__reap(int pidfd, int *ret_wait_status, struct rusage *ret_usage);
 
 /* Is this the handle through which this process itself was made (in its forked memory)? */
 bool mp__process_is_self(const struct mp_process *process);

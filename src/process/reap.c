@@ -12,7 +12,9 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /*
  * A pidfd that polls readable although the status is not to be had yet: the child is traced and its
@@ -25,20 +27,38 @@ int mp__exit_code_of(int wait_status)
 	return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -WTERMSIG(wait_status);
 }
 
-/* Of a child of this process. 0 collected or lost for good, -EAGAIN not yet. */
-static int collect_own(struct mp_process *process)
+/* Two times of two words each and fourteen counters: the kernel's layout is the C library's. */
+_Static_assert(sizeof(struct rusage) == 18 * sizeof(long), "rusage as waitid(2) writes it");
+
+/* The fifth argument of waitid(2), that the C library's function has not. */
+int mp__reap(int pidfd, int *ret_wait_status, struct rusage *ret_usage)
 {
 	siginfo_t info = {0};
+	struct rusage usage;
 
-	while (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG) < 0) {
+	while (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, &usage) < 0) {
 		if (errno != EINTR)
-			return 0; /* ECHILD: somebody else was quicker; the code stays unknown */
+			return -ECHILD;
 	}
 	if (info.si_pid == 0)
 		return -EAGAIN;
-	process->code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
-	process->code_known = true;
+	*ret_wait_status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0)
+						      : W_EXITCODE(0, info.si_status);
+	memcpy(ret_usage, &usage, sizeof(usage));
 	return 0;
+}
+
+/* Of a child of this process. 0 collected or lost for good, -EAGAIN not yet. */
+static int collect_own(struct mp_process *process)
+{
+	int status;
+
+	int r = mp__reap(process->pidfd, &status, &process->usage);
+	if (r == 0) {
+		process->code = mp__exit_code_of(status);
+		process->code_known = process->usage_known = true;
+	}
+	return r == -EAGAIN ? r : 0; /* of one that was reaped already the code stays unknown */
 }
 
 static int collect(struct mp_process *process)

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define EXIT_SIZE (offsetof(struct mp__report, usage) + sizeof(struct rusage))
+
 int mp__report_pair(int *ret_ends)
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_ends) < 0)
@@ -40,10 +42,12 @@ int mp__report_next(int fd, struct mp__report *ret_report, int *ret_pidfd)
 	if (n_fds == 0)
 		pidfd = -1;
 	if ((size_t)n < offsetof(struct mp__report, text) || report.kind < MP__REPORT_READY ||
-		report.kind > MP__REPORT_EXIT)
+		report.kind > MP__REPORT_EXIT ||
+		(report.kind == MP__REPORT_EXIT && (size_t)n != EXIT_SIZE))
 		return mp_error_set(-EBADMSG, "report of a child: %zd bytes of kind %u", n,
 			(unsigned)report.kind);
-	report.text[sizeof(report.text) - 1] = '\0';
+	if (report.kind != MP__REPORT_EXIT)
+		report.text[sizeof(report.text) - 1] = '\0';
 	*ret_report = report;
 	*ret_pidfd = MP__TAKE_FD(pidfd);
 	return 0;
@@ -97,7 +101,10 @@ void mp__report_left(const struct mp__report_end *end, int code)
 		send_report(end->fd, MP__REPORT_LEFT, code, "", NULL, 0);
 }
 
-void mp__report_exit(int fd, int wait_status)
+void mp__report_exit(int fd, int wait_status, const struct rusage *usage)
 {
-	send_report(fd, MP__REPORT_EXIT, wait_status, "", NULL, 0);
+	struct mp__report report = {.kind = MP__REPORT_EXIT, .value = wait_status};
+
+	memcpy(&report.usage, usage, sizeof(*usage));
+	mp__socket_send(fd, &report, EXIT_SIZE, NULL, 0);
 }

@@ -8,7 +8,7 @@
  *	READY	from the child, with its pidfd: arguments decoded, the target runs next
  *	FAILED	from the child or the fork server: it will not run, and why
  *	LEFT	from the child: the exit code it is about to leave with
- *	EXIT	from the fork server: the wait status
+ *	EXIT	from the fork server: the wait status, and what it used
  *
  * End of file before READY or FAILED: everybody died.
  */
@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 enum mp__report_kind {
@@ -32,7 +33,10 @@ enum mp__report_kind {
 struct mp__report {
 	uint32_t kind;
 	int32_t value; /* READY: pid; FAILED: -errno; LEFT: exit code; EXIT: wait status */
-	char text[MP__DETAIL_SIZE]; /* FAILED: the sentence */
+	union {
+		char text[MP__DETAIL_SIZE]; /* FAILED: the sentence */
+		struct rusage usage;        /* EXIT */
+	};
 };
 
 /* A pair: [0] for the one who starts (reads without waiting), [1] for the child. */
@@ -60,6 +64,6 @@ void mp__report_failed(const struct mp__report_end *end, int result);
 void mp__report_left(const struct mp__report_end *end, int code);
 
 /* Fork server: it has ended so. */
-void mp__report_exit(int fd, int wait_status);
+void mp__report_exit(int fd, int wait_status, const struct rusage *usage);
 
 #endif

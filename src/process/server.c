@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/testpoint.h"
+#include "process/process.h"
 #include "process/report.h"
 #include "process/startdata.h"
 
@@ -144,16 +145,14 @@ static void remove_child(size_t i)
 
 static void reap(size_t i)
 {
-	siginfo_t info = {0};
+	struct rusage usage;
+	int status;
 
 	MP__TEST_POINT("process.server.reaping");
-	if (waitid(P_PIDFD, (id_t)server.polled[i].fd, &info, WEXITED | WNOHANG) < 0 ||
-		info.si_pid == 0)
+	if (mp__reap(server.polled[i].fd, &status, &usage) < 0)
 		return;
 	MP__TEST_POINT("process.server.reaped");
-	int status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0)
-						: W_EXITCODE(0, info.si_status);
-	mp__report_exit(server.children[i].report, status);
+	mp__report_exit(server.children[i].report, status, &usage);
 	remove_child(i);
 }
 
