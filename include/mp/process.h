@@ -140,6 +140,13 @@ int mp_process_kill(mp_process *process);
  */
 int mp_process_close(mp_process *process);
 
+/*
+ * How many processes can run at full speed at once: the CPUs that the calling thread may use (its
+ * affinity mask), or less where a control group limits CPU time (a quota of 1.5 CPUs counts as 2).
+ * At least 1, and asked anew each time.
+ */
+int mp_cpu_count(void);
+
 MP__END_DECLS
 
 #endif

@@ -11,7 +11,6 @@
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +50,6 @@ void mp__pool_unref(mp_pool *pool)
 	free(pool);
 }
 
-static int usable_cpus(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
-}
-
 static int check_options(mp_pool_options *o)
 {
 	if (o->workers < 0 || o->workers > (int)MP__POOL_WORKERS_MAX)
@@ -71,7 +63,7 @@ static int check_options(mp_pool_options *o)
 	if (o->initializer_args.type != MP_TYPE_LIST && o->initializer_args.type != MP_TYPE_NIL)
 		return mp_error_set(-EINVAL, "initializer_args is neither a list nor nil");
 	if (o->workers == 0)
-		o->workers = usable_cpus();
+		o->workers = mp_cpu_count();
 	if (o->workers > (int)MP__POOL_WORKERS_MAX)
 		o->workers = (int)MP__POOL_WORKERS_MAX;
 	if (o->max_pending == 0)
@@ -139,7 +131,7 @@ static int set_up(mp_pool *pool, const mp_pool_options *o)
 		if (r < 0)
 			return r;
 	}
-	pool->seg.header->may_spin = usable_cpus() > 1;
+	pool->seg.header->may_spin = mp_cpu_count() > 1;
 	mp__pool_segment_publish(&pool->seg);
 	pthread_mutex_lock(&pool->lock);
 	for (uint32_t i = 0; i < (uint32_t)o->workers && r == 0; i++)
