@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The leaf helpers: results, options, deadlines, origin, descriptors, log. */
+/* The leaf helpers: results, options, deadlines, origin, descriptors. */
 #include <config.h>
 
 #include "tests/support/support.h"
@@ -8,12 +8,10 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/futex.h"
-#include "base/log.h"
 #include "base/options.h"
 #include "base/origin.h"
 
 #include <fcntl.h>
-#include <mp/log.h>
 #include <mp/version.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -224,28 +222,4 @@ Test(base, fd_wait_keeps_its_deadline)
 	T_OK(mp__fd_wait(ends[0], 1, MP__DEADLINE_NEVER));
 	close(ends[0]);
 	T_RESULT(mp__fd_wait(ends[0], 1, mp__deadline_in(0)), -EBADF);
-}
-
-static char heard[256];
-
-static void listener(int level, const char *component, const char *message, void *data)
-{
-	snprintf(heard, sizeof(heard), "%d %s %s %s", level, component, message, (char *)data);
-}
-
-Test(base, log_reaches_the_handler_at_its_level)
-{
-	char data[] = "data";
-
-	T_RESULT(mp_log_set_handler(99, listener, NULL), -EINVAL);
-	mp__log(MP_LOG_ERROR, "base", "nobody listens");
-	T_OK(mp_log_set_handler(MP_LOG_WARNING, listener, data));
-	mp__log(MP_LOG_INFO, "base", "too quiet");
-	cr_assert_str_eq(heard, "");
-	mp__log(MP_LOG_WARNING, "base", "%d bottles", 3);
-	cr_assert_str_eq(heard, "4 base 3 bottles data");
-	T_OK(mp_log_set_handler(MP_LOG_WARNING, NULL, NULL));
-	heard[0] = '\0';
-	mp__log(MP_LOG_ERROR, "base", "again nobody");
-	cr_assert_str_eq(heard, "");
 }

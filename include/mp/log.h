@@ -18,7 +18,8 @@ enum mp_log_level { MP_LOG_ERROR = 3, MP_LOG_WARNING = 4, MP_LOG_INFO = 6, MP_LO
 /*
  * `component` is the part of the library that speaks ("process", "pool", ...), `message` one line
  * without a newline; both are valid during the call only. Runs in the thread that caused the
- * record, with none of the library's locks held; it may call libmp.
+ * record, with none of the library's locks held; it may call libmp, and what that remarks is not
+ * handed to it again.
  */
 typedef void mp_log_handler(int level, const char *component, const char *message, void *data);
 

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@ static struct sink {
 	void *data;
 	int max_level;
 } sink;
+
+/* What a handler causes is not handed to it again, or it might never come to an end. */
+static _Thread_local bool in_handler;
 
 static void lock_for_fork(void)
 {
@@ -57,10 +61,29 @@ void mp_log_stderr(int level, const char *component, const char *message, void *
 	(void)level;
 	(void)data;
 	int length = snprintf(line, sizeof(line), "libmp: %s: %s\n", component, message);
-	if (length >= (int)sizeof(line))
+	if (length >= (int)sizeof(line)) {
 		length = sizeof(line) - 1;
+		line[length - 1] = '\n';
+	}
 	if (write(STDERR_FILENO, line, (size_t)length) < 0)
 		return; /* nowhere left to say it */
+}
+
+/*
+ * The handler may call libmp, and the record may come in the middle of a failure: errno and the
+ * sentence stay those of the call that had something to say.
+ */
+static void hand_over(const struct sink *to, int level, const char *component, const char *message)
+{
+	char detail[MP__DETAIL_SIZE];
+	int before = errno;
+
+	strcpy(detail, mp_error_detail());
+	in_handler = true;
+	to->handler(level, component, message, to->data);
+	in_handler = false;
+	mp_error_set(0, "%s", detail);
+	errno = before;
 }
 
 void mp__log(int level, const char *component, const char *format, ...)
@@ -68,6 +91,8 @@ void mp__log(int level, const char *component, const char *format, ...)
 	char message[MESSAGE_SIZE];
 	va_list args;
 
+	if (in_handler)
+		return;
 	pthread_mutex_lock(&lock);
 	struct sink to = sink;
 	pthread_mutex_unlock(&lock);
@@ -77,5 +102,5 @@ void mp__log(int level, const char *component, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	to.handler(level, component, message, to.data);
+	hand_over(&to, level, component, message);
 }
