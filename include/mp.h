@@ -17,5 +17,6 @@
 #include <mp/process.h>
 #include <mp/pool.h>
 #include <mp/manager.h>
+#include <mp/timer.h>
 
 #endif

@@ -175,7 +175,7 @@ static void stress_manager(void)
 	CHECK(mp_manager_start(NULL, &manager) == 0);
 	CHECK(mp_manager_dict(manager, NULL, &dict) == 0);
 	in_threads(use_dict, dict);
-	CHECK(mp_dict_len(dict, &len) == 0 && len == THREADS * ROUNDS);
+	CHECK(mp_dict_len(dict, &len) == 0 && len == (size_t)THREADS * ROUNDS);
 	mp_dict_close(dict);
 	mp_manager_close(manager);
 }
@@ -198,12 +198,51 @@ static void *change_handler(void *records)
 	return NULL;
 }
 
+/* --- timer -------------------------------------------------------------------------------------- */
+
+static void count_call(mp_timer *timer, uint64_t periods, void *data)
+{
+	(void)timer;
+	(void)periods;
+	++*(int *)data; /* not atomic: a timer never makes two calls at once */
+}
+
+static void *use_timer(void *timer)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		int r = mp_timer_start(timer);
+		CHECK(r == 0 || r == -EALREADY);
+		r = mp_timer_dispatch(timer);
+		CHECK(r == 0 || r == -EAGAIN || r == -EBUSY || r == -ENOTSUP);
+		r = mp_timer_wait(timer, i % 3);
+		CHECK(r == 0 || r == -ETIMEDOUT);
+		if (i % 4 == 0)
+			CHECK(mp_timer_cancel(timer, MP_FOREVER) >= 0);
+	}
+	return NULL;
+}
+
+static void stress_timer(void)
+{
+	for (int kind = 0; kind < 4; kind++) {
+		mp_timer *timer;
+		int calls = 0;
+		CHECK(mp_timer_new(count_call, &calls,
+			      MP_TIMER_OPTIONS(.interval_ms = 1, .periodic = kind & 1,
+				      .thread = kind & 2),
+			      &timer) == 0);
+		in_threads(use_timer, timer);
+		CHECK(mp_timer_close(timer) == 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static _Atomic int records;
 
 	mp_begin(&argc, &argv);
 	in_threads(change_handler, (void *)&records);
+	stress_timer();
 	stress_pool();
 	stress_process();
 #ifdef ENABLE_MANAGER
