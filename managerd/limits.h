@@ -11,7 +11,7 @@ struct md_limits {
 	uint32_t max_objects;     /* in the whole daemon */
 	uint32_t max_references;  /* open objects of one session */
 	uint32_t max_output; /* bytes of unread replies at which a session is read no further */
-	uint32_t stall_ms;   /* until a session that does not read, or says no hello, is ended */
+	uint32_t stall_ms;   /* until a session that owes us something is ended */
 };
 
 /*

@@ -37,7 +37,7 @@ static const char usage[] =
 	"  --max-objects N        (1000000)\n"
 	"  --max-references N     objects that one connection has open (100000)\n"
 	"  --max-output BYTES     unread replies after which a connection has to wait (1048576)\n"
-	"  --stall-ms N           patience with connections that do not read (30000)\n";
+	"  --stall-ms N           patience with connections that stop half-way (30000)\n";
 
 enum option_id {
 	OPTION_LISTEN = 1,

@@ -13,7 +13,8 @@
 #define SLOT_REMOVED (UINT32_MAX - 1)
 
 #define TABLE_MIN 8
-#define ENTRIES_MAX ((size_t)1 << 30)
+/* With half as many more there is still a table size for it. */
+#define ENTRIES_MAX ((size_t)1 << 29)
 /* Below this a map that is mostly holes is left alone. */
 #define SHRINK_MIN 64
 

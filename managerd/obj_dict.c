@@ -129,14 +129,15 @@ size_t md_dict_len(struct md_store *dict)
 	return dict->class->count(dict);
 }
 
-/* Bytes of the wanted part of all pairs, as items. */
-static size_t list_size(struct md_store *dict, enum md_dict_part part)
+/* Bytes of the wanted part of all pairs, as items; counted no further than it fits. */
+static size_t list_size(struct md_store *dict, enum md_dict_part part, size_t max)
 {
 	struct md_bytes key;
 	struct md_bytes value;
 	size_t size = 0;
 
-	for (uint64_t cursor = 0; dict->class->next(dict, &cursor, &key, &value) == 0;)
+	for (uint64_t cursor = 0;
+		size <= max && dict->class->next(dict, &cursor, &key, &value) == 0;)
 		size += (part != MD_DICT_VALUES ? mp__item_size(key.size) : 0) +
 			(part != MD_DICT_KEYS ? mp__item_size(value.size) : 0);
 	return size;
@@ -145,7 +146,7 @@ static size_t list_size(struct md_store *dict, enum md_dict_part part)
 int md_dict_list(
 	struct md_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value)
 {
-	size_t items = list_size(dict, part);
+	size_t items = list_size(dict, part, max);
 	size_t size = mp__list_head_size(items) + items;
 	struct md_bytes key;
 	struct md_bytes value;

@@ -195,6 +195,12 @@ static int reply_dict_error(struct md_session *session, uint64_t id, int r)
 	}
 }
 
+/* Work that grows with the dict, see session.h. */
+static void count_effort(struct md_session *session, size_t entries)
+{
+	session->context->effort += entries;
+}
+
 /* --- operations ------------------------------------------------------------------------------- */
 
 static int run_hello(struct md_session *session, uint64_t id, const Mp__Hello *hello)
@@ -419,6 +425,7 @@ static int run_update(struct md_session *session, uint64_t id, const Mp__DictUpd
 		r = mp_error_set(-EINVAL, "an update with something that is not a dict");
 	if (r < 0)
 		return reply_error(session, id, code_of(r), "%s", mp_error_detail());
+	count_effort(session, info.nodes);
 	r = md_dict_update(dict, op->pairs.data, op->pairs.len);
 	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
 }
@@ -430,6 +437,7 @@ static int run_clear(struct md_session *session, uint64_t id, const Mp__DictClea
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
 		return r;
+	count_effort(session, md_dict_len(dict));
 	r = md_dict_clear(dict);
 	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
 }
@@ -454,6 +462,7 @@ static int run_list(struct md_session *session, uint64_t id, const Mp__DictList 
 		return r;
 	if ((int)op->part < MD_DICT_KEYS || (int)op->part > MD_DICT_ITEMS)
 		return reply_error(session, id, MP__CODE__INVALID, "an unknown part of a dict");
+	count_effort(session, md_dict_len(dict));
 	r = md_dict_list(
 		dict, (enum md_dict_part)op->part, session->context->limits.max_frame, assembled);
 	if (r != 0)

@@ -20,6 +20,8 @@
 #define UNPACK_SIZE ((size_t)64 << 10)
 /* How much room a frame that is announced but not here gets at a time. */
 #define INPUT_STEP ((size_t)1 << 20)
+/* After this many requests, and entries of dicts, it is the turn of the others: some milliseconds. */
+#define EFFORT_PER_TURN 4096
 
 int md_context_init(struct md_context *context, const struct md_limits *limits)
 {
@@ -140,7 +142,9 @@ bool md_session_drop_reference(struct md_session *session, uint64_t reference)
 
 bool md_session_is_owed(const struct md_session *session)
 {
-	return !session->greeted || mp__buffer_size(&session->out) > 0;
+	/* A hello, the rest of a frame, or reading. */
+	return !session->greeted || mp__buffer_size(&session->out) > 0 ||
+	       (mp__buffer_size(&session->in) > 0 && !session->paused);
 }
 
 /* Send what the socket takes. MD_SESSION_E_END: nobody is there to take it. */
@@ -170,6 +174,7 @@ static int work(struct md_session *session, const uint8_t *data, size_t size, si
 	int r = 0;
 
 	session->paused = false;
+	session->context->effort = 0;
 	while (r == 0) {
 		size_t max = session->greeted ? limits->max_frame : MP__FRAME_FIRST_MAX;
 		size_t length;
@@ -189,6 +194,9 @@ static int work(struct md_session *session, const uint8_t *data, size_t size, si
 			r = md_request_refuse(session, "a frame longer than allowed");
 			break;
 		}
+		session->paused = session->context->effort++ >= EFFORT_PER_TURN;
+		if (session->paused)
+			break;
 		r = md_request_run(session, data + used + MP__FRAME_HEADER, length);
 		used += MP__FRAME_HEADER + length;
 	}
@@ -261,6 +269,7 @@ static int receive(struct md_session *session)
 	if (at == session->context->input)
 		return md_session_feed(session, at, (size_t)n);
 	session->in.end += (size_t)n;
+	session->stall_begin_ns = mp__now_ns();
 	return work_on_kept(session);
 }
 
@@ -281,8 +290,11 @@ int md_session_io(struct md_session *session, uint32_t events)
 	int sent = flush(session);
 	if (sent != 0)
 		return sent;
-	if (r != 0)
-		return r;
+	if (r != 0) { /* it is over once the replies are out */
+		session->eof = true;
+		session->paused = false;
+		mp__buffer_free(&session->in);
+	}
 
 	bool unsent = mp__buffer_size(&session->out) > 0;
 	if (session->paused && !unsent) /* everything went out at once: go on in the next turn */

@@ -5,7 +5,8 @@
  * The session itself is a machine of buffers and knows no socket: bytes are fed, replies stand in
  * its output. Around it, md_session_ready() reads once and writes once a turn of the loop. A client
  * that does not read its replies is not read from either; so nothing it does makes the daemon hold
- * more than limits->max_output and one reply. References to objects go with the session.
+ * more than limits->max_output, one reply and one request. Nor does it keep the others waiting: what
+ * one turn does for one session is counted, and at some point the next turn goes on with it. References to objects go with the session.
  */
 #ifndef MANAGERD_SESSION_H
 #define MANAGERD_SESSION_H
@@ -28,7 +29,8 @@ struct md_context {
 	uint8_t *input;              /* of the read in hand */
 	size_t input_size;
 	void *unpack_block;
-	bool draining; /* nothing new is begun */
+	uint64_t effort; /* entries that the requests of one turn of one session went over */
+	bool draining;   /* nothing new is begun */
 };
 
 int md_context_init(struct md_context *context, const struct md_limits *limits);
@@ -50,7 +52,7 @@ struct md_session {
 	bool paused;            /* requests wait until replies are read */
 	bool eof;               /* nothing more will come */
 	bool ended;             /* to be freed at the end of the turn */
-	int64_t stall_begin_ns; /* when it last did what it owes us: a hello, or reading */
+	int64_t stall_begin_ns; /* when it last did what it owes us */
 	struct mp__buffer in;   /* a frame that is not whole yet */
 	struct mp__buffer out;
 	struct md_reference *references;
@@ -75,7 +77,7 @@ int md_session_feed(struct md_session *session, const void *data, size_t size);
 /* Read, work, write: whatever the events allow. MD_SESSION_E_END. */
 int md_session_io(struct md_session *session, uint32_t events);
 
-/* True while the client owes something: a hello, or reading its replies. */
+/* True while the client owes something: a hello, the rest of a request, or reading its replies. */
 bool md_session_is_owed(const struct md_session *session);
 
 /* A number for the object, whose reference it takes on success. False: limit or memory. */

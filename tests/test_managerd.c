@@ -85,6 +85,7 @@ Test(map, finds_what_is_there_in_order_of_insertion)
 	for (uint64_t cursor = 0; (e = md_map_next(&map, &cursor));)
 		cr_assert((intptr_t)e->value == expected--);
 	T_RESULT(md_map_reserve(&map, SIZE_MAX / 2), -ENOMEM);
+	T_RESULT(md_map_reserve(&map, (size_t)1 << 30), -ENOMEM);
 	md_map_deinit(&map);
 }
 
@@ -584,5 +585,34 @@ Test(session, a_draining_daemon_says_so)
 	request.ping = &ping;
 	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
 	expect_code(&f, 2, MP__CODE__SHUTTING_DOWN);
+	teardown(&f);
+}
+
+/* A dict of many keys, and many requests to go through all of it. */
+Test(session, what_goes_over_many_entries_is_done_once_a_turn)
+{
+	struct fixture f;
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__DictList op = MP__DICT_LIST__INIT;
+
+	setup(&f, NULL);
+	hello(&f);
+	op.reference = open_anonymous(&f);
+	struct md_store *dict = md_session_object(&f.session, op.reference)->store;
+	for (uint16_t i = 0; i < 5000; i++)
+		T_OK(md_dict_set(dict, (struct md_bytes){&i, sizeof(i)}, BYTES("v")));
+	request.op_case = MP__REQUEST__OP_DICT_LIST;
+	request.dict_list = &op;
+	struct mp__buffer frames = {0};
+	for (request.id = 1; request.id <= 3; request.id++)
+		T_OK(mp__frame_append(&frames, &request.base, MP__FRAME_MAX));
+	T_OK(md_session_feed(&f.session, mp__buffer_at(&frames), mp__buffer_size(&frames)));
+	mp__buffer_free(&frames);
+	for (uint64_t id = 1; id <= 3; id++) {
+		cr_assert(f.session.paused == (id < 3));
+		expect_code(&f, id, MP__CODE__OK);
+		cr_assert(mp__buffer_size(&f.session.out) == 0, "two in one turn");
+		T_OK(md_session_feed(&f.session, NULL, 0));
+	}
 	teardown(&f);
 }
