@@ -4,10 +4,12 @@
 #include "managerd/listener.h"
 
 #include "base/cleanup.h"
+#include "base/deadline.h"
 #include "base/error.h"
 
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,10 +17,31 @@
 #include <sys/socket.h>
 
 #define BACKLOG 512
+/*
+ * Another managerd holds the lock for a moment; a stranger, who needs no more than to be able to
+ * open the directory, for as long as he likes.
+ */
+#define LOCK_MS 1000
+#define LOCK_STEP_MS 10
 
 static int spare_open(void)
 {
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* The kernel has no flock(2) with a deadline. */
+static int lock_in_time(int fd)
+{
+	mp__deadline deadline = mp__deadline_in(LOCK_MS);
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (mp__deadline_passed(deadline))
+			return -ETIMEDOUT;
+		poll(NULL, 0, LOCK_STEP_MS);
+	}
+	return 0;
 }
 
 /* The directory of the socket, made if it is missing, and locked while the descriptor is open. */
@@ -38,8 +61,11 @@ static int lock_directory(const char *path)
 	if (st.st_mode & 022 && !(st.st_mode & S_ISVTX))
 		return mp_error_set(-EPERM, "others may write to the directory %s (mode %04o)",
 			name, (unsigned)st.st_mode & 07777);
-	if (flock(fd, LOCK_EX) < 0)
-		return mp_error_set(-errno, "locking the directory %s: %s", name, strerror(errno));
+	int r = lock_in_time(fd);
+	if (r == -ETIMEDOUT)
+		return mp_error_set(r, "somebody else has locked the directory %s", name);
+	if (r < 0)
+		return mp_error_set(r, "locking the directory %s: %s", name, mp_strerror(r));
 	return MP__TAKE_FD(fd);
 }
 
@@ -143,8 +169,9 @@ int md_listener_accept(struct md_listener *listener)
 	if (listener->spare >= 0)
 		close(listener->spare);
 	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+	int r = fd >= 0 ? -EMFILE : errno == EAGAIN ? -EAGAIN : -ENFILE;
 	if (fd >= 0)
 		close(fd);
 	listener->spare = spare_open();
-	return -EMFILE;
+	return r;
 }

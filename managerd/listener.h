@@ -22,12 +22,15 @@ struct md_listener {
 
 /*
  * -EADDRINUSE somebody answers there; -EEXIST something there is no socket; -EPERM others may write
- * to the directory; and what the system says. The sentence is in mp_error_detail().
+ * to the directory; -ETIMEDOUT somebody keeps the directory locked; and what the system says. The sentence is in mp_error_detail().
  */
 int md_listener_open(struct md_listener *listener, const char *path);
 void md_listener_close(struct md_listener *listener);
 
-/* A connection, close-on-exec; -EAGAIN none; -EMFILE one had to be turned away. */
+/*
+ * A connection, close-on-exec; -EAGAIN none; -EMFILE one had to be turned away. Any other error: not
+ * even that could be done now; who waits is still there.
+ */
 int md_listener_accept(struct md_listener *listener);
 
 #endif

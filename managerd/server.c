@@ -43,6 +43,7 @@ struct server {
 	uint32_t n_clients;
 	uint32_t n_owed; /* clients that owe us something, and so have a deadline */
 	int64_t next_tick_ns;
+	bool deaf; /* accepts nothing until the next tick */
 	bool stop;
 };
 
@@ -176,8 +177,27 @@ static void admit(struct server *server, int fd)
 	update_owed(client);
 }
 
+static int64_t after_tick(const struct server *server, int64_t now)
+{
+	uint32_t ms = server->context.limits.stall_ms / 4;
+
+	if (ms > TICK_MAX_MS)
+		ms = TICK_MAX_MS;
+	if (ms < TICK_MIN_MS)
+		ms = TICK_MIN_MS;
+	return now + (int64_t)ms * 1000 * 1000;
+}
+
+static const char *owes(const struct md_session *session)
+{
+	if (!session->greeted)
+		return "says no hello";
+	return mp__buffer_size(&session->out) > 0 ? "does not read its replies"
+						  : "does not send the rest of a request";
+}
+
 /* End those that have owed something for too long. */
-static void tick(struct server *server, int64_t now)
+static void end_stalled(struct server *server, int64_t now)
 {
 	int64_t oldest = now - (int64_t)server->context.limits.stall_ms * 1000 * 1000;
 	struct client *next;
@@ -187,14 +207,25 @@ static void tick(struct server *server, int64_t now)
 		if (!client->owed || client->session.stall_begin_ns > oldest)
 			continue;
 		md_log("pid %d of uid %u %s for %u ms: dropped", (int)client->session.pid,
-			(unsigned)client->session.uid,
-			client->session.greeted ? "does not read its replies" : "says no hello",
+			(unsigned)client->session.uid, owes(&client->session),
 			server->context.limits.stall_ms);
 		end_client(client);
 	}
 }
 
 /* --- ways in, and other sources --------------------------------------------------------------- */
+
+/*
+ * The kernel cannot give us a connection now, for want of memory or descriptors. It would say so
+ * again at once and for ever; the others are served meanwhile.
+ */
+static int stop_listening(struct server *server, int why)
+{
+	md_log("accept: %s", mp_strerror(why));
+	server->deaf = true;
+	server->next_tick_ns = after_tick(server, mp__now_ns());
+	return md_loop_want(&server->loop, &server->listening, 0);
+}
 
 static int listener_ready(struct md_source *source, uint32_t events)
 {
@@ -208,7 +239,7 @@ static int listener_ready(struct md_source *source, uint32_t events)
 		if (fd == -EMFILE)
 			md_log("out of descriptors: a connection is turned away");
 		else if (fd < 0)
-			return mp_error_set(fd, "accept: %s", mp_strerror(fd));
+			return stop_listening(server, fd);
 		else
 			admit(server, fd);
 	}
@@ -291,6 +322,8 @@ static int add_signals(struct server *server, bool is_private)
 {
 	sigset_t set;
 
+	/* Whoever reads our remarks may end before we do. */
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
@@ -327,26 +360,31 @@ static int add_sources(struct server *server, const struct md_config *config)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static int tick_ms(const struct server *server)
+static int tick(struct server *server, int64_t now)
 {
-	uint32_t ms = server->context.limits.stall_ms / 4;
+	int r = 0;
 
-	return ms < TICK_MIN_MS ? TICK_MIN_MS : ms > TICK_MAX_MS ? TICK_MAX_MS : (int)ms;
+	end_stalled(server, now);
+	if (server->deaf)
+		r = md_loop_want(&server->loop, &server->listening, EPOLLIN);
+	server->deaf = false;
+	server->next_tick_ns = after_tick(server, now);
+	return r;
 }
 
 static int turn(struct server *server)
 {
-	int r = md_loop_turn(&server->loop, server->n_owed > 0 ? tick_ms(server) : -1);
+	bool ticks = server->n_owed > 0 || server->deaf;
+	mp__deadline next = ticks ? (mp__deadline){server->next_tick_ns} : MP__DEADLINE_NEVER;
 
+	int r = md_loop_turn(&server->loop, mp__deadline_poll_ms(next));
+	if (r == 0 && (server->n_owed > 0 || server->deaf)) {
+		int64_t now = mp__now_ns();
+		if (now >= server->next_tick_ns)
+			r = tick(server, now);
+	}
 	if (r < 0)
 		return mp_error_set(r, "the loop: %s", mp_strerror(r));
-	if (server->n_owed > 0) {
-		int64_t now = mp__now_ns();
-		if (now >= server->next_tick_ns) {
-			tick(server, now);
-			server->next_tick_ns = now + (int64_t)tick_ms(server) * 1000 * 1000;
-		}
-	}
 	free_ended(server);
 	return 0;
 }

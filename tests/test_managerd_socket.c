@@ -8,11 +8,14 @@
 #include <fcntl.h>
 #include <mp.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 T_SUITE(daemon);
+
+static const char greeting[] = "\6\0\0\0\x08\1\x12\2\x08\1";
 
 /* The rest of what the daemon says until it hangs up. */
 static size_t read_to_end(int fd, char *buffer, size_t size)
@@ -135,7 +138,6 @@ Test(daemon, drops_who_says_no_hello_and_who_does_not_read)
 {
 	const char *options[] = {"--stall-ms", "50", "--max-output", "1000", NULL};
 	struct t_daemon daemon = t_daemon_start(options);
-	static const char greeting[] = "\6\0\0\0\x08\1\x12\2\x08\1";
 	static const char ping[] = "\4\0\0\0\x08\2\x1a\0";
 	char answer[256];
 
@@ -185,6 +187,116 @@ Test(daemon, out_of_descriptors_it_turns_away_and_goes_on)
 	mp_manager *m;
 	while (mp_manager_connect(daemon.path, NULL, &m) < 0)
 		;
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+/* --- whoever means harm ----------------------------------------------------------------------------- */
+
+static void send_all(int fd, const void *data, size_t size)
+{
+	cr_assert(send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size);
+}
+
+Test(daemon, outlives_whoever_reads_its_remarks)
+{
+	int remarks[2];
+	char answer[256];
+
+	cr_assert(pipe2(remarks, O_CLOEXEC) == 0);
+	int ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	cr_assert(ours >= 0 && dup2(remarks[1], STDERR_FILENO) == STDERR_FILENO);
+	struct t_daemon daemon = t_daemon_start(NULL);
+	cr_assert(dup2(ours, STDERR_FILENO) == STDERR_FILENO);
+	mp__fds_close((int[]){ours, remarks[0], remarks[1]}, 3);
+	int fd = t_daemon_connect(&daemon);
+	send_all(fd, "\xff\xff\xff\xff", 4);
+	read_to_end(fd, answer, sizeof(answer));
+	close(fd);
+	expect_alive(&daemon);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, a_directory_that_somebody_keeps_locked_is_an_error)
+{
+	char directory[] = "/tmp/mp-test-XXXXXX";
+	char path[64];
+
+	cr_assert(mkdtemp(directory) != NULL);
+	int fd = open(directory, O_RDONLY | O_CLOEXEC);
+	cr_assert(fd >= 0 && flock(fd, LOCK_EX) == 0);
+	snprintf(path, sizeof(path), "%s/sock", directory);
+	T_RESULT(t_daemon_run((const char *[]){"--listen", path, NULL}), 1);
+	close(fd);
+	cr_assert(rmdir(directory) == 0);
+}
+
+/* Not even one to close a connection with. */
+Test(daemon, without_any_descriptor_it_waits_for_better_times)
+{
+	const char *options[] = {"--stall-ms", "40", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	struct rlimit before;
+	struct rlimit none = {0};
+	mp_manager *m;
+
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	cr_assert(prlimit(daemon.pid, RLIMIT_NOFILE, NULL, &before) == 0);
+	none.rlim_max = before.rlim_max;
+	cr_assert(prlimit(daemon.pid, RLIMIT_NOFILE, &none, NULL) == 0);
+	int fd = t_daemon_connect(&daemon);
+	send_all(fd, greeting, sizeof(greeting) - 1);
+	for (int i = 0; i < 100; i++)
+		T_OK(mp_manager_ping(m));
+	cr_assert(prlimit(daemon.pid, RLIMIT_NOFILE, &before, NULL) == 0);
+	T_OK(mp__fd_wait(fd, POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)));
+	char byte;
+	cr_assert(read(fd, &byte, 1) == 1, "it was not served");
+	close(fd);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+Test(daemon, drops_who_stops_in_the_middle_of_a_request)
+{
+	const char *options[] = {"--stall-ms", "50", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	char answer[256];
+
+	int fd = t_daemon_connect(&daemon);
+	send_all(fd, greeting, sizeof(greeting) - 1);
+	send_all(fd, "\xff\xff\xff\3abc", 7);
+	cr_assert(read_to_end(fd, answer, sizeof(answer)) > 0);
+	close(fd);
+	t_daemon_stop(&daemon);
+}
+
+/* More than a socket holds, so that the replies are still in the daemon when the end is decided. */
+Test(daemon, replies_that_are_due_go_out_before_it_hangs_up)
+{
+	enum { SIZE = 300000, GETS = 3 };
+	struct t_daemon daemon = t_daemon_start(NULL);
+	static char value[SIZE];
+	static char answers[(GETS + 1) * (SIZE + 100)];
+	static const char open_and_get[] = "\x0a\0\0\0\x08\2\x22\6\x08\1\x12\2ab";
+	mp_manager *m;
+	mp_dict *d;
+
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_dict(m, "ab", &d));
+	T_OK(mp_dict_set(d, mp_i64(1), mp_bytes(value, SIZE)));
+	int fd = t_daemon_connect(&daemon);
+	send_all(fd, greeting, sizeof(greeting) - 1);
+	send_all(fd, open_and_get, sizeof(open_and_get) - 1);
+	/* The first reference of a connection is 1 << 32. */
+	for (int i = 0; i < GETS; i++)
+		send_all(fd, "\x0f\0\0\0\x08\3\x8a\1\x0a\x08\x80\x80\x80\x80\x10\x12\2\x18\2", 19);
+	send_all(fd, "\xff\xff\xff\xff", 4);
+	size_t n = read_to_end(fd, answers, sizeof(answers));
+	cr_assert(n > (size_t)GETS * SIZE, "%zu bytes", n);
+	cr_assert(memmem(answers + n - 60, 60, "longer than allowed", 19) != NULL);
+	close(fd);
+	mp_dict_close(d);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
 }
