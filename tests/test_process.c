@@ -280,8 +280,8 @@ EACH_METHOD(process, name_shows_in_ps)
 
 	cr_assert_str_eq(mp_process_name(p), "a rather long name");
 	finish(p, 0);
-	p = start(comm_is, MP_ARGS(mp_str("Process-1")), BY(method));
-	cr_assert_str_eq(mp_process_name(p), "Process-1");
+	p = start(comm_is, MP_ARGS(mp_str("Process-2")), BY(method));
+	cr_assert_str_eq(mp_process_name(p), "Process-2");
 	finish(p, 0);
 }
 

@@ -61,7 +61,7 @@ int mp_start_method_parse(const char *name);
 typedef struct mp_process_options {
 	size_t size;      /* set by MP_PROCESS_OPTIONS() */
 	uint64_t flags;   /* none yet: others than 0 are -EINVAL */
-	const char *name; /* shown in ps; copied. NULL: "Process-N" */
+	const char *name; /* shown in ps; copied. NULL: "Process-N", "Process-N:M" */
 	int start_method; /* enum mp_start_method */
 	bool daemon;      /* killed (SIGKILL) as soon as this process ends, however it ends */
 } mp_process_options;
@@ -139,6 +139,33 @@ int mp_process_kill(mp_process *process);
  * NULL is allowed.
  */
 int mp_process_close(mp_process *process);
+
+/*
+ * All children of this process that run, by any thread started, oldest first; the end of others is
+ * collected by the way. Gives how many there are and stores the handles of the first `room` of them
+ * (0: just count): those that mp_process_new() made, so closing one elsewhere ends its use here too.
+ * Workers of a pool are not among them. -ENOMEM.
+ */
+int mp_process_children(mp_process **ret_children, size_t room);
+
+/*
+ * This process: the name it was started with, "MainProcess" if libmp did not start it; whether it is
+ * daemonic, 1 or 0. The pid is getpid(2).
+ */
+const char *mp_process_current_name(void);
+int mp_process_current_daemon(void);
+
+/*
+ * The process that started this one by mp_process_start(): pid, name, whether it runs (1 or 0), wait
+ * until it has ended, a descriptor that polls readable then and belongs to the library. Never fooled by
+ * a pid that is used again. -ENOENT (the name: NULL) this process was not started by libmp, -EBADF
+ * the target closed the descriptor, -EMFILE, -ENFILE; join: -ETIMEDOUT.
+ */
+int mp_parent_pid(void);
+const char *mp_parent_name(void);
+int mp_parent_is_alive(void);
+int mp_parent_join(int timeout_ms);
+int mp_parent_sentinel(void);
 
 /*
  * How many processes can run at full speed at once: the CPUs that the calling thread may use (its

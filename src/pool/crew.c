@@ -7,6 +7,7 @@
 #include "pool/collect.h"
 #include "pool/dispatch.h"
 #include "pool/worker.h"
+#include "process/process.h"
 
 #include <mp/handle.h>
 #include <stdio.h>
@@ -63,6 +64,7 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 		&process);
 	if (r < 0)
 		return r;
+	mp__process_unlist(process);
 	r = mp_process_start(process);
 	if (r < 0)
 		mp_process_close(process);

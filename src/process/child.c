@@ -46,7 +46,8 @@ static void stdin_from_null(void)
 
 static int prepare(const struct mp__child *child)
 {
-	prctl(PR_SET_NAME, child->name);
+	mp__kin_become(&child->kin);
+	prctl(PR_SET_NAME, child->kin.name);
 	stdin_from_null();
 	return child->life >= 0 ? mp__life_arm(child->life) : 0;
 }

@@ -9,12 +9,14 @@
 #ifndef MP_PROCESS_CHILD_H
 #define MP_PROCESS_CHILD_H
 
+#include "process/kin.h"
+
 #include <mp/process.h>
 
 #include <signal.h>
 
 struct mp__child {
-	const char *name;
+	struct mp__kin kin; /* who it is */
 	mp_target *target;
 	mp_obj args;
 	int life;                /* read end for mp__life_arm(), or -1 */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/testpoint.h"
 #include "process/child.h"
+#include "process/kin.h"
 #include "process/life.h"
 
 #include <fcntl.h>
@@ -48,12 +49,21 @@ static pid_t fork_child(struct mp_process *process, int life, int room)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(room);
 		self = process;
 		mp__child_run(&(const struct mp__child){
-			.name = process->name,
+			.kin =
+				{
+					.name = process->name,
+					.lineage = process->lineage,
+					.parent_name = mp__kin_here()->name,
+					.parent_pid = parent,
+					.parent_fd = -1,
+					.daemon = process->daemon,
+				},
 			.target = process->target,
 			.args = process->args,
 			.life = life,
@@ -68,26 +78,15 @@ static pid_t fork_child(struct mp_process *process, int life, int room)
 }
 
 /*
- * With SIGCHLD ignored, or a waitpid(-1) in another thread, the child may be gone already. Then it
- * has ended and how is not known; in place of its pidfd stands a pipe that is at its end.
+ * A pidfd for the child. With SIGCHLD ignored, or a waitpid(-1) in another thread, it may be gone
+ * already: then it has ended and how is not known. What else can go wrong would have gone wrong before.
  */
-static int ended_fd(void)
-{
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return mp__error_errno("pipe in place of a pidfd");
-	close(ends[1]);
-	return ends[0];
-}
-
-/* A pidfd for the child; what else can go wrong than being too late would have gone wrong before. */
 static int open_child(pid_t pid)
 {
 	int pidfd = mp__pidfd_open(pid);
 
 	if (pidfd == -ESRCH)
-		return ended_fd();
+		return mp__kin_ended_fd();
 	if (pidfd < 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);

@@ -9,15 +9,15 @@
 #include "base/options.h"
 #include "base/testpoint.h"
 #include "process/begin.h"
+#include "process/children.h"
 #include "process/forkserver.h"
+#include "process/kin.h"
 #include "process/life.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-static _Atomic unsigned children_named;
 
 /* --- new and start ----------------------------------------------------------------------------- */
 
@@ -33,16 +33,13 @@ static int check_new(mp_target *target, const mp_obj *args, const mp_process_opt
 	return 0;
 }
 
-static char *copy_name(const char *name)
+static char *make_name(const char *name, const char *lineage)
 {
-	char text[32];
+	char *made = NULL;
 
-	if (!name) {
-		unsigned n = atomic_fetch_add_explicit(&children_named, 1, memory_order_relaxed);
-		snprintf(text, sizeof(text), "Process-%u", n + 1);
-		name = text;
-	}
-	return strdup(name);
+	if (name)
+		return strdup(name);
+	return asprintf(&made, "Process-%s", lineage ? lineage : "") < 0 ? NULL : made;
 }
 
 int mp_process_new(
@@ -57,8 +54,9 @@ int mp_process_new(
 		return r;
 
 	MP__AUTO_FREE mp_process *process = calloc(1, sizeof(*process));
-	MP__AUTO_FREE char *name = copy_name(o.name);
-	if (!process || !name)
+	MP__AUTO_FREE char *lineage = mp__kin_child_lineage();
+	MP__AUTO_FREE char *name = make_name(o.name, lineage);
+	if (!process || !lineage || !name)
 		return mp_error_set(-ENOMEM, "new process: out of memory");
 	r = mp_obj_copy(args, &process->args);
 	if (r < 0)
@@ -66,6 +64,8 @@ int mp_process_new(
 	process->origin = mp__origin_here();
 	process->target = target;
 	process->name = MP__TAKE_PTR(name);
+	process->lineage = MP__TAKE_PTR(lineage);
+	process->refs = 1;
 	process->method = o.start_method;
 	process->daemon = o.daemon;
 	process->pidfd = -1;
@@ -133,6 +133,7 @@ int mp_process_start(mp_process *process)
 	process->report = started.report;
 	process->server = started.server;
 	mp_obj_free(&process->args);
+	mp__children_add(process);
 	atomic_store_explicit(&process->state, MP__PROCESS_RUNNING, memory_order_release);
 	return 0;
 }
@@ -259,7 +260,27 @@ static void release(mp_process *process)
 {
 	mp_obj_free(&process->args);
 	free(process->name);
+	free(process->lineage);
 	free(process);
+}
+
+void mp__process_ref(struct mp_process *process)
+{
+	atomic_fetch_add_explicit(&process->refs, 1, memory_order_relaxed);
+}
+
+void mp__process_unref(struct mp_process *process)
+{
+	if (atomic_fetch_sub_explicit(&process->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	mp__fds_close((int[]){process->pidfd, process->report}, 2);
+	mp__forkserver_unref(process->server);
+	release(process);
+}
+
+void mp__process_unlist(struct mp_process *process)
+{
+	process->unlisted = true;
 }
 
 int mp_process_close(mp_process *process)
@@ -277,8 +298,6 @@ int mp_process_close(mp_process *process)
 		(state > MP__PROCESS_STARTING && mp__process_wait(process, mp__deadline_in(0)) < 0))
 		return mp_error_set(-EBUSY, "close: %s (pid %d) still runs; join or kill it first",
 			process->name, process->pid);
-	mp__fds_close((int[]){process->pidfd, process->report}, 2);
-	mp__forkserver_unref(process->server);
-	release(process);
+	mp__process_unref(process);
 	return 0;
 }

@@ -39,11 +39,18 @@ struct mp_process {
 	mp__origin origin;
 	mp_target *target;
 	char *name;
-	int method; /* enum mp_start_method, not DEFAULT once it is STARTING */
+	char *lineage; /* see process/kin.h */
+	bool unlisted; /* no child of the user's: it is in no list of children */
+	int method;    /* enum mp_start_method, not DEFAULT once it is STARTING */
 	bool daemon;
 
 	/* enum mp__process_state; a futex word. */
 	_Atomic uint32_t state;
+
+	/* One is the user's; see process/children.h, whose the two links are. */
+	_Atomic unsigned refs;
+	struct mp_process *next;
+	struct mp_process *previous;
 
 	/* Written while STARTING, by the thread that starts; fixed from RUNNING on. */
 	mp_obj args; /* nil again once it runs: descriptors in it would stay open here */
@@ -87,6 +94,15 @@ int mp__exit_code_of(int wait_status);
  * no such child: it never was one, or somebody else was quicker.
  */
 int mp__reap(int pidfd, int *ret_wait_status, struct rusage *ret_usage);
+
+void mp__process_ref(struct mp_process *process);
+void mp__process_unref(struct mp_process *process);
+
+/*
+ * For children that are part of another object, such as a pool's workers: the user does not see them
+ * among the children. Before the start.
+ */
+void mp__process_unlist(struct mp_process *process);
 
 /* Is this the handle through which this process itself was made (in its forked memory)? */
 bool mp__process_is_self(const struct mp_process *process);

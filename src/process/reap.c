@@ -7,6 +7,7 @@
 #include "base/fds.h"
 #include "base/futex.h"
 #include "base/testpoint.h"
+#include "process/children.h"
 #include "process/forkserver.h"
 #include "process/life.h"
 
@@ -73,6 +74,8 @@ static int reap(struct mp_process *process)
 {
 	MP__TEST_POINT("process.reaping");
 	int r = collect(process);
+	if (r == 0)
+		mp__children_remove(process);
 	if (r == 0 && process->daemon)
 		mp__life_release();
 	atomic_store_explicit(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING,

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/testpoint.h"
+#include "process/kin.h"
 #include "process/process.h"
 #include "process/report.h"
 #include "process/startdata.h"
@@ -186,17 +187,21 @@ static _Noreturn void loop(void)
 
 int mp__server_run(const int *fds, size_t n_fds)
 {
+	struct ucred owner;
+	socklen_t owner_size = sizeof(owner);
 	int type = 0;
 	socklen_t size = sizeof(type);
 
 	if (n_fds != 1 || getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-		type != SOCK_SEQPACKET)
+		type != SOCK_SEQPACKET ||
+		getsockopt(fds[0], SOL_SOCKET, SO_PEERCRED, &owner, &owner_size) < 0)
 		return mp_error_set(-EBADMSG, "fork server: no socket");
 	/* Ctrl-C in the terminal is for the program and its children, not for their helper. */
 	signal(SIGINT, SIG_IGN);
 	prctl(PR_SET_NAME, "mp-forkserver");
 	MP__TEST_POINT("process.server.begun");
-	if (make_room() < 0)
+	/* Who made the pair of sockets is the parent of every child, and of the server too. */
+	if (make_room() < 0 || mp__kin_adopt(owner.pid) < 0)
 		_exit(EXIT_FAILURE);
 	add(fds[0], -1, false);
 	loop();

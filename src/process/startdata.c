@@ -8,6 +8,7 @@
 #include "base/testpoint.h"
 #include "obj/codec.h"
 #include "process/child.h"
+#include "process/kin.h"
 #include "process/life.h"
 #include "process/process.h"
 #include "process/report.h"
@@ -51,6 +52,10 @@ static void fill_message(Mp__ProcessStart *start, Mp__ProcessTarget *target,
 	start->name = (ProtobufCBinaryData){strlen(process->name), (uint8_t *)process->name};
 	start->default_method = (uint32_t)mp_start_method_get();
 	start->daemon = process->daemon;
+	start->lineage = process->lineage;
+	start->parent_name = (ProtobufCBinaryData){
+		strlen(mp__kin_here()->name), (uint8_t *)mp__kin_here()->name};
+	start->parent_pid = (uint32_t)getpid();
 }
 
 /* The whole memfd's content in one block for free(). */
@@ -223,6 +228,25 @@ static int enter(const ProtobufCBinaryData *directory)
 	return chdir(path) < 0 ? mp__error_errno(path) : 0;
 }
 
+/* Who the child is; the strings stay as long as it runs. */
+static int introduce(const Mp__ProcessStart *start, struct mp__kin *ret_kin)
+{
+	struct mp__kin kin = {
+		.name = strndup((const char *)start->name.data, start->name.len),
+		.lineage = strdup(start->lineage),
+		.parent_name =
+			strndup((const char *)start->parent_name.data, start->parent_name.len),
+		.parent_pid = (pid_t)start->parent_pid,
+		.parent_fd = mp__kin_here()->parent_fd,
+		.daemon = start->daemon,
+	};
+
+	if (!kin.name || !kin.lineage || !kin.parent_name)
+		return mp_error_set(-ENOMEM, "start: out of memory");
+	*ret_kin = kin;
+	return 0;
+}
+
 static int prepare(
 	const int *fds, size_t n_fds, struct received *received, struct mp__child *ret_child)
 {
@@ -245,6 +269,8 @@ static int prepare(
 		r = decode_args(received, fds + n_own, n_fds - n_own, &ret_child->args);
 	if (r == 0)
 		r = mp_start_method_set((int)start->default_method);
+	if (r == 0)
+		r = introduce(start, &ret_child->kin);
 	return r;
 }
 
@@ -253,7 +279,6 @@ int mp__child_start(const int *fds, size_t n_fds)
 	struct received received = {.bytes = NULL};
 	struct mp__child child = {.life = -1, .args = mp_nil()};
 	sigset_t none;
-	char name[16]; /* what the kernel keeps */
 
 	if (n_fds <= MP__START_REPORT || fcntl(fds[MP__START_MEMFD], F_GET_SEALS) < 0)
 		return mp_error_set(-EBADMSG, "start data: not there");
@@ -266,9 +291,6 @@ int mp__child_start(const int *fds, size_t n_fds)
 	}
 
 	sigemptyset(&none);
-	snprintf(name, sizeof(name), "%.*s", (int)received.start->name.len,
-		(const char *)received.start->name.data);
-	child.name = name;
 	child.report = report.fd;
 	child.sigmask = &none;
 	mp__process_start__free_unpacked(received.start, NULL);
