@@ -12,7 +12,9 @@ fail() {
   status=1
 }
 
+installed=$(grep -o 'man/[A-Za-z0-9_-]*\.[1-8]' Makefile.am | tr '\n' ' ')
 for page in man/*.[1-8]; do
+  case " $installed " in *" $page "*) ;; *) fail "$page is not installed" ;; esac
   if [ "$(head -c 4 "$page")" = ".so " ]; then
     [ -e "man/$(sed -n 's/^\.so man[1-8]\///p' "$page")" ] || fail "$page leads nowhere"
   elif command -v mandoc > /dev/null 2>&1; then
@@ -34,6 +36,12 @@ for symbol in $(sed -n 's/^	\(mp_[a-z0-9_]*\);$/\1/p' libmp.map); do
   grep -q "\.Nm $symbol\( ,\)\?$" "${target:-$page}" || fail "$symbol is not in NAME of ${target:-$page}"
   grep -q "\.F[no] \"\?\(.* \)\?$symbol" "${target:-$page}" ||
     fail "$symbol is not in SYNOPSIS of ${target:-$page}"
+done
+
+# The tables of names promise nothing that is not there.
+for name in $(grep -o '\(Fn\|Xr\) mp_[a-z0-9_]*' man/mp.7 man/mp-python.7 | sed 's/.* //' | sort -u); do
+  case $name in mp_ | *_) continue ;; esac # a placeholder
+  [ -e "man/$name.3" ] || fail "man/mp.7 or man/mp-python.7 names $name, which has no page"
 done
 
 sh man/embed-examples --check || status=1
