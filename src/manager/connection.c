@@ -90,7 +90,9 @@ void mp__connection_unref(struct mp__connection *connection)
 void mp__connection_forget(struct mp__connection *connection)
 {
 	close(connection->fd);
-	mp__buffer_free(&connection->in);
+	/* In a forked child: a thread that was reading may have been about to replace the buffer. */
+	if (!connection->has_reader)
+		mp__buffer_free(&connection->in);
 	free(connection);
 }
 
@@ -222,21 +224,33 @@ static int fill_reply(struct mp__reply *reply, const uint8_t *message, size_t si
 	return 0;
 }
 
-/* A reply to nobody: to a call that has gone, or with id 0 the reason why the daemon hangs up. */
-static int unclaimed(uint64_t id, const uint8_t *message, size_t size)
+/* The reason why the daemon hangs up. */
+static int last_words(const uint8_t *message, size_t size)
 {
-	Mp__Response *response;
+	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];
+	struct mp__scratch scratch;
 	int r;
 
-	if (id != 0)
-		return 0;
-	response = mp__response__unpack(NULL, size, message);
-	if (!response)
-		return mp_error_set(-EPROTO, "managerd sent what is no reply");
-	r = mp__code_to_result((int)response->code);
-	r = mp_error_set(r < 0 ? r : -EPROTO, "managerd: %s", response->detail);
-	mp__response__free_unpacked(response, NULL);
+	mp__scratch_init(&scratch, block, sizeof(block));
+	mp__scratch_reset(&scratch, MP__SCRATCH_BUDGET(size));
+	Mp__Response *response = mp__response__unpack(&scratch.allocator, size, message);
+	if (response) {
+		r = mp__code_to_result((int)response->code);
+		r = mp_error_set(r < 0 ? r : -EPROTO, "managerd: %s", response->detail);
+	} else {
+		r = mp_error_set(-EPROTO, "managerd sent what is no reply");
+	}
+	mp__scratch_reset(&scratch, 0);
 	return r;
+}
+
+/* A reply to nobody: `asked` is the id of the latest request. */
+static int unclaimed(uint64_t id, uint64_t asked, const uint8_t *message, size_t size)
+{
+	if (id == 0)
+		return last_words(message, size);
+	/* That of a call which has gone comes late, and is dropped. */
+	return id <= asked ? 0 : mp_error_set(-EPROTO, "managerd answered what nobody has asked");
 }
 
 /* Hand out the whole replies that are there. */
@@ -259,8 +273,9 @@ static int hand_out(struct mp__connection *c)
 			call->result = fill_reply(call->reply, message, length);
 			wake(call, WORD_DONE);
 		}
+		uint64_t asked = c->next_id;
 		pthread_mutex_unlock(&c->lock);
-		int r = call ? 0 : unclaimed(id, message, length);
+		int r = call ? 0 : unclaimed(id, asked, message, length);
 		if (r < 0)
 			return r;
 		mp__buffer_consume(&c->in, MP__FRAME_HEADER + length);
@@ -285,8 +300,8 @@ static int read_and_hand_out(struct mp__connection *c, mp__deadline deadline, bo
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Read what has come, if nobody else does. */
-static void take_in(struct mp__connection *c)
+/* Read what has come, if nobody else does. What comes without end stops at the deadline. */
+static void take_in(struct mp__connection *c, mp__deadline deadline)
 {
 	pthread_mutex_lock(&c->lock);
 	bool reads = !c->has_reader && !c->broken;
@@ -295,7 +310,7 @@ static void take_in(struct mp__connection *c)
 	pthread_mutex_unlock(&c->lock);
 	if (!reads)
 		return;
-	while (read_and_hand_out(c, MP__DEADLINE_NEVER, false) == 0)
+	while (read_and_hand_out(c, deadline, false) == 0 && !mp__deadline_passed(deadline))
 		;
 	pthread_mutex_lock(&c->lock);
 	pass_reading(c);
@@ -308,7 +323,7 @@ static void take_in(struct mp__connection *c)
  */
 static int wait_to_send(struct mp__connection *c, mp__deadline deadline)
 {
-	take_in(c);
+	take_in(c, deadline);
 	int r = mp__fd_wait(c->fd, POLLOUT, mp__deadline_slice(deadline, SEND_SLICE_MS));
 	return r == -ETIMEDOUT && !mp__deadline_passed(deadline) ? 0 : r;
 }
@@ -328,7 +343,7 @@ static int send_frame(struct mp__connection *c, const uint8_t *data, size_t size
 			r = wait_to_send(c, deadline);
 		} else if (errno == EPIPE || errno == ECONNRESET) {
 			/* It may have said why, as its last word. */
-			take_in(c);
+			take_in(c, deadline);
 			r = hung_up();
 		} else if (errno != EINTR) {
 			r = mp__error_errno("sending a request to managerd");
@@ -403,13 +418,22 @@ static int send_request(
 
 /* --- a call ----------------------------------------------------------------------------------- */
 
+static bool is_done(struct call *call)
+{
+	return atomic_load_explicit(&call->word, memory_order_acquire) == WORD_DONE;
+}
+
 /* Read until the own reply is there, then let somebody else read. */
 static int read_for(struct mp__connection *c, struct call *call, mp__deadline deadline)
 {
 	int r = 0;
 
-	while (r == 0 && atomic_load_explicit(&call->word, memory_order_acquire) != WORD_DONE)
+	while (r == 0 && !is_done(call)) {
 		r = read_and_hand_out(c, deadline, true);
+		/* There may always be something, for others or for nobody. */
+		if (r == 0 && !is_done(call) && mp__deadline_passed(deadline))
+			r = -ETIMEDOUT;
+	}
 	pthread_mutex_lock(&c->lock);
 	if (atomic_load_explicit(&call->word, memory_order_relaxed) == WORD_DONE)
 		r = 0;
@@ -466,7 +490,10 @@ static int unpack(struct mp__reply *reply)
 	if (!reply->response)
 		return mp_error_set(-EPROTO, "managerd sent a reply that cannot be read");
 	int r = mp__code_to_result((int)reply->response->code);
-	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : r;
+	if (r > 0)
+		return mp_error_set(-EPROTO, "managerd answered with code %d, which no request has",
+			(int)reply->response->code);
+	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : 0;
 }
 
 void mp__reply_free(struct mp__reply *reply)

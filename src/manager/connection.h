@@ -54,7 +54,7 @@ struct mp__reply {
 /*
  * Send the request (its id is set here) and wait for the reply: what its code means, with the
  * daemon's sentence. -EMSGSIZE nothing was sent; -ETIMEDOUT, -EPIPE: whether it was carried out is
- * not known. The reply is to be freed only after a result >= 0.
+ * not known. The reply is to be freed only after 0.
  */
 int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	mp__deadline deadline, struct mp__reply *ret_reply);
