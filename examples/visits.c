@@ -365,8 +365,9 @@ static int parse(struct settings *settings, int argc, char **argv)
 			break;
 		case 's':
 			settings->start_method = mp_start_method_parse(optarg);
-			if (settings->start_method < 0) {
-				fprintf(stderr, "visits: unknown start method '%s'\n", optarg);
+			if (settings->start_method < 0 ||
+				settings->start_method == MP_START_THREAD) {
+				fprintf(stderr, "visits: no start method for a pool: '%s'\n", optarg);
 				return -EINVAL;
 			}
 			break;

@@ -49,7 +49,7 @@ Test(process, bad_options_are_refused)
 	T_RESULT(mp_process_new(NULL, mp_nil(), NULL, &p), -EINVAL);
 	T_RESULT(mp_process_new(return_it, mp_i64(1), NULL, &p), -EINVAL);
 	T_RESULT(mp_process_new(return_it, mp_nil(), &o, &p), -EINVAL);
-	T_RESULT(mp_process_new(return_it, mp_nil(), BY(4), &p), -EINVAL);
+	T_RESULT(mp_process_new(return_it, mp_nil(), BY(5), &p), -EINVAL);
 	T_RESULT(mp_process_new(return_it, mp_nil(), BY(-1), &p), -EINVAL);
 	T_RESULT(mp_process_new(return_it, MP_ARGS(mp_strn("\xff", 1)), NULL, &p), -EILSEQ);
 	T_RESULT(mp_process_new(return_it, MP_ARGS(mp_fd(9999)), NULL, &p), -EBADF);
@@ -85,7 +85,7 @@ static int check_args(int argc, const mp_obj *argv)
 	return 0;
 }
 
-EACH_METHOD(process, test_args_argument)
+EACH_METHOD_AND_THREAD(process, test_args_argument)
 {
 	finish(start(check_args,
 		       MP_ARGS(mp_nil(), mp_bool(true), mp_i64(INT64_MIN), mp_u64(UINT64_MAX),
@@ -103,7 +103,7 @@ static int length_of(int argc, const mp_obj *argv)
 	return argc == 1 && argv[0].count == 8 << 20 ? 0 : 1;
 }
 
-EACH_METHOD(process, big_arguments_wait_for_nobody)
+EACH_METHOD_AND_THREAD(process, big_arguments_wait_for_nobody)
 {
 	void *big = calloc(1, 8 << 20);
 
@@ -120,7 +120,7 @@ static int write_to_fd(int argc, const mp_obj *argv)
 	return 0;
 }
 
-EACH_METHOD(process, descriptors_travel_and_do_not_stay)
+EACH_METHOD_AND_THREAD(process, descriptors_travel_and_do_not_stay)
 {
 	int ends[2];
 	char text[6] = "";

@@ -375,19 +375,19 @@ EACH_METHOD(starts, current_directory_is_the_parents)
 Test(starts, test_set_get)
 {
 	cr_assert_eq(mp_start_method_get(), MP_START_FORK);
-	for (int m = MP_START_FORK; m <= MP_START_FORKSERVER; m++) {
+	for (int m = MP_START_FORK; m <= MP_START_THREAD; m++) {
 		T_OK(mp_start_method_set(m));
 		cr_assert_eq(mp_start_method_get(), m);
 		cr_assert_eq(mp_start_method_parse(mp_start_method_name(m)), m);
 	}
 	T_OK(mp_start_method_set(MP_START_DEFAULT));
 	cr_assert_eq(mp_start_method_get(), MP_START_FORK);
-	T_RESULT(mp_start_method_set(4), -EINVAL);
+	T_RESULT(mp_start_method_set(5), -EINVAL);
 	T_RESULT(mp_start_method_set(-1), -EINVAL);
-	T_RESULT(mp_start_method_parse("thread"), -EINVAL);
+	T_RESULT(mp_start_method_parse("threads"), -EINVAL);
 	T_RESULT(mp_start_method_parse(NULL), -EINVAL);
 	cr_assert_null(mp_start_method_name(MP_START_DEFAULT));
-	cr_assert_null(mp_start_method_name(4));
+	cr_assert_null(mp_start_method_name(5));
 	cr_assert_str_eq(mp_start_method_name(MP_START_SPAWN), "spawn");
 }
 

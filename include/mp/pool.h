@@ -57,8 +57,8 @@ typedef struct mp_pool_options {
 
 /*
  * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, workers
- * or max_pending out of range), -E2BIG, -ENOSPC no room in shared memory, and the errors of
- * mp_process_start().
+ * or max_pending out of range), -E2BIG, -ENOTSUP MP_START_THREAD, -ENOSPC no room in shared
+ * memory, and the errors of mp_process_start().
  */
 int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mp/process.h - start processes by fork, spawn or forkserver, and wait for them.
+ * mp/process.h - start processes by fork, spawn or forkserver, or a thread like one.
  *
  *	static int greet(int argc, const mp_obj *argv) { ... return 0; }
  *
@@ -28,7 +28,8 @@ typedef struct mp_process mp_process;
  * What runs in the child: any function of the program or of a shared object, static ones too. argv
  * holds the arguments that were given to mp_process_new(); they belong to the library. What it
  * returns is the exit code (its low 8 bits); stdio is flushed, and exit handlers do not run. Calling
- * exit() or _exit() works as well. Standard input is /dev/null.
+ * exit() or _exit() works as well. Standard input is /dev/null. By MP_START_THREAD it is just a
+ * thread: exit() ends the program, pthread_exit() only the target.
  */
 typedef int mp_target(int argc, const mp_obj *argv);
 
@@ -37,6 +38,7 @@ enum mp_start_method {
 	MP_START_FORK,       /* a copy of this process, threads excepted; the fastest */
 	MP_START_SPAWN,      /* a fresh execution of this program; inherits nothing but arguments */
 	MP_START_FORKSERVER, /* forked from a fresh execution that has no threads and little memory */
+	MP_START_THREAD,     /* no process: a thread of this one */
 };
 
 /*
@@ -54,7 +56,7 @@ int mp_begin(int *argc, char ***argv);
 int mp_start_method_set(int method);
 /* The method that MP_START_DEFAULT stands for now. */
 int mp_start_method_get(void);
-/* "fork", "spawn", "forkserver" to and from their number; NULL and -EINVAL when unknown. */
+/* "fork", "spawn", "forkserver", "thread" to and from their number; NULL and -EINVAL when unknown. */
 const char *mp_start_method_name(int method);
 int mp_start_method_parse(const char *name);
 
@@ -127,7 +129,7 @@ const char *mp_process_name(mp_process *process);
 
 /*
  * Send it a signal: any, SIGINT, SIGTERM, SIGKILL. By pidfd, so that never another process is hit.
- * 0, -ESRCH it has ended, -EINVAL not started or no such signal, -EPERM, -ECHILD.
+ * 0, -ESRCH it has ended, -ENOTSUP it is a thread, -EINVAL not started or no such signal, -EPERM, -ECHILD.
  */
 int mp_process_signal(mp_process *process, int signal);
 int mp_process_interrupt(mp_process *process);

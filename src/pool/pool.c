@@ -60,6 +60,10 @@ static int check_options(mp_pool_options *o)
 			o->max_pending);
 	if (o->start_method != MP_START_DEFAULT && !mp_start_method_name(o->start_method))
 		return mp_error_set(-EINVAL, "there is no start method %d", o->start_method);
+	if (o->start_method == MP_START_DEFAULT)
+		o->start_method = mp_start_method_get();
+	if (o->start_method == MP_START_THREAD)
+		return mp_error_set(-ENOTSUP, "workers of a pool are processes, not threads");
 	if (o->initializer_args.type != MP_TYPE_LIST && o->initializer_args.type != MP_TYPE_NIL)
 		return mp_error_set(-EINVAL, "initializer_args is neither a list nor nil");
 	if (o->workers == 0)

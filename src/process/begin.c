@@ -38,11 +38,12 @@ static const char *const method_names[] = {
 	[MP_START_FORK] = "fork",
 	[MP_START_SPAWN] = "spawn",
 	[MP_START_FORKSERVER] = "forkserver",
+	[MP_START_THREAD] = "thread",
 };
 
 int mp_start_method_set(int method)
 {
-	if (method < MP_START_DEFAULT || method > MP_START_FORKSERVER)
+	if (method < MP_START_DEFAULT || method > MP_START_THREAD)
 		return mp_error_set(-EINVAL, "%d is no start method", method);
 	atomic_store(&default_method, method == MP_START_DEFAULT ? MP_START_FORK : method);
 	return 0;
@@ -55,13 +56,12 @@ int mp_start_method_get(void)
 
 const char *mp_start_method_name(int method)
 {
-	return method > MP_START_DEFAULT && method <= MP_START_FORKSERVER ? method_names[method]
-									  : NULL;
+	return method > MP_START_DEFAULT && method <= MP_START_THREAD ? method_names[method] : NULL;
 }
 
 int mp_start_method_parse(const char *name)
 {
-	for (int method = MP_START_FORK; name && method <= MP_START_FORKSERVER; method++) {
+	for (int method = MP_START_FORK; name && method <= MP_START_THREAD; method++) {
 		if (strcmp(name, method_names[method]) == 0)
 			return method;
 	}

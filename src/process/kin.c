@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/origin.h"
-
-#include <mp/process.h>
+#include "process/process.h"
+#include "process/thread.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -205,10 +205,14 @@ int mp_parent_join(int timeout_ms)
 
 const char *mp_process_current_name(void)
 {
-	return kin.name;
+	const struct mp_process *thread = mp__thread_current();
+
+	return thread ? thread->name : kin.name;
 }
 
 int mp_process_current_daemon(void)
 {
-	return kin.daemon;
+	const struct mp_process *thread = mp__thread_current();
+
+	return thread ? thread->daemon : kin.daemon;
 }

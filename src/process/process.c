@@ -13,6 +13,7 @@
 #include "process/forkserver.h"
 #include "process/kin.h"
 #include "process/life.h"
+#include "process/thread.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ static int check_new(mp_target *target, const mp_obj *args, const mp_process_opt
 		return mp_error_set(-EINVAL, "new process: no target");
 	if (args->type != MP_TYPE_LIST && args->type != MP_TYPE_NIL)
 		return mp_error_set(-EINVAL, "new process: the arguments are neither list nor nil");
-	if (options->start_method < MP_START_DEFAULT || options->start_method > MP_START_FORKSERVER)
+	if (options->start_method < MP_START_DEFAULT || options->start_method > MP_START_THREAD)
 		return mp_error_set(
 			-EINVAL, "new process: %d is no start method", options->start_method);
 	return 0;
@@ -105,6 +106,8 @@ static int start_by_method(mp_process *process, struct mp__started *started)
 		return mp__start_spawn(process, started);
 	case MP_START_FORKSERVER:
 		return mp__start_forkserver(process, started);
+	case MP_START_THREAD:
+		return mp__start_thread(process, started);
 	default:
 		return mp__start_fork(process, started);
 	}
@@ -144,7 +147,7 @@ int mp_process_join(mp_process *process, int timeout_ms)
 {
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 
-	if (process && mp__process_is_self(process))
+	if (process && (mp__process_is_self(process) || mp__thread_current() == process))
 		return mp_error_set(-EDEADLK, "join: %s would wait for itself", process->name);
 	int r = check_started(process, "join");
 	if (r < 0)
@@ -228,6 +231,9 @@ int mp_process_signal(mp_process *process, int signal)
 
 	if (r < 0)
 		return r;
+	if (process->method == MP_START_THREAD)
+		return mp_error_set(
+			-ENOTSUP, "signal %d to %s: it is a thread", signal, process->name);
 	/* The kernel takes signals for a process that has ended and was not reaped: look first. */
 	if (r == MP__PROCESS_DONE || mp_process_is_alive(process) == 0)
 		r = -ESRCH;

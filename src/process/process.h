@@ -18,6 +18,7 @@
 
 #include <mp/process.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,8 +56,9 @@ struct mp_process {
 	/* Written while STARTING, by the thread that starts; fixed from RUNNING on. */
 	mp_obj args; /* nil again once it runs: descriptors in it would stay open here */
 	pid_t pid;
-	int pidfd;  /* or, if the child was reaped at once, a pipe without a writer */
-	int report; /* forkserver: where the exit status comes from; else -1 */
+	pthread_t thread; /* MP_START_THREAD only */
+	int pidfd;        /* or, if the child was reaped at once, a pipe without a writer */
+	int report;       /* forkserver: where the exit status comes from; else -1 */
 	struct mp__server *server; /* forkserver: who will send it; else NULL */
 
 	/* Written while REAPING, valid from DONE on. */
@@ -64,7 +66,7 @@ struct mp_process {
 	bool code_known;
 	bool usage_known;
 	int code;
-	struct rusage usage;
+	struct rusage usage; /* of a thread: written by itself, before it is joined */
 };
 
 /* What a method must find out about the child it started. */
@@ -79,6 +81,7 @@ struct mp__started {
 int mp__start_fork(struct mp_process *process, struct mp__started *ret_started);
 int mp__start_spawn(struct mp_process *process, struct mp__started *ret_started);
 int mp__start_forkserver(struct mp_process *process, struct mp__started *ret_started);
+int mp__start_thread(struct mp_process *process, struct mp__started *ret_started);
 
 /*
  * Wait until it has ended and its status is collected: 0, -ETIMEDOUT, or what poll says. Only from

@@ -10,6 +10,7 @@
 #include "process/children.h"
 #include "process/forkserver.h"
 #include "process/life.h"
+#include "process/thread.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -64,6 +65,8 @@ static int collect_own(struct mp_process *process)
 
 static int collect(struct mp_process *process)
 {
+	if (process->method == MP_START_THREAD)
+		return mp__thread_collect(process);
 	if (process->server)
 		return mp__forkserver_collect(process);
 	return collect_own(process);
@@ -76,7 +79,7 @@ static int reap(struct mp_process *process)
 	int r = collect(process);
 	if (r == 0)
 		mp__children_remove(process);
-	if (r == 0 && process->daemon)
+	if (r == 0 && process->daemon && process->method != MP_START_THREAD)
 		mp__life_release();
 	atomic_store_explicit(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING,
 		memory_order_release);

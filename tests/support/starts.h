@@ -3,7 +3,7 @@
  * tests/support/starts.h - for tests of processes: targets, short ways to start and to end.
  *
  * EACH_METHOD(suite, name) { ... method ... } makes three tests of one body: fork_name, spawn_name
- * and forkserver_name.
+ * and forkserver_name. EACH_METHOD_AND_THREAD makes a fourth, thread_name.
  */
 #ifndef TESTS_STARTS_H
 #define TESTS_STARTS_H
@@ -30,6 +30,14 @@
 		each_##name(MP_START_FORKSERVER); \
 	}                                         \
 	static void each_##name(int method)
+
+#define EACH_METHOD_AND_THREAD(suite, name)   \
+	static void each_##name(int method);  \
+	Test(suite, thread_##name)            \
+	{                                     \
+		each_##name(MP_START_THREAD); \
+	}                                     \
+	EACH_METHOD(suite, name)
 
 /* Options that name just the method. */
 #define BY(m) MP_PROCESS_OPTIONS(.start_method = (m))
