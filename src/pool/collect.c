@@ -101,6 +101,13 @@ static bool collect_if_done(mp_pool *pool, uint32_t number)
 	return true;
 }
 
+/* The list is not to be trusted: look at every slot. */
+static void harvest_all(mp_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->n_fresh; i++)
+		collect_if_done(pool, i);
+}
+
 void mp__pool_harvest(mp_pool *pool)
 {
 	struct mp__pool_header *header = pool->seg.header;
@@ -109,7 +116,11 @@ void mp__pool_harvest(mp_pool *pool)
 		return;
 	uint32_t number =
 		atomic_exchange_explicit(&header->done, MP__POOL_NONE, memory_order_acq_rel);
-	/* The list is as long as it is honest: a slot that is not DONE ends it. */
+	/*
+	 * The list is as long as it is honest: a slot that is not DONE ends it. Then some worker
+	 * has gone mad, and what others have linked behind it is found without the list. It takes
+	 * in slots that are yet to be pushed as well, and their push is another such end.
+	 */
 	while (number < pool->n_fresh) {
 		uint32_t next = atomic_load_explicit(
 			&pool->seg.slots[number].next_done, memory_order_relaxed);
@@ -117,22 +128,37 @@ void mp__pool_harvest(mp_pool *pool)
 			break;
 		number = next;
 	}
+	if (number != MP__POOL_NONE)
+		harvest_all(pool);
 	if (pool->followers > 0)
 		pthread_cond_broadcast(&pool->changed);
+}
+
+/* Is the task in other hands than this worker's? A state that no worker writes is in nobody's. */
+static bool is_with_others(mp_pool *pool, uint32_t number, uint32_t worker)
+{
+	uint64_t state = atomic_load_explicit(&pool->seg.slots[number].state, memory_order_acquire);
+	uint32_t at = mp__pool_state_worker(state);
+
+	if (mp__pool_state_generation(state) != pool->pending[number].generation)
+		return false;
+	switch (mp__pool_state_status(state)) {
+	case MP__POOL_QUEUED:
+		return true;
+	case MP__POOL_RUNNING:
+	case MP__POOL_DONE:
+		return at != worker && at < pool->seg.n_workers;
+	default:
+		return false;
+	}
 }
 
 void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why)
 {
 	mp__pool_harvest(pool);
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
-		if (!pool->pending[i].active)
-			continue;
-		uint64_t state =
-			atomic_load_explicit(&pool->seg.slots[i].state, memory_order_acquire);
-		uint32_t status = mp__pool_state_status(state);
-		if (status == MP__POOL_QUEUED || mp__pool_state_worker(state) != worker)
-			continue;
-		if (collect_if_done(pool, i))
+		if (!pool->pending[i].active || is_with_others(pool, i, worker) ||
+			collect_if_done(pool, i))
 			continue;
 		/* It may have died while it wrote a long result. */
 		pool->pending[i].result_paid = true;
@@ -174,7 +200,9 @@ static bool spin(mp_pool *pool)
  */
 static bool may_sleep(struct mp__pool_header *header)
 {
-	atomic_store(&header->owner_waiting, 1);
+	uint32_t waiting = atomic_load_explicit(&header->owner_waiting, memory_order_relaxed);
+
+	atomic_store(&header->owner_waiting, (waiting + 2) | 1);
 	/* Whoever was to take what is still there may be stopped. */
 	if (atomic_load(&header->head) < atomic_load(&header->tail))
 		mp__pool_ring_one(header);
@@ -193,7 +221,7 @@ static void lead(mp_pool *pool, mp__deadline deadline)
 	pthread_mutex_unlock(&pool->lock);
 	if (mp__deadline_passed(deadline) || (!spin(pool) && may_sleep(header)))
 		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
-	atomic_store_explicit(&header->owner_waiting, 0, memory_order_relaxed);
+	atomic_fetch_and_explicit(&header->owner_waiting, ~1u, memory_order_relaxed);
 	pthread_mutex_lock(&pool->lock);
 	for (int i = 0; i < n && !pool->closing; i++) {
 		if (events[i].data.u32 != MP__POOL_NONE)

@@ -88,6 +88,9 @@ int mp__pool_hire(mp_pool *pool, uint32_t number)
 	if (r < 0) {
 		mp_process_kill(process);
 		vacate(pool, number);
+		/* It may have been at work already. */
+		mp__pool_bury(pool, number, "its worker could not be watched and was killed");
+		pool->resend = true;
 	}
 	return r;
 }

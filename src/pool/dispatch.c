@@ -171,24 +171,42 @@ static int fill_slot(mp_pool *pool, uint32_t number, const struct mp__pool_work 
 
 /* --- publishing ------------------------------------------------------------------------------- */
 
+/* Entries from head to tail. */
+static uint64_t ring_used(mp_pool *pool)
+{
+	return pool->tail - atomic_load_explicit(&pool->seg.header->head, memory_order_acquire);
+}
+
+/*
+ * A head that cannot be is the work of a worker gone mad: the whole ring is gone through again
+ * then, which is no harm, since the claim decides.
+ */
+static void mend_head(mp_pool *pool)
+{
+	uint64_t size = pool->seg.ring_mask + UINT64_C(1);
+
+	if (ring_used(pool) > size || ring_used(pool) > pool->tail)
+		atomic_store(&pool->seg.header->head, pool->tail > size ? pool->tail - size : 0);
+}
+
 /* Move head past entries that somebody has taken without saying so. */
 static void help_head(mp_pool *pool)
 {
 	struct mp__pool_header *header = pool->seg.header;
-	uint64_t tail = atomic_load_explicit(&header->tail, memory_order_relaxed);
 
-	for (;;) {
+	for (uint32_t i = 0; i <= pool->seg.ring_mask; i++) {
 		uint64_t head = atomic_load_explicit(&header->head, memory_order_relaxed);
-		if (head >= tail)
+		if (head >= pool->tail)
 			return;
 		uint64_t entry = atomic_load_explicit(
 			&pool->seg.ring[head & pool->seg.ring_mask], memory_order_relaxed);
 		uint32_t number = (uint32_t)entry;
-		if (entry == MP__POOL_TOKEN || number >= pool->seg.n_slots)
+		if (entry == MP__POOL_TOKEN)
 			return;
 		uint64_t queued = mp__pool_state((uint32_t)(entry >> 32), 0, MP__POOL_QUEUED);
-		if (atomic_load_explicit(&pool->seg.slots[number].state, memory_order_relaxed) ==
-			queued)
+		if (number < pool->seg.n_slots &&
+			atomic_load_explicit(
+				&pool->seg.slots[number].state, memory_order_relaxed) == queued)
 			return;
 		atomic_compare_exchange_strong(&header->head, &head, head + 1);
 	}
@@ -197,25 +215,23 @@ static void help_head(mp_pool *pool)
 /* May an entry be written without running over one that counts? */
 static bool ring_has_room(mp_pool *pool)
 {
-	struct mp__pool_header *header = pool->seg.header;
-	uint64_t tail = atomic_load_explicit(&header->tail, memory_order_relaxed);
+	uint64_t used = ring_used(pool);
 
-	if (tail - atomic_load_explicit(&header->head, memory_order_acquire) <= pool->seg.ring_mask)
+	if (used <= pool->seg.ring_mask && used <= pool->tail)
 		return true;
+	mend_head(pool);
 	help_head(pool);
-	return tail - atomic_load_explicit(&header->head, memory_order_acquire) <=
-	       pool->seg.ring_mask;
+	return ring_used(pool) <= pool->seg.ring_mask;
 }
 
 static void push_entry(mp_pool *pool, uint64_t entry)
 {
 	struct mp__pool_header *header = pool->seg.header;
-	uint64_t tail = atomic_load_explicit(&header->tail, memory_order_relaxed);
 
 	atomic_store_explicit(
-		&pool->seg.ring[tail & pool->seg.ring_mask], entry, memory_order_release);
+		&pool->seg.ring[pool->tail & pool->seg.ring_mask], entry, memory_order_release);
 	/* Partner: the load of tail in the worker's claim; ordered before the look at the bell. */
-	atomic_store(&header->tail, tail + 1);
+	atomic_store(&header->tail, ++pool->tail);
 }
 
 /*
@@ -261,6 +277,7 @@ static int send_cargo(mp_pool *pool, uint32_t number)
 void mp__pool_resend(mp_pool *pool)
 {
 	pool->resend = false;
+	mend_head(pool);
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
 		struct mp__pool_pending *p = &pool->pending[i];
 		if (!p->active || p->n_fds == 0)

@@ -71,6 +71,8 @@ struct mp_pool {
 	uint32_t n_pending;  /* submitted, or just being so, and not finished */
 	uint64_t n_finished; /* or given back unused */
 
+	uint64_t tail; /* of the ring: what header.tail should be */
+
 	struct mp__pool_known *known;
 	uint32_t known_size;
 	uint32_t n_known;

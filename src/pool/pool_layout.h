@@ -112,8 +112,10 @@ struct mp__pool_header {
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t done;
 	/*
-	 * 1: the owner sleeps, or is about to and will look at `done` once more. Who finishes a
-	 * task sets it to 0 and writes to the eventfd. Both sides are sequentially consistent.
+	 * {sequence:31, sleeps:1}. The bit: the owner sleeps, or is about to and will look at
+	 * `done` once more. Who finishes a task while it is set writes to the eventfd, and then
+	 * clears it unless the sequence has moved on: in this order, so that who is stopped in
+	 * between keeps no wake-up of the others. All is sequentially consistent.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t owner_waiting;
 	/*

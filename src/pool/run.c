@@ -5,10 +5,12 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/origin.h"
 #include "pool/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t index, mp_task **ret_task)
@@ -38,6 +40,19 @@ int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_f
 	return 0;
 }
 
+int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
+{
+	mp__origin here = mp__origin_here();
+	bool is_list = args->type == MP_TYPE_LIST;
+
+	mp_error_set(0, "%s", ""); /* a sentence of an earlier task is no sentence of this one */
+	int r = task(is_list ? (int)args->count : 0, is_list ? args->as.items : NULL, ret_result);
+	/* It forked, and this is the child that came back: what it would write is the worker's. */
+	if (!mp__origin_is_here(here))
+		_exit(EXIT_SUCCESS);
+	return r;
+}
+
 /* Call it with the encoded arguments; its result is appended to `out`. */
 static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__cargo *cargo,
 	int (*put)(struct mp__pool_bytes *, const mp_obj *, struct mp__cargo *),
@@ -49,9 +64,7 @@ static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__carg
 
 	if (r < 0)
 		return r;
-	mp_error_set(0, "%s", ""); /* a sentence of an earlier task is no sentence of this one */
-	bool is_list = args.type == MP_TYPE_LIST;
-	r = task(is_list ? (int)args.count : 0, is_list ? args.as.items : NULL, &result);
+	r = mp__pool_call(task, &args, &result);
 	if (r >= 0)
 		r = put(out, &result, NULL);
 	else if (!*mp_error_detail())
@@ -85,7 +98,8 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 {
 	const struct mp__pool_slot *slot = &segment->slots[number];
 	uint64_t size = slot->args_size;
-	const uint8_t *data = slot->args;
+	uint8_t small[MP__POOL_ARGS_INLINE];
+	const uint8_t *data = small;
 	MP__AUTO_FREE uint8_t *copy = NULL;
 	mp_task *task;
 	int r = mp__pool_find_task(segment, found, slot->task, &task);
@@ -106,6 +120,9 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 		if (r < 0)
 			return r;
 		data = copy;
+	} else {
+		/* Checked and used as a copy: other workers could change the slot. */
+		memcpy(small, slot->args, size);
 	}
 	if (slot->kind == MP__POOL_MAP)
 		return call_each(task, data, size, slot->n_items, cargo, out);

@@ -24,6 +24,12 @@ int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_f
 	uint32_t index, mp_task **ret_task);
 
 /*
+ * Call it with `args`, a list or nil. A child that the task forked does not come back: it would go
+ * on as a second worker of the same number.
+ */
+int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result);
+
+/*
  * Everything but the commit. `cargo` holds the descriptors that came; what stays in it is
  * closed.
  */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define EXIT_NOT_READY 1
+#define EXIT_USELESS 2
 #define SPIN_MIN 64u
 #define SPIN_MAX 4096u
 /*
@@ -38,6 +39,15 @@ struct worker {
 	bool look_for_cargo;
 	struct mp__cargo cargo; /* of the task at hand */
 };
+
+/*
+ * A task has closed descriptors that are not its own. Our end is what the owner still hears of us;
+ * what was committed counts, and another worker comes.
+ */
+static _Noreturn void leave_useless(void)
+{
+	_exit(EXIT_USELESS);
+}
 
 /* --- the queue -------------------------------------------------------------------------------- */
 
@@ -71,6 +81,8 @@ static bool claim_cargo(struct worker *w, uint32_t *ret_number)
 		 */
 		if (n <= 0)
 			w->cargo.n_fds = 0;
+		if (n == -EBADF || n == -ENOTSOCK)
+			leave_useless();
 		if (n <= 0 && n != -EMSGSIZE)
 			return false;
 		MP__TEST_POINT("pool.cargo_received");
@@ -212,11 +224,13 @@ static void commit(struct worker *w, uint32_t number)
 	while (!atomic_compare_exchange_weak(&header->done, &first, number));
 	MP__TEST_POINT("pool.before_wake");
 	/* Partner: may_sleep() in collect.c. */
-	if (atomic_load(&header->owner_waiting) && atomic_exchange(&header->owner_waiting, 0)) {
+	uint32_t waiting = atomic_load(&header->owner_waiting);
+	if (waiting & 1) {
 		MP__TEST_POINT("pool.waking");
-		/* It can fail only when the counter is full, and then it is readable. */
-		if (write(w->eventfd, &one, sizeof(one)) < 0)
-			return;
+		/* -EAGAIN: the counter is full, and then it is readable. */
+		if (write(w->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			leave_useless();
+		atomic_compare_exchange_strong(&header->owner_waiting, &waiting, waiting & ~1u);
 	}
 }
 
@@ -249,9 +263,7 @@ static int initialize(struct worker *w, const mp_obj *args)
 	int r = mp__pool_find_task(&w->seg, &w->found, index, &task);
 	if (r < 0)
 		return r;
-	mp_error_set(0, "%s", "");
-	bool is_list = args->type == MP_TYPE_LIST;
-	r = task(is_list ? (int)args->count : 0, is_list ? args->as.items : NULL, &result);
+	r = mp__pool_call(task, args, &result);
 	mp_obj_free(&result);
 	return r < 0 ? r : 0;
 }
