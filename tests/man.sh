@@ -23,6 +23,11 @@ for page in man/*.[1-8]; do
     if grep -v 'referenced manual not found' "$lint" >&2; then
       fail "$page does not lint"
     fi
+    # And what most people read with: lines that break nowhere spoil its tables.
+    if command -v groff > /dev/null 2>&1 &&
+      groff -mdoc -Tutf8 -rLL=78n "$page" 2>&1 > /dev/null | head -n 3 | grep . >&2; then
+      fail "$page does not fit in 80 columns"
+    fi
   fi
 done
 
