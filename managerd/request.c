@@ -535,14 +535,14 @@ static int dispatch_quick(struct md_session *session, const struct mp__quick *q)
 
 int md_request_run(struct md_session *session, const uint8_t *message, size_t size)
 {
-	struct mp__scratch *scratch = &session->context->unpacked;
+	struct mp__arena *arena = &session->context->unpacked;
 	struct mp__quick quick;
 
 	if (session->greeted && !session->context->draining &&
 		mp__quick_read(message, size, &quick))
 		return dispatch_quick(session, &quick);
-	mp__scratch_reset(scratch, MP__SCRATCH_BUDGET(size));
-	Mp__Request *request = mp__request__unpack(&scratch->allocator, size, message);
+	mp__arena_reset(arena, MP__UNPACK_BUDGET(size));
+	Mp__Request *request = mp__request__unpack(&arena->allocator, size, message);
 	if (!request)
 		return md_request_refuse(session, "a message that is no request");
 	if (request->id == 0)

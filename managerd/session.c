@@ -32,14 +32,14 @@ int md_context_init(struct md_context *context, const struct md_limits *limits)
 	context->unpack_block = malloc(UNPACK_SIZE);
 	if (!context->input || !context->unpack_block)
 		return -ENOMEM;
-	mp__scratch_init(&context->unpacked, context->unpack_block, UNPACK_SIZE);
+	mp__arena_init(&context->unpacked, context->unpack_block, UNPACK_SIZE);
 	return md_registry_init(&context->registry, limits->max_objects);
 }
 
 void md_context_deinit(struct md_context *context)
 {
 	md_registry_deinit(&context->registry);
-	mp__scratch_reset(&context->unpacked, 0);
+	mp__arena_release(&context->unpacked);
 	mp__buffer_free(&context->assembled);
 	free(context->unpack_block);
 	free(context->input);

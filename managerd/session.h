@@ -14,7 +14,7 @@
 #include "managerd/limits.h"
 #include "managerd/loop.h"
 #include "managerd/registry.h"
-#include "wire/scratch.h"
+#include "obj/arena.h"
 #include "wire/frame.h"
 
 #include <stdbool.h>
@@ -24,7 +24,7 @@
 struct md_context {
 	struct md_limits limits;
 	struct md_registry registry;
-	struct mp__scratch unpacked; /* of the request in hand */
+	struct mp__arena unpacked;   /* of the request in hand */
 	struct mp__buffer assembled; /* of the reply in hand */
 	uint8_t *input;              /* of the read in hand */
 	size_t input_size;

@@ -9,9 +9,11 @@
 #include "tests/support/support.h"
 #include "tests/support/values.h"
 
+#include "obj/arena.h"
 #include "obj/codec.h"
 
 #include <mp.h>
+#include <stdalign.h>
 
 T_SUITE(obj_memory);
 
@@ -158,4 +160,26 @@ Test(obj_memory, equality_without_memory_is_the_same)
 		cr_assert(equal && differ, "with %d allocations", n);
 	}
 	cr_assert_eq(outstanding, 0);
+}
+
+Test(obj_memory, an_arena_gives_what_the_budget_allows)
+{
+	alignas(max_align_t) char block[256];
+	struct mp__arena arena;
+
+	mp__arena_init(&arena, block, sizeof(block));
+	mp__arena_reset(&arena, 0);
+	cr_assert(mp__arena_alloc(&arena, 1) == block);
+	cr_assert(mp__arena_alloc(&arena, 16) == block + 16);
+	cr_assert_null(mp__arena_alloc(&arena, 256));
+	mp__arena_reset(&arena, 64 << 10);
+	char *large = mp__arena_alloc(&arena, 40 << 10);
+	cr_assert_not_null(large);
+	memset(large, 1, 40 << 10);
+	cr_assert(mp__arena_alloc(&arena, 200) == block);
+	for (int i = 0; i < 10; i++)
+		cr_assert_not_null(mp__arena_alloc(&arena, 1000));
+	cr_assert_null(mp__arena_alloc(&arena, 40 << 10));
+	cr_assert_null(mp__arena_alloc(&arena, SIZE_MAX));
+	mp__arena_release(&arena);
 }

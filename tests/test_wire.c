@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
+#include "obj/arena.h"
 #include "proto/manager.pb-c.h"
 #include "tests/support/support.h"
 #include "wire/code.h"
 #include "wire/frame.h"
 #include "wire/quick.h"
-#include "wire/scratch.h"
 #include "wire/value.h"
 
 #include <math.h>
@@ -14,7 +14,6 @@
 #include <stdalign.h>
 
 T_SUITE(frame);
-T_SUITE(scratch);
 T_SUITE(key);
 T_SUITE(value);
 T_SUITE(code);
@@ -123,43 +122,20 @@ Test(frame, buffer_keeps_its_bytes_while_it_grows_and_moves)
 	mp__buffer_free(&buffer);
 }
 
-/* --- scratch ---------------------------------------------------------------------------------- */
-
-Test(scratch, gives_what_the_budget_allows)
-{
-	alignas(max_align_t) char block[256];
-	struct mp__scratch scratch;
-
-	mp__scratch_init(&scratch, block, sizeof(block));
-	cr_assert(mp__scratch_alloc(&scratch, 1) == block);
-	cr_assert(mp__scratch_alloc(&scratch, 16) == block + 16);
-	cr_assert_null(mp__scratch_alloc(&scratch, 256));
-	mp__scratch_reset(&scratch, 64 << 10);
-	char *large = mp__scratch_alloc(&scratch, 40 << 10);
-	cr_assert_not_null(large);
-	memset(large, 1, 40 << 10);
-	cr_assert(mp__scratch_alloc(&scratch, 200) == block);
-	for (int i = 0; i < 10; i++)
-		cr_assert_not_null(mp__scratch_alloc(&scratch, 1000));
-	cr_assert_null(mp__scratch_alloc(&scratch, 40 << 10));
-	cr_assert_null(mp__scratch_alloc(&scratch, SIZE_MAX));
-	mp__scratch_reset(&scratch, 0);
-}
-
-Test(scratch, stops_a_message_that_grows_when_unpacked)
+Test(frame, stops_a_message_that_grows_when_unpacked)
 {
 	size_t size = 1 << 20;
 	uint8_t *message = malloc(size);
 	alignas(max_align_t) char block[1024];
-	struct mp__scratch scratch;
+	struct mp__arena arena;
 
 	/* Field 127, varint 0: two bytes each in the frame, some sixty in memory. */
 	for (size_t i = 0; i + 3 <= size; i += 3)
 		memcpy(message + i, "\xf8\x07\0", 3);
-	mp__scratch_init(&scratch, block, sizeof(block));
-	mp__scratch_reset(&scratch, MP__SCRATCH_BUDGET(size));
-	cr_assert_null(mp__request__unpack(&scratch.allocator, size - size % 3, message));
-	mp__scratch_reset(&scratch, 0);
+	mp__arena_init(&arena, block, sizeof(block));
+	mp__arena_reset(&arena, MP__UNPACK_BUDGET(size));
+	cr_assert_null(mp__request__unpack(&arena.allocator, size - size % 3, message));
+	mp__arena_release(&arena);
 	free(message);
 }
 

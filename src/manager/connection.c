@@ -227,20 +227,17 @@ static int fill_reply(struct mp__reply *reply, const uint8_t *message, size_t si
 /* The reason why the daemon hangs up. */
 static int last_words(const uint8_t *message, size_t size)
 {
-	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];
-	struct mp__scratch scratch;
+	MP__ARENA(arena, MP__REPLY_BLOCK);
 	int r;
 
-	mp__scratch_init(&scratch, block, sizeof(block));
-	mp__scratch_reset(&scratch, MP__SCRATCH_BUDGET(size));
-	Mp__Response *response = mp__response__unpack(&scratch.allocator, size, message);
+	mp__arena_reset(&arena, MP__UNPACK_BUDGET(size));
+	Mp__Response *response = mp__response__unpack(&arena.allocator, size, message);
 	if (response) {
 		r = mp__code_to_result((int)response->code);
 		r = mp_error_set(r < 0 ? r : -EPROTO, "managerd: %s", response->detail);
 	} else {
 		r = mp_error_set(-EPROTO, "managerd sent what is no reply");
 	}
-	mp__scratch_reset(&scratch, 0);
 	return r;
 }
 
@@ -482,11 +479,11 @@ static int wait_for(struct mp__connection *c, struct call *call, mp__deadline de
 
 static int unpack(struct mp__reply *reply)
 {
-	struct mp__scratch *scratch = &reply->scratch;
+	struct mp__arena *arena = &reply->arena;
 
-	mp__scratch_init(scratch, reply->block, sizeof(reply->block));
-	mp__scratch_reset(scratch, MP__SCRATCH_BUDGET(reply->size));
-	reply->response = mp__response__unpack(&scratch->allocator, reply->size, reply->data);
+	mp__arena_init(arena, reply->block, sizeof(reply->block));
+	mp__arena_reset(arena, MP__UNPACK_BUDGET(reply->size));
+	reply->response = mp__response__unpack(&arena->allocator, reply->size, reply->data);
 	if (!reply->response)
 		return mp_error_set(-EPROTO, "managerd sent a reply that cannot be read");
 	int r = mp__code_to_result((int)reply->response->code);
@@ -498,7 +495,7 @@ static int unpack(struct mp__reply *reply)
 
 void mp__reply_free(struct mp__reply *reply)
 {
-	mp__scratch_reset(&reply->scratch, 0);
+	mp__arena_release(&reply->arena);
 	if (reply->data != reply->small)
 		free(reply->data);
 }

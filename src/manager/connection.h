@@ -16,8 +16,8 @@
 
 #include "base/deadline.h"
 #include "manager/address.h"
+#include "obj/arena.h"
 #include "proto/manager.pb-c.h"
-#include "wire/scratch.h"
 
 #include <stdalign.h>
 #include <stdbool.h>
@@ -46,7 +46,7 @@ struct mp__reply {
 	Mp__Response *response; /* valid until the reply is freed */
 	uint8_t *data;          /* the message: `small`, or malloc'ed */
 	size_t size;
-	struct mp__scratch scratch;
+	struct mp__arena arena;
 	uint8_t small[MP__REPLY_SMALL];
 	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];
 };

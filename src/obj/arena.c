@@ -14,10 +14,28 @@ struct mp__arena_chunk {
 	_Alignas(max_align_t) struct mp__arena_chunk *next;
 };
 
+static void *allocate(void *arena, size_t size)
+{
+	return mp__arena_alloc(arena, size);
+}
+
+static void forget(void *arena, void *piece)
+{
+	(void)arena;
+	(void)piece;
+}
+
 void mp__arena_init(struct mp__arena *arena, void *space, size_t size)
 {
-	*arena = (struct mp__arena){.at = space, .end = (char *)space + size};
-	arena->next_size = FIRST_CHUNK;
+	*arena = (struct mp__arena){
+		.allocator = {allocate, forget, arena},
+		.space = space,
+		.space_size = size,
+		.at = space,
+		.end = (char *)space + size,
+		.next_size = FIRST_CHUNK,
+		.budget = SIZE_MAX,
+	};
 }
 
 void mp__arena_release(struct mp__arena *arena)
@@ -28,6 +46,16 @@ void mp__arena_release(struct mp__arena *arena)
 		arena->chunks = next;
 	}
 	arena->at = arena->end = NULL;
+	arena->budget = 0;
+}
+
+void mp__arena_reset(struct mp__arena *arena, size_t budget)
+{
+	mp__arena_release(arena);
+	arena->at = arena->space;
+	arena->end = arena->at + arena->space_size;
+	arena->next_size = FIRST_CHUNK;
+	arena->budget = budget;
 }
 
 /* A large piece gets a chunk of its own, so that the rest of the current one stays in use. */
@@ -35,13 +63,16 @@ static void *alloc_chunk(struct mp__arena *arena, size_t size)
 {
 	size_t room = size < arena->next_size ? arena->next_size : size;
 
-	if (room > SIZE_MAX - sizeof(struct mp__arena_chunk))
+	if (room > arena->budget)
+		room = size;
+	if (room > arena->budget || room > SIZE_MAX - sizeof(struct mp__arena_chunk))
 		return NULL;
 	struct mp__arena_chunk *chunk = malloc(sizeof(*chunk) + room);
 	if (!chunk)
 		return NULL;
 	chunk->next = arena->chunks;
 	arena->chunks = chunk;
+	arena->budget -= room;
 	if (size < room) {
 		arena->at = (char *)(chunk + 1) + size;
 		arena->end = (char *)(chunk + 1) + room;

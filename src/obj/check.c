@@ -14,27 +14,7 @@
 #include "obj/handle.h"
 #include "obj/measure.h"
 #include "obj/utf8.h"
-
-/* Tags: field number * 8 + wire type (0 varint, 1 eight bytes, 2 length and bytes). */
-enum {
-	TAG_NIL = 1 << 3 | 0,
-	TAG_BOOLEAN = 2 << 3 | 0,
-	TAG_I64 = 3 << 3 | 0,
-	TAG_U64 = 4 << 3 | 0,
-	TAG_F64 = 5 << 3 | 1,
-	TAG_STR = 6 << 3 | 2,
-	TAG_BYTES = 7 << 3 | 2,
-	TAG_LIST = 8 << 3 | 2,
-	TAG_DICT = 9 << 3 | 2,
-	TAG_HANDLE = 10 << 3 | 2,
-	TAG_ITEM = 1 << 3 | 2,               /* in List and Dict */
-	TAG_HANDLE_KIND = 1 << 3 | 0,        /* in Handle */
-	TAG_HANDLE_DATA = 2 << 3 | 2,        /* in Handle */
-	TAG_HANDLE_DESCRIPTORS = 3 << 3 | 0, /* in Handle */
-};
-
-#define VARINT32_BYTES 5
-#define VARINT64_BYTES 10
+#include "obj/wireformat.h"
 
 struct open_list {
 	const uint8_t *end;
@@ -64,7 +44,7 @@ static int read_varint(struct walk *w, size_t max_bytes, uint64_t *ret_number)
 		if (w->at + i == w->end)
 			return bad(w, "a number is cut off");
 		uint8_t byte = w->at[i];
-		if (i == VARINT64_BYTES - 1 && byte > 1)
+		if (i == MP__VARINT64_BYTES - 1 && byte > 1)
 			return bad(w, "a number has more than 64 bits");
 		number |= (uint64_t)(byte & 0x7f) << (7 * i);
 		if (byte < 0x80) {
@@ -80,7 +60,7 @@ static int read_number32(struct walk *w, uint32_t *ret_number)
 {
 	uint64_t number = 0;
 
-	int r = read_varint(w, VARINT32_BYTES, &number);
+	int r = read_varint(w, MP__VARINT32_BYTES, &number);
 	if (r < 0)
 		return r;
 	if (number > UINT32_MAX)
@@ -118,7 +98,7 @@ static int check_number(struct walk *w, uint32_t type, uint64_t max)
 	uint64_t number = 0;
 
 	w->info.type = type;
-	int r = read_varint(w, VARINT64_BYTES, &number);
+	int r = read_varint(w, MP__VARINT64_BYTES, &number);
 	if (r < 0)
 		return r;
 	if (number > max)
@@ -169,12 +149,12 @@ static int check_handle(struct walk *w)
 		if (seen & bit)
 			return bad(w, "a field of a handle occurs twice");
 		seen |= bit;
-		if (tag == TAG_HANDLE_KIND) {
+		if (tag == MP__TAG_HANDLE_KIND) {
 			r = read_number32(w, &kind);
-		} else if (tag == TAG_HANDLE_DATA) {
+		} else if (tag == MP__TAG_HANDLE_DATA) {
 			r = read_length(w, &data);
 			w->at += r == 0 ? data : 0;
-		} else if (tag == TAG_HANDLE_DESCRIPTORS) {
+		} else if (tag == MP__TAG_HANDLE_DESCRIPTORS) {
 			r = read_number32(w, &descriptors);
 		} else {
 			return bad(w, "an unknown field in a handle");
@@ -214,25 +194,25 @@ static int check_value(struct walk *w, size_t *depth)
 	if (w->at == w->end)
 		return bad(w, "a value without a kind");
 	switch (*w->at++) {
-	case TAG_NIL:
+	case MP__TAG_NIL:
 		return check_number(w, MP_TYPE_NIL, 0);
-	case TAG_BOOLEAN:
+	case MP__TAG_BOOLEAN:
 		return check_number(w, MP_TYPE_BOOL, 1);
-	case TAG_I64:
+	case MP__TAG_I64:
 		return check_number(w, MP_TYPE_I64, UINT64_MAX);
-	case TAG_U64:
+	case MP__TAG_U64:
 		return check_number(w, MP_TYPE_U64, UINT64_MAX);
-	case TAG_F64:
+	case MP__TAG_F64:
 		return check_f64(w);
-	case TAG_STR:
+	case MP__TAG_STR:
 		return check_text(w, MP_TYPE_STR);
-	case TAG_BYTES:
+	case MP__TAG_BYTES:
 		return check_text(w, MP_TYPE_BYTES);
-	case TAG_LIST:
+	case MP__TAG_LIST:
 		return enter_list(w, depth, MP_TYPE_LIST);
-	case TAG_DICT:
+	case MP__TAG_DICT:
 		return enter_list(w, depth, MP_TYPE_DICT);
-	case TAG_HANDLE:
+	case MP__TAG_HANDLE:
 		return check_handle(w);
 	default:
 		w->at--;
@@ -247,7 +227,7 @@ static int next_item(struct walk *w, size_t *depth)
 		struct open_list *list = &w->open[*depth - 1];
 		w->end = list->end;
 		if (w->at < list->end) {
-			if (*w->at != TAG_ITEM)
+			if (*w->at != MP__TAG_ITEM)
 				return bad(w, "an unknown field in a list or dict");
 			w->at++;
 			list->items++;

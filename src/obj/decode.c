@@ -25,22 +25,9 @@ struct decoder {
 	size_t next_fd;
 };
 
-static void *unpack_alloc(void *arena, size_t size)
-{
-	return mp__arena_alloc(arena, size);
-}
-
-static void unpack_free(void *arena, void *piece)
-{
-	(void)arena;
-	(void)piece;
-}
-
 static int unpack(struct mp__arena *arena, const void *data, size_t size, Mp__Value **ret_root)
 {
-	ProtobufCAllocator allocator = {unpack_alloc, unpack_free, arena};
-
-	*ret_root = mp__value__unpack(&allocator, size, data);
+	*ret_root = mp__value__unpack(&arena->allocator, size, data);
 	/* The bytes were checked: there is no other cause. */
 	return *ret_root ? 0 : mp_error_set(-ENOMEM, "no memory to decode %zu bytes", size);
 }

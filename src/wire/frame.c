@@ -3,6 +3,8 @@
 
 #include "wire/frame.h"
 
+#include "obj/wireformat.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,22 +35,6 @@ int mp__frame_next(const void *data, size_t size, size_t max, size_t *ret_length
 	return size - MP__FRAME_HEADER >= length;
 }
 
-/* The number at *at, which moves on. False: it does not end before the end. */
-static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret_number)
-{
-	uint64_t number = 0;
-
-	for (int shift = 0; *at < end && shift < 64; shift += 7) {
-		uint8_t byte = *(*at)++;
-		number |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80) {
-			*ret_number = number;
-			return true;
-		}
-	}
-	return false;
-}
-
 uint64_t mp__frame_id(const void *message, size_t size)
 {
 	const uint8_t *at = message;
@@ -56,11 +42,11 @@ uint64_t mp__frame_id(const void *message, size_t size)
 	uint64_t tag;
 	uint64_t number;
 
-	while (get_varint(&at, end, &tag)) {
+	while (mp__varint_get(&at, end, &tag)) {
 		uint64_t skip = 0;
 		switch (tag & 7) {
 		case 0:
-			if (!get_varint(&at, end, &number))
+			if (!mp__varint_get(&at, end, &number))
 				return 0;
 			if (tag >> 3 == 1)
 				return number;
@@ -69,7 +55,7 @@ uint64_t mp__frame_id(const void *message, size_t size)
 			skip = 8;
 			break;
 		case 2:
-			if (!get_varint(&at, end, &skip))
+			if (!mp__varint_get(&at, end, &skip))
 				return 0;
 			break;
 		case 5:

@@ -23,6 +23,9 @@
 #define MP__FRAME_OVERHEAD ((size_t)64 << 10)
 #define MP__FRAME_MAX (MP__PAYLOAD_MAX + MP__FRAME_OVERHEAD)
 
+/* What unpacking a message of this length may take beyond a first block, see obj/arena.h. */
+#define MP__UNPACK_BUDGET(length) ((length) + ((size_t)128 << 10))
+
 /* The header of a frame. */
 void mp__frame_put_length(uint8_t *at, size_t length);
 

@@ -3,10 +3,10 @@
 
 #include "wire/quick.h"
 
+#include "obj/wireformat.h"
+
 #include <errno.h>
 #include <string.h>
-
-#define VARINT_MAX 10
 
 /* Field number * 8 + wire type. */
 enum {
@@ -18,9 +18,6 @@ enum {
 	TAG_RESPONSE_COUNT = 7 << 3 | 0,
 };
 
-/* Tags of mp.Value whose length may be written too long, see wire/value.h. */
-enum { TAG_STR = 6 << 3 | 2, TAG_BYTES = 7 << 3 | 2 };
-
 /* --- reading ---------------------------------------------------------------------------------- */
 
 struct reader {
@@ -30,17 +27,7 @@ struct reader {
 
 static bool get_number(struct reader *r, uint64_t *ret_number)
 {
-	uint64_t number = 0;
-
-	for (int shift = 0; r->at < r->end && shift < 63; shift += 7) {
-		uint8_t byte = *r->at++;
-		number |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80) {
-			*ret_number = number;
-			return true;
-		}
-	}
-	return false;
+	return mp__varint_get(&r->at, r->end, ret_number);
 }
 
 static bool get_tag(struct reader *r, uint8_t tag)
@@ -67,9 +54,10 @@ static bool has_value(Mp__Request__OpCase op)
 	return op == MP__REQUEST__OP_DICT_SET || op == MP__REQUEST__OP_DICT_SETDEFAULT;
 }
 
+/* Only the length of a text may be written too long, see wire/value.h. */
 static bool is_canonical_at_once(const ProtobufCBinaryData *key)
 {
-	return key->len < 2 || (key->data[0] != TAG_STR && key->data[0] != TAG_BYTES) ||
+	return key->len < 2 || (key->data[0] != MP__TAG_STR && key->data[0] != MP__TAG_BYTES) ||
 	       key->data[1] < 0x80;
 }
 
@@ -96,14 +84,6 @@ bool mp__quick_read(const uint8_t *message, size_t size, struct mp__quick *ret_q
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static uint8_t *put_number(uint8_t *at, uint64_t number)
-{
-	for (; number >= 0x80; number >>= 7)
-		*at++ = (uint8_t)(number | 0x80);
-	*at++ = (uint8_t)number;
-	return at;
-}
-
 static int append(struct mp__buffer *buffer, const uint8_t *head, size_t head_size,
 	const void *data, size_t size)
 {
@@ -122,30 +102,30 @@ static int append(struct mp__buffer *buffer, const uint8_t *head, size_t head_si
 
 int mp__quick_ok(struct mp__buffer *buffer, uint64_t id)
 {
-	uint8_t head[1 + VARINT_MAX] = {TAG_ID};
-	uint8_t *end = put_number(head + 1, id);
+	uint8_t head[1 + MP__VARINT64_BYTES] = {TAG_ID};
+	uint8_t *end = mp__varint_put(head + 1, id);
 
 	return append(buffer, head, (size_t)(end - head), NULL, 0);
 }
 
 int mp__quick_count(struct mp__buffer *buffer, uint64_t id, uint64_t count)
 {
-	uint8_t head[2 + 2 * VARINT_MAX] = {TAG_ID};
-	uint8_t *end = put_number(head + 1, id);
+	uint8_t head[2 + 2 * MP__VARINT64_BYTES] = {TAG_ID};
+	uint8_t *end = mp__varint_put(head + 1, id);
 
 	*end++ = TAG_RESPONSE_COUNT;
-	end = put_number(end, count);
+	end = mp__varint_put(end, count);
 	return append(buffer, head, (size_t)(end - head), NULL, 0);
 }
 
 int mp__quick_value(
 	struct mp__buffer *buffer, uint64_t id, const void *value, size_t size, size_t max)
 {
-	uint8_t head[2 + 2 * VARINT_MAX] = {TAG_ID};
-	uint8_t *end = put_number(head + 1, id);
+	uint8_t head[2 + 2 * MP__VARINT64_BYTES] = {TAG_ID};
+	uint8_t *end = mp__varint_put(head + 1, id);
 
 	*end++ = TAG_RESPONSE_VALUE;
-	end = put_number(end, size);
+	end = mp__varint_put(end, size);
 	if (size > max || (size_t)(end - head) + size > max)
 		return -EMSGSIZE;
 	return append(buffer, head, (size_t)(end - head), value, size);

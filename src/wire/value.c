@@ -4,39 +4,13 @@
 #include "wire/value.h"
 
 #include "base/error.h"
+#include "obj/wireformat.h"
 
 #include <endian.h>
 #include <math.h>
 
-/* Tags of mp.Value: field number * 8 + wire type. */
-enum {
-	TAG_BOOLEAN = 2 << 3 | 0,
-	TAG_I64 = 3 << 3 | 0,
-	TAG_F64 = 5 << 3 | 1,
-	TAG_LIST = 8 << 3 | 2,
-	TAG_DICT = 9 << 3 | 2,
-	TAG_ITEM = 1 << 3 | 2,
-};
-
-static size_t varint_size(uint64_t number)
-{
-	size_t size = 1;
-
-	while (number >>= 7)
-		size++;
-	return size;
-}
-
-static uint8_t *varint_put(uint8_t *at, uint64_t number)
-{
-	for (; number >= 0x80; number >>= 7)
-		*at++ = (uint8_t)(number | 0x80);
-	*at++ = (uint8_t)number;
-	return at;
-}
-
-/* The bytes have been checked: the number ends in time. */
-static const uint8_t *varint_get(const uint8_t *at, uint64_t *ret_number)
+/* The bytes have been checked: the number ends in time. The position behind it. */
+static const uint8_t *checked_varint(const uint8_t *at, uint64_t *ret_number)
 {
 	uint64_t number = 0;
 	int shift = 0;
@@ -54,23 +28,23 @@ static void key_number(struct mp__key *key, uint8_t tag, uint64_t number)
 {
 	key->small[0] = tag;
 	key->data = key->small;
-	key->size = (size_t)(varint_put(key->small + 1, number) - key->small);
+	key->size = (size_t)(mp__varint_put(key->small + 1, number) - key->small);
 }
 
 static void key_integer(struct mp__key *key, const uint8_t *data, size_t size, bool is_signed)
 {
 	uint64_t number;
 
-	varint_get(data + 1, &number);
+	checked_varint(data + 1, &number);
 	if (!is_signed && number <= INT64_MAX) {
 		is_signed = true;
 		number *= 2; /* zigzag of what is not negative */
 	}
-	if (data[0] == TAG_I64 && size == 1 + varint_size(number)) {
+	if (data[0] == MP__TAG_I64 && size == 1 + mp__varint_size(number)) {
 		key->data = data;
 		key->size = size;
 	} else {
-		key_number(key, is_signed ? TAG_I64 : data[0], number);
+		key_number(key, is_signed ? MP__TAG_I64 : data[0], number);
 	}
 }
 
@@ -85,7 +59,7 @@ static int key_f64(struct mp__key *key, const uint8_t *data)
 	if (isnan(number))
 		return mp_error_set(-EINVAL, "NaN as a key: it is equal to nothing");
 	memset(key->small, 0, sizeof(key->small));
-	key->small[0] = TAG_F64;
+	key->small[0] = MP__TAG_F64;
 	if (bits << 1 != 0) /* neither zero */
 		memcpy(key->small + 1, data + 1, sizeof(bits));
 	key->data = key->small;
@@ -96,12 +70,12 @@ static int key_f64(struct mp__key *key, const uint8_t *data)
 /* A length in more bytes than it needs is written anew, directly in front of the text. */
 static void key_text(struct mp__key *key, uint8_t *data, size_t size, size_t text)
 {
-	size_t head = 1 + varint_size(text);
+	size_t head = 1 + mp__varint_size(text);
 	uint8_t *begin = data + size - text - head;
 
 	if (begin != data) {
 		begin[0] = data[0];
-		varint_put(begin + 1, text);
+		mp__varint_put(begin + 1, text);
 	}
 	key->data = begin;
 	key->size = head + text;
@@ -129,7 +103,7 @@ int mp__key_canonical(uint8_t *data, size_t size, struct mp__key *ret_key)
 		return r;
 	switch (info.type) {
 	case MP_TYPE_BOOL:
-		key_number(ret_key, TAG_BOOLEAN, data[1] & 1);
+		key_number(ret_key, MP__TAG_BOOLEAN, data[1] & 1);
 		return 0;
 	case MP_TYPE_I64:
 	case MP_TYPE_U64:
@@ -188,32 +162,32 @@ int mp__value_check_stored(const void *data, size_t size, struct mp__value_info 
 
 size_t mp__item_size(size_t size)
 {
-	return 1 + varint_size(size) + size;
+	return 1 + mp__varint_size(size) + size;
 }
 
 uint8_t *mp__item_put(uint8_t *at, const void *data, size_t size)
 {
-	*at++ = TAG_ITEM;
-	at = varint_put(at, size);
+	*at++ = MP__TAG_ITEM;
+	at = mp__varint_put(at, size);
 	memcpy(at, data, size);
 	return at + size;
 }
 
 size_t mp__list_head_size(size_t items)
 {
-	return 1 + varint_size(items);
+	return 1 + mp__varint_size(items);
 }
 
 uint8_t *mp__list_head_put(uint8_t *at, bool is_dict, size_t items)
 {
-	*at++ = is_dict ? TAG_DICT : TAG_LIST;
-	return varint_put(at, items);
+	*at++ = is_dict ? MP__TAG_DICT : MP__TAG_LIST;
+	return mp__varint_put(at, items);
 }
 
 struct mp__items mp__items_of(uint8_t *data, size_t size)
 {
 	uint64_t length;
-	const uint8_t *first = varint_get(data + 1, &length);
+	const uint8_t *first = checked_varint(data + 1, &length);
 
 	return (struct mp__items){data + (first - data), data + size};
 }
@@ -224,7 +198,7 @@ bool mp__items_next(struct mp__items *items, uint8_t **ret_data, size_t *ret_siz
 
 	if (items->at == items->end)
 		return false;
-	const uint8_t *value = varint_get(items->at + 1, &size);
+	const uint8_t *value = checked_varint(items->at + 1, &size);
 	*ret_data = items->at + (value - items->at);
 	*ret_size = (size_t)size;
 	items->at = *ret_data + size;
