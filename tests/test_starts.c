@@ -449,7 +449,7 @@ EACH_METHOD(starts, forked_child_starts_its_own)
 
 /* --- start data ------------------------------------------------------------------------------------ */
 
-static const int *start_fds;
+static int *start_fds;
 static size_t n_start_fds;
 
 static int be_started(void *arg)

@@ -18,6 +18,7 @@
 #define MP_PROCESS_H
 
 #include <mp/obj.h>
+#include <sys/select.h> /* sigset_t, in strict C too */
 #include <sys/resource.h>
 
 MP__BEGIN_DECLS
@@ -60,12 +61,31 @@ int mp_start_method_get(void);
 const char *mp_start_method_name(int method);
 int mp_start_method_parse(const char *name);
 
+/* Values of .in, .out and .err. */
+#define MP_STREAM_DEFAULT 0 /* standard input /dev/null, the others as the method has them */
+#define MP_STREAM_INHERIT 1 /* that of this process, as it is at the start; if closed, /dev/null */
+#define MP_STREAM_NULL 2    /* /dev/null */
+#define MP_STREAM_FD(fd) (0x40000000 + (fd)) /* a duplicate of this descriptor */
+
+/* Descriptor `here` of this process becomes number `there` in the child, open over exec. */
+typedef struct mp_process_fd {
+	int here;
+	int there; /* from 3 on */
+} mp_process_fd;
+
 typedef struct mp_process_options {
 	size_t size;      /* set by MP_PROCESS_OPTIONS() */
 	uint64_t flags;   /* none yet: others than 0 are -EINVAL */
 	const char *name; /* shown in ps; copied. NULL: "Process-N", "Process-N:M" */
 	int start_method; /* enum mp_start_method */
 	bool daemon;      /* killed (SIGKILL) as soon as this process ends, however it ends */
+	int in, out, err; /* standard streams: MP_STREAM_... */
+	int death;        /* signal it gets when this process ends; 0: none, or SIGKILL if daemon */
+	char *const *env; /* its whole environment, up to a NULL; copied. NULL: inherited */
+	const char *cwd;  /* the directory to start in; copied. NULL: inherited */
+	const mp_process_fd *fds; /* more descriptors, n_fds of them; duplicated */
+	size_t n_fds;
+	const sigset_t *sigmask; /* the signals that the target starts with blocked; copied */
 } mp_process_options;
 
 #define MP_PROCESS_OPTIONS(...) \
@@ -73,8 +93,9 @@ typedef struct mp_process_options {
 
 /*
  * Describe a child; nothing runs yet. `args` is a list (MP_ARGS(...)) or nil, and is copied.
- * -EINVAL (no target, args neither list nor nil, unknown method or flag), -E2BIG (the options come
- * from a newer libmp and ask for something this one does not know), errors of mp_obj_copy().
+ * -EINVAL (no target, args neither list nor nil, unknown method, flag, stream or signal, a number
+ * below 3 or twice in fds), -EBADF (a descriptor is not open), -EMFILE, -ENOMEM, -E2BIG (the options
+ * come from a newer libmp and ask for something this one does not know), errors of mp_obj_copy().
  */
 int mp_process_new(mp_target *target, mp_obj args, const mp_process_options *options,
 	mp_process **ret_process);
@@ -85,8 +106,9 @@ int mp_process_new(mp_target *target, mp_obj args, const mp_process_options *opt
  * -EALREADY started before; -ENOTCONN spawn or forkserver in a program that did not call
  * mp_begin(); -ENOEXEC the target is not in a file that the child could find, or the shared object
  * on disk is no longer the one that runs here; -EOWNERDEAD the child ended before it reached its
- * target; -EMSGSIZE arguments of more than 2 GiB or more than 250 descriptors in them; -ECHILD;
- * -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, and what exec said. After a failure it may be started again.
+ * target; -EMSGSIZE arguments of more than 2 GiB or more than 248 descriptors in all; -ECHILD; what
+ * open(2) says of cwd; -EBADF a number in fds beyond RLIMIT_NOFILE; -ENOTSUP options that a thread
+ * cannot have; -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, and what exec said. After a failure it may be started again.
  */
 int mp_process_start(mp_process *process);
 

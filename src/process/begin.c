@@ -124,28 +124,28 @@ int mp_begin(int *argc, char ***argv)
 	return marker ? take_over(marker) : 0;
 }
 
-/* environ with the marker in front and no other marker; one block for free(). */
-static char **environment_with(char *marker)
+/* env with the marker in front and no other marker; one block for free(). */
+static char **environment_with(char *marker, char *const *env)
 {
 	size_t n = 0;
 	size_t used = 0;
 
-	while (environ && environ[n])
+	while (env && env[n])
 		n++;
 	char **copy = malloc((n + 2) * sizeof(*copy));
 	if (!copy)
 		return NULL;
 	copy[used++] = marker;
 	for (size_t i = 0; i < n; i++) {
-		if (strncmp(environ[i], MARKER "=", sizeof(MARKER)) != 0)
-			copy[used++] = environ[i];
+		if (strncmp(env[i], MARKER "=", sizeof(MARKER)) != 0)
+			copy[used++] = env[i];
 	}
 	copy[used] = NULL;
 	return copy;
 }
 
-int mp__begin_again(
-	enum mp__begin_role role, const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd)
+int mp__begin_again(enum mp__begin_role role, const int *fds, size_t n_fds, char *const *env,
+	pid_t *ret_pid, int *ret_pidfd)
 {
 	struct mp__launch_fd table[MP__FDS_MAX];
 	char marker[sizeof(MARKER) + 16];
@@ -159,7 +159,7 @@ int mp__begin_again(
 	for (size_t i = 0; i < n_fds; i++)
 		table[i] = (struct mp__launch_fd){fds[i], FIRST_FD + (int)i};
 	snprintf(marker, sizeof(marker), MARKER "=%d:%zu", role, n_fds);
-	MP__AUTO_FREE char **envp = environment_with(marker);
+	MP__AUTO_FREE char **envp = environment_with(marker, env ? env : environ);
 	if (!envp)
 		return mp_error_set(-ENOMEM, "start: out of memory");
 	const struct mp__launch launch = {

@@ -18,10 +18,11 @@ enum mp__begin_role {
 };
 
 /*
- * Execute this program again in that role, with these descriptors. -ENOTCONN it did not call
+ * Execute this program again in that role, with these descriptors and this environment (NULL: that of
+ * this process). -ENOTCONN it did not call
  * mp_begin(); errors of mp__launch().
  */
-int mp__begin_again(
-	enum mp__begin_role role, const int *fds, size_t n_fds, pid_t *ret_pid, int *ret_pidfd);
+int mp__begin_again(enum mp__begin_role role, const int *fds, size_t n_fds, char *const *env,
+	pid_t *ret_pid, int *ret_pidfd);
 
 #endif

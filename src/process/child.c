@@ -6,13 +6,15 @@
 #include "base/error.h"
 #include "base/testpoint.h"
 #include "process/life.h"
+#include "process/place.h"
 #include "process/report.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+extern char **environ;
 
 /* As the shell: could not be run. */
 #define EXIT_NOT_RUN 126
@@ -28,28 +30,38 @@ void mp__stdio_flush(void)
 	fflush(stderr);
 }
 
-/* The terminal's input is the parent's; so is what stdio has read ahead of it. */
-static void stdin_from_null(void)
+static int enter(int directory)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return; /* a chroot without /dev: no input either way */
-	if (fd != STDIN_FILENO) {
-		dup2(fd, STDIN_FILENO);
-		close(fd);
-	} else {
-		fcntl(fd, F_SETFD, 0);
-	}
-	__fpurge(stdin);
+	if (directory < 0)
+		return 0;
+	if (fchdir(directory) < 0)
+		return mp__error_errno("start: entering the directory");
+	close(directory);
+	return 0;
 }
 
 static int prepare(const struct mp__child *child)
 {
 	mp__kin_become(&child->kin);
 	prctl(PR_SET_NAME, child->kin.name);
-	stdin_from_null();
-	return child->life >= 0 ? mp__life_arm(child->life) : 0;
+	if (child->env)
+		environ = child->env;
+	int r = mp__places_null(child->nulls);
+	/* What stdio has read ahead is the parent's. */
+	__fpurge(stdin);
+	if (r == 0)
+		r = enter(child->directory);
+	if (r == 0 && child->life >= 0)
+		r = mp__life_arm(child->life, child->death);
+	return r;
+}
+
+_Noreturn void mp__child_failed(int report, int result)
+{
+	struct mp__report_end end = mp__report_end_of(report);
+
+	mp__report_failed(&end, result);
+	_exit(EXIT_NOT_RUN);
 }
 
 _Noreturn void mp__child_run(const struct mp__child *child)
@@ -58,10 +70,8 @@ _Noreturn void mp__child_run(const struct mp__child *child)
 
 	int r = prepare(child);
 	MP__TEST_POINT("process.child.prepared");
-	if (r < 0) {
-		mp__report_failed(&report, r);
-		_exit(EXIT_NOT_RUN);
-	}
+	if (r < 0)
+		mp__child_failed(child->report, r);
 	/* Nobody who waits for it any more: then it was never started. */
 	if (child->report >= 0 && mp__report_ready(&report) < 0)
 		_exit(EXIT_NOT_RUN);

@@ -2,8 +2,8 @@
 /*
  * process/child.h - what happens in the child, the same under every start method.
  *
- * Name for ps, /dev/null as standard input, tie to the parent's life; then the target; then stdio is
- * flushed and the process left by _exit(2): exit handlers that the parent registered are not the
+ * Name for ps, environment, /dev/null, directory, tie to the parent's life; then the target; then
+ * stdio is flushed and the process left by _exit(2): exit handlers that the parent registered are not the
  * child's to run.
  */
 #ifndef MP_PROCESS_CHILD_H
@@ -20,9 +20,16 @@ struct mp__child {
 	mp_target *target;
 	mp_obj args;
 	int life;                /* read end for mp__life_arm(), or -1 */
+	int death;               /* which signal that brings */
+	unsigned nulls;          /* bit n: /dev/null becomes descriptor n */
+	int directory;           /* to start in, closed then; or -1 */
+	char **env;              /* the environment, or NULL: as it is */
 	int report;              /* where "ready" and the exit code go, or -1 */
 	const sigset_t *sigmask; /* what the target runs with */
 };
+
+/* It cannot be run: this result, with its sentence, is what the starter hears. */
+_Noreturn void mp__child_failed(int report, int result);
 
 /* Does not return. */
 _Noreturn void mp__child_run(const struct mp__child *child);

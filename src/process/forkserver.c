@@ -86,7 +86,7 @@ static int launch(struct mp__server **ret_server)
 		return mp_error_set(-ENOMEM, "fork server: out of memory");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return mp__error_errno("fork server: socket pair");
-	int r = mp__begin_again(MP__BEGIN_SERVER, &ends[1], 1, &pid, &server->pidfd);
+	int r = mp__begin_again(MP__BEGIN_SERVER, &ends[1], 1, NULL, &pid, &server->pidfd);
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
@@ -207,7 +207,7 @@ static int await_ready(int report, const struct mp__server *server, struct mp__s
 static int request(
 	struct mp__server *server, struct mp_process *process, struct mp__started *ret_started)
 {
-	struct mp__server_request request = {MP__SERVER_MAGIC, process->daemon};
+	struct mp__server_request request = {MP__SERVER_MAGIC, process->setting.death == SIGKILL};
 	struct mp__startdata data;
 
 	int r = mp__startdata_make(process, &data);
@@ -221,7 +221,7 @@ static int request(
 		r = await_ready(data.report, server, ret_started);
 	if (r == 0)
 		ret_started->report = MP__TAKE_FD(data.report);
-	else if (process->daemon)
+	else if (process->setting.death)
 		mp__life_release();
 	mp__startdata_close(&data);
 	return r;

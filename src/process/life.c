@@ -99,15 +99,15 @@ void mp__life_release(void)
  * The descriptor stays open as long as the child does not execute another program. What the child
  * forks shares it and is none the worse: the signal goes to the process that asked for it.
  */
-int mp__life_arm(int fd)
+int mp__life_arm(int fd, int signal)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
-	if (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, SIGKILL) < 0 ||
+	if (fcntl(fd, F_SETOWN, getpid()) < 0 || fcntl(fd, F_SETSIG, signal) < 0 ||
 		fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) < 0)
 		return mp__error_errno("asking to end with the parent");
 	/* It may have gone before the kernel watched: nothing more will happen on the pipe then. */
 	if (poll(&p, 1, 0) > 0)
-		kill(getpid(), SIGKILL);
+		kill(getpid(), signal);
 	return 0;
 }

@@ -59,9 +59,15 @@ int mp_process_new(
 	MP__AUTO_FREE char *name = make_name(o.name, lineage);
 	if (!process || !lineage || !name)
 		return mp_error_set(-ENOMEM, "new process: out of memory");
-	r = mp_obj_copy(args, &process->args);
+	r = mp__setting_copy(&o, &process->setting);
 	if (r < 0)
 		return r;
+	r = mp_obj_copy(args, &process->args);
+	if (r < 0) {
+		mp__setting_close_fds(&process->setting);
+		mp__setting_free(&process->setting);
+		return r;
+	}
 	process->origin = mp__origin_here();
 	process->target = target;
 	process->name = MP__TAKE_PTR(name);
@@ -136,6 +142,7 @@ int mp_process_start(mp_process *process)
 	process->report = started.report;
 	process->server = started.server;
 	mp_obj_free(&process->args);
+	mp__setting_close_fds(&process->setting);
 	mp__children_add(process);
 	atomic_store_explicit(&process->state, MP__PROCESS_RUNNING, memory_order_release);
 	return 0;
@@ -265,6 +272,7 @@ int mp_process_kill(mp_process *process)
 static void release(mp_process *process)
 {
 	mp_obj_free(&process->args);
+	mp__setting_free(&process->setting);
 	free(process->name);
 	free(process->lineage);
 	free(process);
@@ -280,6 +288,7 @@ void mp__process_unref(struct mp_process *process)
 	if (atomic_fetch_sub_explicit(&process->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	mp__fds_close((int[]){process->pidfd, process->report}, 2);
+	mp__setting_close_fds(&process->setting);
 	mp__forkserver_unref(process->server);
 	release(process);
 }

@@ -15,6 +15,7 @@
 
 #include "base/deadline.h"
 #include "base/origin.h"
+#include "process/setting.h"
 
 #include <mp/process.h>
 
@@ -44,6 +45,7 @@ struct mp_process {
 	bool unlisted; /* no child of the user's: it is in no list of children */
 	int method;    /* enum mp_start_method, not DEFAULT once it is STARTING */
 	bool daemon;
+	struct mp__setting setting; /* descriptors in it go with the arguments */
 
 	/* enum mp__process_state; a futex word. */
 	_Atomic uint32_t state;

@@ -79,7 +79,7 @@ static int reap(struct mp_process *process)
 	int r = collect(process);
 	if (r == 0)
 		mp__children_remove(process);
-	if (r == 0 && process->daemon && process->method != MP_START_THREAD)
+	if (r == 0 && process->setting.death && process->method != MP_START_THREAD)
 		mp__life_release();
 	atomic_store_explicit(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING,
 		memory_order_release);

@@ -16,7 +16,7 @@
 /* The request's bytes; the rest are descriptors. */
 struct mp__server_request {
 	uint32_t magic;
-	uint32_t daemon; /* 0 or 1 */
+	uint32_t daemon; /* 0 or 1: killed when the server's owner is gone */
 };
 #define MP__SERVER_MAGIC UINT32_C(0x4d504653) /* "MPFS" */
 

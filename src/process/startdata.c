@@ -10,13 +10,15 @@
 #include "process/child.h"
 #include "process/kin.h"
 #include "process/life.h"
+#include "process/place.h"
 #include "process/process.h"
 #include "process/report.h"
 #include "process/target.h"
 #include "proto/process.pb-c.h"
 
-#include <fcntl.h>
 #include <endian.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,14 +31,66 @@ struct head {
 	uint32_t size; /* of the mp.ProcessStart that follows */
 };
 
-/* More than a path, a name and some numbers come to. */
-#define MAX_START_SIZE (1 << 20)
-
-#define EXIT_NOT_RUN 126
+/* More than a path, a name, an environment and some numbers come to. */
+#define MAX_START_SIZE (16 << 20)
 
 #define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 /* --- the starter's side ------------------------------------------------------------------------- */
+
+/* Descriptors that become certain numbers in the child, and those that /dev/null becomes. */
+struct placing {
+	unsigned nulls;
+	size_t n;
+	int *fds;         /* borrowed: the handle's, or standard streams of this process */
+	uint32_t *places; /* in the same block */
+};
+
+static void release_placing(struct placing *placing)
+{
+	free(placing->fds);
+}
+
+static int make_placing(const struct mp_process *process, struct placing *placing)
+{
+	const struct mp__setting *setting = &process->setting;
+	size_t room = setting->n_places + MP__N_STREAMS;
+
+	placing->nulls = mp__setting_nulls(setting);
+	placing->fds = malloc(room * (sizeof(*placing->fds) + sizeof(*placing->places)));
+	if (!placing->fds)
+		return mp_error_set(-ENOMEM, "start: out of memory");
+	placing->places = (uint32_t *)(placing->fds + room);
+	for (size_t i = 0; i < setting->n_places; i++) {
+		placing->fds[i] = setting->fds[i];
+		placing->places[i] = (uint32_t)setting->places[i];
+	}
+	placing->n = setting->n_places;
+	/* A spawned child has them as they are; one of the fork server's would have the server's. */
+	unsigned inherits = process->method == MP_START_FORKSERVER ? setting->inherits : 0;
+	for (int fd = 0; fd < MP__N_STREAMS; fd++) {
+		if (!(inherits & ~placing->nulls & (1U << fd)))
+			continue;
+		placing->fds[placing->n] = fd;
+		placing->places[placing->n++] = (uint32_t)fd;
+	}
+	return 0;
+}
+
+static void fill_setting(
+	Mp__ProcessStart *start, const struct mp__setting *setting, const struct placing *placing)
+{
+	start->death = (uint32_t)setting->death;
+	start->has_directory = setting->cwd != NULL;
+	start->n_places = placing->n;
+	start->places = placing->places;
+	start->nulls = placing->nulls;
+	start->blocked = setting->has_mask ? mp__sigset_to_bits(&setting->mask) : 0;
+	start->has_environment = setting->env != NULL;
+	if (setting->env)
+		start->environment =
+			(ProtobufCBinaryData){setting->env_size, (uint8_t *)setting->env[0]};
+}
 
 /* The message borrows everything from its arguments. */
 static void fill_message(Mp__ProcessStart *start, Mp__ProcessTarget *target,
@@ -60,21 +114,23 @@ static void fill_message(Mp__ProcessStart *start, Mp__ProcessTarget *target,
 
 /* The whole memfd's content in one block for free(). */
 static int encode(const struct mp_process *process, struct mp__target_ref *ref,
-	struct mp__cargo *cargo, void **ret_data, size_t *ret_size)
+	const struct placing *placing, struct mp__cargo *cargo, void **ret_data, size_t *ret_size)
 {
 	Mp__ProcessStart start;
 	Mp__ProcessTarget target;
 	struct head head = {.magic = htole32(MAGIC)};
 	/* The fork server is where this process was when it launched it; a spawned child is here. */
 	MP__AUTO_FREE char *directory =
-		process->method == MP_START_FORKSERVER ? getcwd(NULL, 0) : NULL;
+		process->method == MP_START_FORKSERVER && !process->setting.cwd ? getcwd(NULL, 0)
+										: NULL;
 
 	fill_message(&start, &target, process, ref);
+	fill_setting(&start, &process->setting, placing);
 	if (directory)
 		start.directory = (ProtobufCBinaryData){strlen(directory), (uint8_t *)directory};
 	size_t size = mp__process_start__get_packed_size(&start);
 	if (size > MAX_START_SIZE)
-		return mp_error_set(-EMSGSIZE, "start: the name has %zu bytes", start.name.len);
+		return mp_error_set(-EMSGSIZE, "start: name and environment have %zu bytes", size);
 	int r = mp__obj_encode(&process->args, sizeof(head) + size, cargo, ret_data, ret_size);
 	if (r < 0)
 		return r;
@@ -105,7 +161,31 @@ static int add_own_fds(struct mp__startdata *data, const struct mp_process *proc
 		return r;
 	data->report = ends[0];
 	add_fd(data, ends[1]);
-	return process->daemon ? add_fd(data, mp__life_acquire()) : 0;
+	if (process->setting.death)
+		r = add_fd(data, mp__life_acquire());
+	int directory = -1;
+	if (r == 0)
+		r = mp__setting_open_cwd(&process->setting, &directory);
+	if (r == 0 && directory >= 0)
+		r = add_fd(data, directory);
+	return r;
+}
+
+/* Those that are not this start's to close. */
+static int borrow_fds(
+	struct mp__startdata *data, const struct placing *placing, const struct mp__cargo *cargo)
+{
+	size_t room = MP__COUNT_OF(data->fds) - data->n_fds;
+
+	if (placing->n > room || cargo->n_fds > room - placing->n)
+		return mp_error_set(-EMSGSIZE,
+			"start: arguments and options need %zu descriptors, at most %zu fit",
+			cargo->n_fds + placing->n, room);
+	memcpy(data->fds + data->n_fds, placing->fds, sizeof(int) * placing->n);
+	data->n_fds += placing->n;
+	memcpy(data->fds + data->n_fds, cargo->fds, sizeof(int) * cargo->n_fds);
+	data->n_fds += cargo->n_fds;
+	return 0;
 }
 
 int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_data)
@@ -113,26 +193,25 @@ int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_dat
 	struct mp__startdata data = {.report = -1};
 	struct mp__target_ref ref;
 	MP__AUTO_FREE void *bytes = NULL;
+	MP__AUTO(release_placing) struct placing placing = {.n = 0};
 	struct mp__cargo cargo = {.n_fds = 0};
 	size_t size = 0;
 
 	int r = mp__target_describe((mp__any_function *)process->target, &ref);
 	if (r == 0)
-		r = encode(process, &ref, &cargo, &bytes, &size);
+		r = make_placing(process, &placing);
+	if (r == 0)
+		r = encode(process, &ref, &placing, &cargo, &bytes, &size);
 	if (r == 0)
 		r = add_own_fds(&data, process, bytes, size);
-	if (r == 0 && cargo.n_fds > MP__COUNT_OF(data.fds) - data.n_fds)
-		r = mp_error_set(-EMSGSIZE,
-			"start: the arguments need %zu descriptors, at most %zu fit", cargo.n_fds,
-			MP__COUNT_OF(data.fds) - data.n_fds);
+	if (r == 0)
+		r = borrow_fds(&data, &placing, &cargo);
 	if (r < 0) {
-		if (data.n_own > MP__START_LIFE)
+		if (process->setting.death && data.n_own > MP__START_LIFE)
 			mp__life_release();
 		mp__startdata_close(&data);
 		return r;
 	}
-	memcpy(data.fds + data.n_fds, cargo.fds, sizeof(int) * cargo.n_fds);
-	data.n_fds += cargo.n_fds;
 	*ret_data = data;
 	return 0;
 }
@@ -237,7 +316,7 @@ static int introduce(const Mp__ProcessStart *start, struct mp__kin *ret_kin)
 		.parent_name =
 			strndup((const char *)start->parent_name.data, start->parent_name.len),
 		.parent_pid = (pid_t)start->parent_pid,
-		.parent_fd = mp__kin_here()->parent_fd,
+		.parent_fd = ret_kin->parent_fd,
 		.daemon = start->daemon,
 	};
 
@@ -247,8 +326,56 @@ static int introduce(const Mp__ProcessStart *start, struct mp__kin *ret_kin)
 	return 0;
 }
 
-static int prepare(
-	const int *fds, size_t n_fds, struct received *received, struct mp__child *ret_child)
+/* Before anything else takes one of the numbers. */
+static int place(
+	const Mp__ProcessStart *start, int *fds, size_t n_fds, size_t first, int *parent_fd)
+{
+	MP__AUTO_FREE int *places = malloc(sizeof(int) * (start->n_places + 1));
+
+	if (!places)
+		return mp_error_set(-ENOMEM, "start: out of memory");
+	for (size_t i = 0; i < start->n_places; i++) {
+		if (start->places[i] > INT_MAX)
+			return mp_error_set(-EBADMSG, "start data: bad place");
+		places[i] = (int)start->places[i];
+	}
+	int r = mp__places_clear(places, start->n_places, fds, n_fds);
+	if (r == 0)
+		r = mp__places_clear(places, start->n_places, parent_fd, 1);
+	return r == 0 ? mp__places_take(places, start->n_places, fds + first, false) : r;
+}
+
+static int take_setting(const Mp__ProcessStart *start, struct mp__child *child)
+{
+	const ProtobufCBinaryData *environment = &start->environment;
+	int r = start->directory.len > 0 ? enter(&start->directory) : 0;
+
+	child->nulls = start->nulls;
+	if (r < 0 || !start->has_environment)
+		return r;
+	if (environment->len > 0 && environment->data[environment->len - 1] != '\0')
+		return mp_error_set(-EBADMSG, "start data: bad environment");
+	child->env = mp__environment_of((const char *)environment->data, environment->len);
+	return child->env ? 0 : mp_error_set(-ENOMEM, "start: out of memory");
+}
+
+/* Finds its own descriptors: how many there are in front of those that others shall have. */
+static int take_own_fds(
+	const Mp__ProcessStart *start, const int *fds, size_t n_fds, struct mp__child *child)
+{
+	size_t n = MP__START_LIFE + (start->death != 0) + start->has_directory;
+
+	if (n_fds < n || n_fds - n < start->n_places || start->death > INT_MAX)
+		return mp_error_set(-EBADMSG, "start data: %zu descriptors", n_fds);
+	child->death = (int)start->death;
+	if (start->death != 0)
+		child->life = fds[MP__START_LIFE];
+	if (start->has_directory)
+		child->directory = fds[n - 1];
+	return (int)n;
+}
+
+static int prepare(int *fds, size_t n_fds, struct received *received, struct mp__child *ret_child)
 {
 	int r = map(fds[MP__START_MEMFD], received);
 	if (r == 0)
@@ -256,17 +383,21 @@ static int prepare(
 	if (r != 0)
 		return r;
 	const Mp__ProcessStart *start = received->start;
-	size_t n_own = start->daemon ? MP__START_LIFE + 1 : MP__START_LIFE;
-	if (n_fds < n_own)
-		return mp_error_set(-EBADMSG, "start data: %zu descriptors", n_fds);
-	if (start->daemon)
-		ret_child->life = fds[MP__START_LIFE];
-	if (start->directory.len > 0)
-		r = enter(&start->directory);
+	ret_child->kin.parent_fd = mp__kin_here()->parent_fd;
+	int n_own = take_own_fds(start, fds, n_fds, ret_child);
+	if (n_own < 0)
+		return n_own;
+	if (start->n_places > 0) {
+		r = place(start, fds, n_fds, (size_t)n_own, &ret_child->kin.parent_fd);
+		take_own_fds(start, fds, n_fds, ret_child); /* they may have moved */
+	}
+	size_t n_gone = (size_t)n_own + start->n_places;
+	if (r == 0)
+		r = take_setting(start, ret_child);
 	if (r == 0)
 		r = resolve(start->target, &ret_child->target);
 	if (r == 0)
-		r = decode_args(received, fds + n_own, n_fds - n_own, &ret_child->args);
+		r = decode_args(received, fds + n_gone, n_fds - n_gone, &ret_child->args);
 	if (r == 0)
 		r = mp_start_method_set((int)start->default_method);
 	if (r == 0)
@@ -274,25 +405,21 @@ static int prepare(
 	return r;
 }
 
-int mp__child_start(const int *fds, size_t n_fds)
+int mp__child_start(int *fds, size_t n_fds)
 {
 	struct received received = {.bytes = NULL};
-	struct mp__child child = {.life = -1, .args = mp_nil()};
-	sigset_t none;
+	struct mp__child child = {.life = -1, .directory = -1, .args = mp_nil()};
 
 	if (n_fds <= MP__START_REPORT || fcntl(fds[MP__START_MEMFD], F_GET_SEALS) < 0)
 		return mp_error_set(-EBADMSG, "start data: not there");
-	struct mp__report_end report = mp__report_end_of(fds[MP__START_REPORT]);
 	MP__TEST_POINT("process.child.entered");
 	int r = prepare(fds, n_fds, &received, &child);
-	if (r != 0) {
-		mp__report_failed(&report, r);
-		_exit(EXIT_NOT_RUN);
-	}
+	if (r != 0)
+		mp__child_failed(fds[MP__START_REPORT], r);
 
-	sigemptyset(&none);
-	child.report = report.fd;
-	child.sigmask = &none;
+	sigset_t blocked = mp__sigset_of_bits(received.start->blocked);
+	child.report = fds[MP__START_REPORT];
+	child.sigmask = &blocked;
 	mp__process_start__free_unpacked(received.start, NULL);
 	munmap((void *)received.bytes, received.size);
 	close(fds[MP__START_MEMFD]);

@@ -9,8 +9,9 @@
  *	| magic| size | mp.ProcessStart| arguments, one mp.Value    |
  *	+------+------+----------------+----------------------------+
  *
- * (numbers little-endian), and beside it descriptors: memfd, report socket, for a daemonic child the
- * read end of the parent's life pipe, then those that handles in the arguments need.
+ * (numbers little-endian), and beside it descriptors: memfd, report socket; if the child is to hear of
+ * its parent's end the read end of the life pipe; if one was named the directory; then those that
+ * become certain numbers, and those that handles in the arguments need.
  */
 #ifndef MP_PROCESS_STARTDATA_H
 #define MP_PROCESS_STARTDATA_H
@@ -37,7 +38,7 @@ struct mp__startdata {
 
 /*
  * Gather what this process needs in a child. Errors of mp__target_describe(), of encoding its
- * arguments, of making descriptors; -EMSGSIZE more of them than can travel.
+ * arguments, of opening the directory, of making descriptors; -EMSGSIZE more of them than can travel.
  */
 int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_data);
 /* Close the child's half. The starter's report end is closed too unless it was taken (-1). */
@@ -47,6 +48,6 @@ void mp__startdata_close(struct mp__startdata *data);
  * In the child: check it all, run the target, leave. Failures are reported to the starter and end
  * the process. Returns only when the descriptors cannot be start data: -EBADMSG.
  */
-int mp__child_start(const int *fds, size_t n_fds);
+int mp__child_start(int *fds, size_t n_fds);
 
 #endif

@@ -56,6 +56,8 @@ static void *begin(void *data)
 
 	pthread_setname_np(pthread_self(), run->name);
 	current = run->process;
+	if (current->setting.has_mask)
+		pthread_sigmask(SIG_SETMASK, &current->setting.mask, NULL);
 	pthread_cleanup_push(end, run);
 	code = run->target((int)run->args.count, run->args.as.items);
 	pthread_cleanup_pop(1);
@@ -64,6 +66,11 @@ static void *begin(void *data)
 
 int mp__start_thread(struct mp_process *process, struct mp__started *ret_started)
 {
+	if (process->setting.apart)
+		return mp_error_set(-ENOTSUP,
+			"start: %s is a thread; streams, descriptors, environment, directory and "
+			"death are the process's",
+			process->name);
 	MP__AUTO_FREE struct run *run = calloc(1, sizeof(*run));
 	MP__AUTO_CLOSE int sentinel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
