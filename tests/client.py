@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""A client of managerd that shares no code with libmp: proto/*.proto and Python's protobuf.
+
+client.py DIRECTORY SOCKET: the modules made by protoc are in the directory.
+"""
+import socket
+import struct
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import manager_pb2 as manager
+import value_pb2 as values
+
+
+class Failure(Exception):
+    pass
+
+
+def encode(value):
+    result = values.Value()
+    if value is None:
+        result.nil = values.NIL
+    elif isinstance(value, bool):
+        result.boolean = value
+    elif isinstance(value, int) and value < 1 << 63:
+        result.i64 = value
+    elif isinstance(value, int):
+        result.u64 = value
+    elif isinstance(value, float):
+        result.f64 = value
+    elif isinstance(value, str):
+        result.str = value
+    elif isinstance(value, bytes):
+        result.bytes = value
+    elif isinstance(value, list):
+        result.list.SetInParent()
+        for item in value:
+            result.list.items.append(encode(item))
+    else:
+        result.dict.SetInParent()
+        for pair in value.items():
+            result.dict.items.extend(encode(part) for part in pair)
+    return result
+
+
+def decode(value):
+    kind = value.WhichOneof("kind")
+    if kind == "nil":
+        return None
+    if kind == "boolean":
+        return value.boolean
+    if kind == "list":
+        return [decode(item) for item in value.list.items]
+    if kind == "dict":
+        parts = [decode(item) for item in value.dict.items]
+        return dict(zip(parts[::2], parts[1::2]))
+    return getattr(value, kind)
+
+
+def to_bytes(value):
+    return encode(value).SerializeToString()
+
+
+def from_bytes(data):
+    return decode(values.Value.FromString(data))
+
+
+class Client:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(30)
+        self.socket.connect(path)
+        self.last_id = 0
+
+    def send(self, operation, **fields):
+        self.last_id += 1
+        request = manager.Request(id=self.last_id)
+        message = getattr(request, operation)
+        message.SetInParent()
+        for name, value in fields.items():
+            setattr(message, name, value)
+        data = request.SerializeToString()
+        self.socket.sendall(struct.pack("<I", len(data)) + data)
+        return self.last_id
+
+    def read(self, size):
+        data = b""
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def receive(self, number):
+        (length,) = struct.unpack("<I", self.read(4))
+        response = manager.Response.FromString(self.read(length))
+        assert response.id == number, response
+        if response.code != manager.OK:
+            assert response.detail
+            raise Failure(response.code)
+        return response
+
+    def call(self, operation, **fields):
+        return self.receive(self.send(operation, **fields))
+
+
+def expect(code, client, operation, **fields):
+    try:
+        client.call(operation, **fields)
+    except Failure as failure:
+        assert failure.args[0] == code, failure
+    else:
+        raise AssertionError(f"{operation} succeeded")
+
+
+def main(path):
+    client = Client(path)
+    hello = client.call("hello", version=7, program="client.py").hello
+    assert hello.version == 1 and hello.max_frame >= 4096 and hello.program
+    client.call("ping")
+    opened = client.call("open", type=manager.DICT, name="shared".encode()).opened
+    assert opened.created and len(opened.token) == 16
+    d = opened.reference
+
+    samples = {
+        1: "one", -1: -(1 << 63), 2: False, 1.5: float("-inf"), "text \u20ac": [1, [2, {}], None],
+        b"\0\xff": b"", (1 << 64) - 1: {"k": {"k": (1 << 64) - 1}}, "": "x" * 70000,
+    }
+    for key, value in samples.items():
+        client.call("dict_set", reference=d, key=to_bytes(key), value=to_bytes(value))
+    for key, value in samples.items():
+        got = client.call("dict_get", reference=d, key=to_bytes(key)).value
+        assert from_bytes(got) == value, key
+    assert client.call("dict_len", reference=d).count == len(samples)
+    # True and 1 are one key in Python, and two here.
+    client.call("dict_set", reference=d, key=to_bytes(True), value=to_bytes("bool"))
+    assert client.call("dict_len", reference=d).count == len(samples) + 1
+
+    # One key, whichever way it is written: as i64 and u64, -0.0 and 0.0, with a length of two bytes.
+    for one, other in (
+        (to_bytes(1), values.Value(u64=1).SerializeToString()),
+        (to_bytes(0.0), to_bytes(-0.0)),
+        (to_bytes("ab"), b"\x32\x82\x00ab"),
+    ):
+        client.call("dict_set", reference=d, key=one, value=to_bytes("same"))
+        got = client.call("dict_get", reference=d, key=other).value
+        assert from_bytes(got) == "same", other
+
+    assert from_bytes(client.call("dict_pop", reference=d, key=to_bytes("ab")).value) == "same"
+    assert not client.call("dict_contains", reference=d, key=to_bytes("ab")).count
+    expect(manager.NOT_FOUND, client, "dict_pop", reference=d, key=to_bytes("ab"))
+    client.call("dict_clear", reference=d)
+
+    client.call("dict_update", reference=d, pairs=to_bytes({"a": 1, "b": [2], "c": {"d": 3}}))
+    stored = client.call(
+        "dict_setdefault", reference=d, key=to_bytes("a"), value=to_bytes(9)).stored
+    assert from_bytes(stored.value) == 1 and not stored.inserted
+    stored = client.call(
+        "dict_setdefault", reference=d, key=to_bytes("e"), value=to_bytes(9)).stored
+    assert from_bytes(stored.value) == 9 and stored.inserted
+    part = manager.DictList
+    listed = [from_bytes(client.call("dict_list", reference=d, part=which).value)
+              for which in (part.KEYS, part.VALUES, part.ITEMS)]
+    assert listed == [["a", "b", "c", "e"], [1, [2], {"d": 3}, 9],
+                      {"a": 1, "b": [2], "c": {"d": 3}, "e": 9}], listed
+
+    # The same object over another connection, by name and by token; references are of one alone.
+    other = Client(path)
+    other.call("hello", version=1)
+    expect(manager.BAD_REFERENCE, other, "dict_len", reference=d)
+    by_token = other.call("open", type=manager.DICT, token=opened.token).opened
+    assert by_token.token == opened.token and not by_token.created
+    assert other.call("dict_len", reference=by_token.reference).count == 4
+    expect(manager.GONE, other, "open", type=manager.DICT, token=b"0123456789abcdef")
+
+    # Errors, and the connection goes on.
+    expect(manager.INVALID, client, "dict_get", reference=d, key=to_bytes([1]))
+    expect(manager.BAD_VALUE, client, "dict_set", reference=d, key=to_bytes(1), value=b"\xff")
+    expect(manager.UNSUPPORTED, client, "dict_set", reference=d, key=to_bytes(1),
+           value=b"\x52\x04\x08\x01\x18\x01")
+    expect(manager.BAD_TEXT, client, "open", type=manager.DICT, name=b"\xff")
+    client.call("ping")
+
+    # A thousand requests under way at once.
+    numbers = [client.send("dict_set", reference=d, key=to_bytes(i), value=to_bytes(i * i))
+               for i in range(1000)]
+    for number in numbers:
+        client.receive(number)
+    assert client.call("dict_len", reference=d).count == 1004
+    client.call("close", reference=d)
+    expect(manager.BAD_REFERENCE, client, "dict_len", reference=d)
+
+    # Not hello first: a last word with id 0, and the end.
+    rude = Client(path)
+    rude.send("ping")
+    try:
+        rude.receive(0)
+    except Failure as failure:
+        assert failure.args[0] == manager.VIOLATION
+    try:
+        rude.receive(0)
+    except EOFError:
+        return
+    raise AssertionError("the connection goes on")
+
+
+main(sys.argv[2])
