@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +20,35 @@ int mp__fd_dup(int fd)
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 	return copy < 0 ? mp__error_errno("duplicating a descriptor") : copy;
+}
+
+int mp__fd_above_std(int fd)
+{
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int err = errno;
+	close(fd);
+	errno = err;
+	return copy;
+}
+
+int mp__socket_pair(int type, int *ret_ends)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0)
+		return mp__error_errno("socket pair");
+	for (int i = 0; i < 2; i++) {
+		ends[i] = mp__fd_above_std(ends[i]);
+		if (ends[i] < 0) {
+			int r = mp__error_errno("socket pair");
+			mp__fds_close(ends, 2);
+			return r;
+		}
+	}
+	memcpy(ret_ends, ends, sizeof(ends));
+	return 0;
 }
 
 int mp__read_full(int fd, void *data, size_t size)
@@ -117,7 +147,11 @@ static int take_fds(struct msghdr *message, int *fds, size_t *n_fds)
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
 			if (n < room) {
-				fds[n++] = fd;
+				fd = mp__fd_above_std(fd);
+				if (fd >= 0)
+					fds[n++] = fd;
+				else
+					r = -EMSGSIZE;
 			} else {
 				close(fd);
 				r = -EMSGSIZE;
@@ -155,12 +189,25 @@ ssize_t mp__socket_receive(int fd, void *data, size_t size, int *fds, size_t *n_
 	return r < 0 ? r : n;
 }
 
+uint64_t mp__file_size_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
+}
+
 int mp__memfd_sealed(const char *name, const void *data, size_t size)
 {
-	MP__AUTO_CLOSE int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	MP__AUTO_CLOSE int fd =
+		mp__fd_above_std(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 
 	if (fd < 0)
 		return mp__error_errno("memfd_create");
+	if (size > mp__file_size_limit())
+		return mp_error_set(
+			-EMSGSIZE, "a memfd of %zu bytes is more than RLIMIT_FSIZE allows", size);
 	/* write(2) allocates the pages: a full /dev/shm is an error here, no SIGBUS later. */
 	int r = mp__write_full(fd, data, size);
 	if (r < 0)
@@ -183,9 +230,9 @@ void mp__fds_close(int *fds, size_t n_fds)
 
 int mp__pidfd_open(pid_t pid)
 {
-	long fd = syscall(SYS_pidfd_open, pid, 0);
+	int fd = mp__fd_above_std((int)syscall(SYS_pidfd_open, pid, 0));
 
-	return fd < 0 ? mp__error_errno("pidfd_open") : (int)fd;
+	return fd < 0 ? mp__error_errno("pidfd_open") : fd;
 }
 
 int mp__pidfd_signal(int pidfd, int signal)

@@ -17,6 +17,16 @@
 /* A duplicate, close-on-exec and above 2. -errno. */
 int mp__fd_dup(int fd);
 
+/*
+ * What a system call just gave, moved above 2 if it is not: where a program has closed its standard
+ * descriptors, what it prints must not go into one of ours, and a child's /dev/null not take its
+ * place. Below 0, with errno, is passed on; closed if there is no room, as -1.
+ */
+int mp__fd_above_std(int fd);
+
+/* socketpair(2) of Unix sockets, close-on-exec and above 2; `type` may have SOCK_NONBLOCK. */
+int mp__socket_pair(int type, int *ret_ends);
+
 /* Read or write exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
 int mp__read_full(int fd, void *data, size_t size);
 int mp__write_full(int fd, const void *data, size_t size);
@@ -32,6 +42,9 @@ int mp__fd_wait(int fd, short events, mp__deadline deadline);
  */
 int mp__socket_send(int fd, const void *data, size_t size, const int *fds, size_t n_fds);
 ssize_t mp__socket_receive(int fd, void *data, size_t size, int *fds, size_t *n_fds);
+
+/* RLIMIT_FSIZE; it counts for memfds too, and writing beyond it would be SIGXFSZ. */
+uint64_t mp__file_size_limit(void);
 
 /*
  * A memfd with exactly these bytes, sealed against every change: the receiver may trust that its

@@ -96,17 +96,15 @@ static int make_channels(mp_pool *pool)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = MP__POOL_NONE};
 
-	pool->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pool->eventfd = mp__fd_above_std(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (pool->eventfd < 0)
 		return mp__error_errno("eventfd");
-	pool->epoll = epoll_create1(EPOLL_CLOEXEC);
+	pool->epoll = mp__fd_above_std(epoll_create1(EPOLL_CLOEXEC));
 	if (pool->epoll < 0)
 		return mp__error_errno("epoll_create1");
 	if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->eventfd, &event) < 0)
 		return mp__error_errno("epoll_ctl");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pool->cargo) < 0)
-		return mp__error_errno("socketpair");
-	return 0;
+	return mp__socket_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, pool->cargo);
 }
 
 /* What costs something goes; the struct stays as long as futures need it. */

@@ -5,11 +5,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fds.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,16 +57,6 @@ static uint32_t fingerprint(void)
 	return hash;
 }
 
-/* Writing beyond the limit would be SIGXFSZ. */
-static uint64_t file_size_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return UINT64_MAX;
-	return limit.rlim_cur;
-}
-
 static int allocate(int fd, uint64_t from, uint64_t size)
 {
 	int r;
@@ -98,13 +88,14 @@ static int map(struct mp__pool_segment *s, const struct places *p)
 
 static int make_file(uint64_t size, uint64_t allocated)
 {
-	MP__AUTO_CLOSE int fd = memfd_create("mp-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	MP__AUTO_CLOSE int fd =
+		mp__fd_above_std(memfd_create("mp-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 
 	if (fd < 0)
 		return mp__error_errno("memfd_create");
-	if (size > file_size_limit())
+	if (size > mp__file_size_limit())
 		return mp_error_set(-ENOSPC, "a pool needs %llu bytes, RLIMIT_FSIZE allows %llu",
-			(unsigned long long)size, (unsigned long long)file_size_limit());
+			(unsigned long long)size, (unsigned long long)mp__file_size_limit());
 	if (ftruncate(fd, (off_t)size) < 0)
 		return mp__error_errno("sizing the memory of a pool");
 	int r = allocate(fd, 0, allocated);
@@ -125,7 +116,7 @@ int mp__pool_segment_create(
 
 	if (fd < 0)
 		return fd;
-	payload_fd = memfd_create("mp-pool-payload", MFD_CLOEXEC);
+	payload_fd = mp__fd_above_std(memfd_create("mp-pool-payload", MFD_CLOEXEC));
 	if (payload_fd < 0)
 		return mp__error_errno("memfd_create");
 	s.fd = fd;
@@ -260,7 +251,7 @@ int mp__pool_payload_write(const struct mp__pool_segment *segment, uint32_t slot
 	if (size > MP__POOL_PAYLOAD_MAX)
 		return mp_error_set(
 			-EMSGSIZE, "%llu bytes are too many for a task", (unsigned long long)size);
-	if (at + size > file_size_limit())
+	if (at + size > mp__file_size_limit())
 		return mp_error_set(-EMSGSIZE,
 			"%llu bytes of a task need shared memory that RLIMIT_FSIZE forbids",
 			(unsigned long long)size);

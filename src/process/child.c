@@ -4,6 +4,7 @@
 #include "process/child.h"
 
 #include "base/error.h"
+#include "base/origin.h"
 #include "base/testpoint.h"
 #include "process/life.h"
 #include "process/place.h"
@@ -19,15 +20,32 @@ extern char **environ;
 /* As the shell: could not be run. */
 #define EXIT_NOT_RUN 126
 
+/*
+ * How glibc's own fork() walks over the streams; no header has them. Where they are missing,
+ * fflush(NULL) has to do.
+ */
+typedef void *iterator;
+extern iterator _IO_iter_begin(void) __attribute__((weak));
+extern iterator _IO_iter_end(void) __attribute__((weak));
+extern iterator _IO_iter_next(iterator) __attribute__((weak));
+extern FILE *_IO_iter_file(iterator) __attribute__((weak));
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+
 void mp__stdio_flush(void)
 {
-	if (ftrylockfile(stdin) == 0) {
-		funlockfile(stdin);
+	if (!_IO_iter_begin || !_IO_iter_end || !_IO_iter_next || !_IO_iter_file ||
+		!_IO_list_lock || !_IO_list_unlock) {
 		fflush(NULL);
 		return;
 	}
-	fflush(stdout);
-	fflush(stderr);
+	_IO_list_lock();
+	for (iterator i = _IO_iter_begin(); i != _IO_iter_end(); i = _IO_iter_next(i)) {
+		FILE *stream = _IO_iter_file(i);
+		if (!__freading(stream))
+			fflush(stream);
+	}
+	_IO_list_unlock();
 }
 
 static int enter(int directory)
@@ -78,9 +96,12 @@ _Noreturn void mp__child_run(const struct mp__child *child)
 	MP__TEST_POINT("process.child.ready");
 
 	pthread_sigmask(SIG_SETMASK, child->sigmask, NULL);
+	mp__origin here = mp__origin_here();
 	int code = child->target((int)child->args.count, child->args.as.items);
 	mp__stdio_flush();
 	MP__TEST_POINT("process.child.done");
-	mp__report_left(&report, code & 0xff);
+	/* A child that the target forked, and that came back, does not speak for this one. */
+	if (mp__origin_is_here(here))
+		mp__report_left(&report, code & 0xff);
 	_exit(code & 0xff);
 }

@@ -35,8 +35,9 @@ _Noreturn void mp__child_failed(int report, int result);
 _Noreturn void mp__child_run(const struct mp__child *child);
 
 /*
- * Write out what stdio holds. stdin is left out while another thread is inside it: that thread may
- * wait there for input, with the stream locked, and so would we.
+ * Write out what stdio holds, so that nothing is written twice after a fork, and nothing lost at an
+ * end. Not fflush(NULL), which locks every stream: a thread that waits for input keeps its own
+ * locked, and we would wait with it. Streams that were read from last are left out.
  */
 void mp__stdio_flush(void);
 

@@ -204,7 +204,8 @@ static int open_child(pid_t pid)
 		return mp__kin_ended_fd();
 	if (pidfd < 0) {
 		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
 	}
 	return pidfd;
 }

@@ -84,9 +84,10 @@ static int launch(struct mp__server **ret_server)
 	MP__AUTO_FREE struct mp__server *server = calloc(1, sizeof(*server));
 	if (!server)
 		return mp_error_set(-ENOMEM, "fork server: out of memory");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return mp__error_errno("fork server: socket pair");
-	int r = mp__begin_again(MP__BEGIN_SERVER, &ends[1], 1, NULL, &pid, &server->pidfd);
+	int r = mp__socket_pair(SOCK_SEQPACKET, ends);
+	if (r < 0)
+		return r;
+	r = mp__begin_again(MP__BEGIN_SERVER, &ends[1], 1, NULL, &pid, &server->pidfd);
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
@@ -175,7 +176,10 @@ static int await_word(int report, const struct mp__server *server)
 	}
 	if (p[0].revents)
 		return 0;
-	return mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0 ? -EPIPE : 0;
+	/* Decided once for both: what it says after this does not get through, what it said counts. */
+	if (mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0)
+		shutdown(report, SHUT_RDWR);
+	return 0;
 }
 
 /* 0 started, -EPIPE the server died and the child never ran, or why it could not be started. */

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fds.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -56,14 +57,16 @@ static int open_reader(void)
 		if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 			return mp__error_errno("pipe for daemonic children");
 		close(ends[0]);
-		write_end = ends[1];
+		write_end = mp__fd_above_std(ends[1]);
+		if (write_end < 0)
+			return mp__error_errno("pipe for daemonic children");
 	}
 	/*
 	 * Each child gets an open file description of its own: whom a description sends signals to
 	 * is one setting of the description, and duplicates would share it.
 	 */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", write_end);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = mp__fd_above_std(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 	return fd < 0 ? mp__error_errno("opening a pipe for a daemonic child") : fd;
 }
 

@@ -16,11 +16,13 @@
 
 int mp__report_pair(int *ret_ends)
 {
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_ends) < 0)
-		return mp__error_errno("socket pair for the child's report");
+	int r = mp__socket_pair(SOCK_SEQPACKET, ret_ends);
+
+	if (r < 0)
+		return r;
 	/* Reading never waits; whoever needs to, polls. */
 	if (fcntl(ret_ends[0], F_SETFL, O_NONBLOCK) < 0) {
-		int r = mp__error_errno("socket pair for the child's report");
+		r = mp__error_errno("socket pair for the child's report");
 		mp__fds_close(ret_ends, 2);
 		return r;
 	}

@@ -103,7 +103,8 @@ static int fork_child(int *fds, size_t n_fds, bool daemon)
 	int pidfd = mp__pidfd_open(pid);
 	if (pidfd < 0) {
 		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
 		return pidfd;
 	}
 	add(pidfd, MP__TAKE_FD(fds[MP__START_REPORT]), daemon);
