@@ -484,6 +484,8 @@ static int unpack(struct mp__reply *reply)
 	mp__arena_init(arena, reply->block, sizeof(reply->block));
 	mp__arena_reset(arena, MP__UNPACK_BUDGET(reply->size));
 	reply->response = mp__response__unpack(&arena->allocator, reply->size, reply->data);
+	if (!reply->response && arena->refused)
+		return mp_error_set(-ENOMEM, "no memory for a reply of managerd");
 	if (!reply->response)
 		return mp_error_set(-EPROTO, "managerd sent a reply that cannot be read");
 	int r = mp__code_to_result((int)reply->response->code);

@@ -56,6 +56,7 @@ void mp__arena_reset(struct mp__arena *arena, size_t budget)
 	arena->end = arena->at + arena->space_size;
 	arena->next_size = FIRST_CHUNK;
 	arena->budget = budget;
+	arena->refused = false;
 }
 
 /* A large piece gets a chunk of its own, so that the rest of the current one stays in use. */
@@ -68,8 +69,10 @@ static void *alloc_chunk(struct mp__arena *arena, size_t size)
 	if (room > arena->budget || room > SIZE_MAX - sizeof(struct mp__arena_chunk))
 		return NULL;
 	struct mp__arena_chunk *chunk = malloc(sizeof(*chunk) + room);
-	if (!chunk)
+	if (!chunk) {
+		arena->refused = true;
 		return NULL;
+	}
 	chunk->next = arena->chunks;
 	arena->chunks = chunk;
 	arena->budget -= room;

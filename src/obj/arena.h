@@ -13,6 +13,7 @@
 #define MP_OBJ_ARENA_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct mp__arena_chunk;
@@ -27,6 +28,7 @@ struct mp__arena {
 	struct mp__arena_chunk *chunks; /* malloc'ed, newest first */
 	size_t next_size;               /* of the next chunk */
 	size_t budget;                  /* what may still be asked of malloc() */
+	bool refused;                   /* malloc() has had none */
 };
 
 /* `space` must be aligned for max_align_t and live as long as the arena, which must not move. */
