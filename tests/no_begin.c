@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHECK(condition)                                                                           \
@@ -49,6 +51,33 @@ static int refuse(const char *marker)
 	return 0;
 }
 
+/* argv[0] is copied; here it is too long for that. */
+static int begin_without_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which needs its memory */
+	const size_t length = 64 * 1024 * 1024;
+	char *name = malloc(length);
+	char *arguments[] = {name, NULL};
+	char **argv = arguments;
+	int argc = 1;
+	int status;
+
+	CHECK(name != NULL);
+	memset(name, 'x', length - 1);
+	name[length - 1] = '\0';
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct rlimit none = {0, 0};
+		if (setrlimit(RLIMIT_AS, &none) < 0)
+			_exit(2);
+		_exit(mp_begin(&argc, &argv) == -ENOMEM ? 0 : 3);
+	}
+	free(name);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+#endif
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	/* In a child: as if mp_begin() were called somewhere else only. */
@@ -78,6 +107,7 @@ int main(int argc, char **argv)
 		}
 	}
 
+	CHECK(begin_without_memory() == 0);
 	char **kept_argv = argv;
 	CHECK(mp_begin(&argc, &argv) == 0);
 	CHECK(argc == 1 && argv == kept_argv);

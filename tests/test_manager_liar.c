@@ -193,6 +193,24 @@ Test(liar, so_it_is_for_an_open)
 	part_from(&liar, m);
 }
 
+/* No lie: what a daemon says that serves more types than dicts. */
+static void answer_wrong_type(int fd, const Mp__Request *request, Mp__Response *response)
+{
+	(void)fd;
+	(void)request;
+	response->code = MP__CODE__WRONG_TYPE;
+}
+
+Test(liar, a_name_of_another_type_is_eexist)
+{
+	struct liar liar;
+	mp_manager *m = connect_to(&liar, answer_wrong_type, PATIENCE);
+	mp_dict *d;
+
+	T_RESULT(mp_manager_dict(m, "d", &d), -EEXIST);
+	part_from(&liar, m);
+}
+
 /* The answer to a call that has gone, again and again, and faster than anybody reads. */
 static void answer_others_for_ever(int fd, const Mp__Request *request, Mp__Response *response)
 {

@@ -34,6 +34,18 @@ static int fail_with_rubbish(int argc, const mp_obj *argv, mp_obj *ret)
 	return 0;
 }
 
+static int fail_with_depth(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	static mp_obj levels[MP_OBJ_MAX_DEPTH + 1];
+
+	(void)argc, (void)argv;
+	levels[0] = mp_list_of(NULL, 0);
+	for (int i = 1; i <= MP_OBJ_MAX_DEPTH; i++)
+		levels[i] = mp_list_of(&levels[i - 1], 1);
+	*ret = levels[MP_OBJ_MAX_DEPTH];
+	return 0;
+}
+
 static int zeros(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	size_t size = (size_t)mp_obj_i64(&argv[0]);
@@ -185,6 +197,8 @@ Test(pool, test_unpickleable_result)
 			t_submit(pool, fail_with_rubbish, mp_nil()), -EILSEQ, MP_FUTURE_FAILED, "");
 		t_expect_error(t_submit(pool, fail_with_handle, mp_nil()), -ENOTSUP,
 			MP_FUTURE_FAILED, "cannot hold handles");
+		t_expect_error(t_submit(pool, fail_with_depth, mp_nil()), -EOVERFLOW,
+			MP_FUTURE_FAILED, "");
 	}
 	t_pool_end(pool);
 }

@@ -11,6 +11,7 @@
 #include <mp/handle.h>
 #include <mp/manager.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 T_SUITE(pool_work);
@@ -154,6 +155,47 @@ static int without_descriptors(void *unused)
 Test(pool_work, running_out_of_descriptors_at_any_point_of_the_start)
 {
 	struct t_child child = t_spawn(without_descriptors, NULL);
+
+	t_expect_exit(&child, 0);
+}
+
+static int submit_with_too_many_under_way(void *unused)
+{
+	struct rlimit limit = {64, 64};
+	int fds[16] = {0};
+	int pair[2];
+	mp_pool *pool;
+	mp_future *f;
+	int r;
+
+	(void)unused;
+	/* The limit is that of a user, and does not hold for root. */
+	if (geteuid() == 0)
+		T_CHECK(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+	T_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	T_CHECK(mp_pool_new(MP_POOL_OPTIONS(.workers = 1), &pool) == 0);
+	T_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	do
+		r = mp__socket_send(pair[0], "x", 1, fds, 16);
+	while (r == 0);
+	T_CHECK(r == -ETOOMANYREFS);
+	T_CHECK(mp_pool_submit(pool, t_write_pid, MP_ARGS(mp_fd(STDERR_FILENO)), &f) ==
+		-ETOOMANYREFS);
+	/* That was all: without descriptors, or once there is room again, it works. */
+	T_CHECK(mp_pool_submit(pool, t_square, MP_ARGS(mp_i64(3)), &f) == 0);
+	T_CHECK(mp_future_result(f, T_TIMEOUT_MS, NULL) == 0);
+	mp_future_close(f);
+	close(pair[0]);
+	close(pair[1]);
+	T_CHECK(mp_pool_submit(pool, t_write_pid, MP_ARGS(mp_fd(STDERR_FILENO)), &f) == 0);
+	T_CHECK(mp_pool_close(pool) == 0);
+	mp_future_close(f);
+	return 0;
+}
+
+Test(pool_work, submit_with_too_many_descriptors_under_way)
+{
+	struct t_child child = t_spawn(submit_with_too_many_under_way, NULL);
 
 	t_expect_exit(&child, 0);
 }

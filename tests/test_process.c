@@ -67,6 +67,19 @@ Test(process, bad_options_are_refused)
 	T_OK(mp_process_close(p));
 }
 
+Test(process, arguments_nested_too_deeply)
+{
+	mp_obj levels[MP_OBJ_MAX_DEPTH + 1];
+	mp_process *p;
+
+	levels[0] = mp_list_of(NULL, 0);
+	for (int i = 1; i <= MP_OBJ_MAX_DEPTH; i++)
+		levels[i] = mp_list_of(&levels[i - 1], 1);
+	T_RESULT(mp_process_new(return_it, levels[MP_OBJ_MAX_DEPTH], NULL, &p), -EOVERFLOW);
+	T_OK(mp_process_new(return_it, levels[MP_OBJ_MAX_DEPTH - 1], NULL, &p));
+	T_OK(mp_process_close(p));
+}
+
 static int check_args(int argc, const mp_obj *argv)
 {
 	int64_t i = 0;

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every allocation of a call fails once: the error is -ENOMEM, nothing leaks, and the same call
+ * works afterwards. The linker puts __wrap_malloc in place of malloc in all of libmp that is linked
+ * here (--wrap).
+ */
+#include <config.h>
+
+#include "tests/support/support.h"
+
+#include <mp.h>
+#ifdef ENABLE_MANAGER
+#include "tests/support/daemon.h"
+#endif
+
+T_SUITE(memory);
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+char *__wrap_strdup(const char *text);
+
+/* Allocations until they fail; below 0 none does. Of this process alone. */
+static int left = -1;
+static pid_t owner;
+
+static bool fails(void)
+{
+	if (left < 0 || getpid() != owner)
+		return false;
+	if (left == 0)
+		return true;
+	left--;
+	return false;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return fails() ? NULL : __real_realloc(p, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return fails() ? NULL : __real_strdup(text);
+}
+
+/* Run `call` with no allocation at all, with one, with two, ... until they are enough. */
+#define EACH_FAILS(call, release)                                                           \
+	do {                                                                                \
+		int code = -ENOMEM;                                                         \
+		int n = 0;                                                                  \
+		owner = getpid();                                                           \
+		for (; code == -ENOMEM; n++) {                                              \
+			int fds = t_count_fds();                                            \
+			left = n;                                                           \
+			code = (call);                                                      \
+			left = -1;                                                          \
+			cr_assert(code >= 0 || t_count_fds() == fds, "%d leaves an fd", n); \
+		}                                                                           \
+		cr_assert(code >= 0, #call " gave %d (%s)", code, mp_error_detail());       \
+		release;                                                                    \
+		cr_assert_gt(n, 1, #call " allocates nothing");                             \
+	} while (0)
+
+/* --- timers ---------------------------------------------------------------------------------------- */
+
+static void never(mp_timer *timer, uint64_t periods, void *data)
+{
+	(void)timer, (void)periods, (void)data;
+}
+
+Test(memory, timer_new)
+{
+	mp_timer *timer;
+
+	EACH_FAILS(mp_timer_new(never, NULL, MP_TIMER_OPTIONS(.interval_ms = 1), &timer),
+		T_OK(mp_timer_close(timer)));
+	EACH_FAILS(mp_timer_new(
+			   never, NULL, MP_TIMER_OPTIONS(.interval_ms = 1, .thread = true), &timer),
+		T_OK(mp_timer_close(timer)));
+}
+
+/* --- processes ------------------------------------------------------------------------------------- */
+
+static int five(int argc, const mp_obj *argv)
+{
+	(void)argv;
+	return argc == 2 ? 5 : 6;
+}
+
+static mp_process *new_process(int method)
+{
+	mp_process *p = NULL;
+
+	EACH_FAILS(mp_process_new(five, MP_ARGS(mp_str("some text"), mp_i64(2)),
+			   MP_PROCESS_OPTIONS(.name = "p", .start_method = method), &p), );
+	return p;
+}
+
+static void end_process(mp_process *p)
+{
+	int code;
+
+	T_OK(mp_process_join(p, T_TIMEOUT_MS));
+	T_OK(mp_process_exit_code(p, &code));
+	cr_assert_eq(code, 5);
+	T_OK(mp_process_close(p));
+}
+
+Test(memory, process_new)
+{
+	T_OK(mp_process_close(new_process(MP_START_FORK)));
+}
+
+Test(memory, spawn)
+{
+	mp_process *p = new_process(MP_START_SPAWN);
+
+	EACH_FAILS(mp_process_start(p), end_process(p));
+}
+
+/* With a server that has to be started first, whose descriptors stay. */
+static int start_with_server(mp_process *p)
+{
+	int r = -ENOMEM;
+
+	owner = getpid();
+	for (int n = 0; r == -ENOMEM; n++) {
+		left = n;
+		r = mp_process_start(p);
+		left = -1;
+	}
+	return r;
+}
+
+Test(memory, forkserver)
+{
+	mp_process *p = new_process(MP_START_FORKSERVER);
+
+	T_OK(start_with_server(p));
+	end_process(p);
+	p = new_process(MP_START_FORKSERVER);
+	EACH_FAILS(mp_process_start(p), end_process(p));
+}
+
+Test(memory, children)
+{
+	mp_process *p = new_process(MP_START_FORK);
+	mp_process *children[1];
+
+	T_OK(mp_process_start(p));
+	EACH_FAILS(mp_process_children(children, 1), );
+	end_process(p);
+}
+
+/* --- manager --------------------------------------------------------------------------------------- */
+
+#ifdef ENABLE_MANAGER
+Test(memory, manager_start)
+{
+	mp_manager *m;
+
+	EACH_FAILS(mp_manager_start(NULL, &m), T_OK(mp_manager_close(m)));
+}
+
+Test(memory, manager_connect)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_manager *m;
+
+	EACH_FAILS(mp_manager_connect(daemon.address, NULL, &m), T_OK(mp_manager_close(m)));
+	t_daemon_stop(&daemon);
+}
+
+Test(memory, dict)
+{
+	static char bytes[100000];
+	mp_obj value;
+	mp_manager *m;
+	mp_dict *d;
+
+	T_OK(mp_manager_start(NULL, &m));
+	EACH_FAILS(mp_manager_dict(m, "name", &d), );
+	EACH_FAILS(mp_dict_set(d, mp_str("k"), mp_bytes(bytes, sizeof(bytes))), );
+	EACH_FAILS(mp_dict_get(d, mp_str("k"), &value), );
+	cr_assert_eq(mp_obj_len(&value), sizeof(bytes));
+	mp_obj_free(&value);
+	EACH_FAILS(mp_dict_items(d, &value), mp_obj_free(&value));
+	EACH_FAILS(mp_dict_update(d, MP_DICT(mp_i64(1), mp_bytes(bytes, sizeof(bytes)))), );
+	T_OK(mp_dict_close(d));
+	T_OK(mp_manager_close(m));
+}
+#endif
