@@ -367,7 +367,8 @@ static int parse(struct settings *settings, int argc, char **argv)
 			settings->start_method = mp_start_method_parse(optarg);
 			if (settings->start_method < 0 ||
 				settings->start_method == MP_START_THREAD) {
-				fprintf(stderr, "visits: no start method for a pool: '%s'\n", optarg);
+				fprintf(stderr, "visits: no start method for a pool: '%s'\n",
+					optarg);
 				return -EINVAL;
 			}
 			break;
