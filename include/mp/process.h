@@ -47,8 +47,18 @@ enum mp_start_method {
  * runs the target and does not return; in every other process it takes note and returns 0. It
  * changes neither argc nor argv there. Both may be NULL. Calling it again does nothing. -EBADMSG
  * somebody put MP_START into the environment who is not libmp; -ENOMEM.
+ *
+ * From then on exit(3), and so a return from main(), kills the daemonic children of this process and
+ * waits for the others, as mp_exit_wait() says. Processes forked from it do not.
  */
 int mp_begin(int *argc, char ***argv);
+
+/*
+ * How long exit(3) waits for children after mp_begin(): MP_FOREVER, which holds if nobody chooses; or
+ * as many milliseconds, after which they run on and a warning is logged; MP_NOWAIT leaves all children
+ * alone, and the daemonic ones end with the process as ever. Without mp_begin() it means nothing.
+ */
+void mp_exit_wait(int timeout_ms);
 
 /*
  * Choose what MP_START_DEFAULT means in this process and its children; MP_START_DEFAULT chooses fork

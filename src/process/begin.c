@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/launch.h"
+#include "process/exit.h"
 #include "process/server.h"
 #include "process/startdata.h"
 
@@ -121,7 +122,10 @@ int mp_begin(int *argc, char ***argv)
 	atomic_store(&begun, true);
 	/* Not in a program with more rights than its caller, who could have it run any function. */
 	const char *marker = secure_getenv(MARKER);
-	return marker ? take_over(marker) : 0;
+	int r = marker ? take_over(marker) : 0;
+	/* Here only the process that goes on arrives. */
+	int armed = mp__exit_arm();
+	return r < 0 ? r : armed;
 }
 
 /* env with the marker in front and no other marker; one block for free(). */
