@@ -133,6 +133,12 @@ Test(memory, spawn)
 	EACH_FAILS(mp_process_start(p), end_process(p));
 }
 
+static void end_started(mp_process *p)
+{
+	T_OK(mp_process_start(p));
+	end_process(p);
+}
+
 /* With a server that has to be started first, whose descriptors stay. */
 static int start_with_server(mp_process *p)
 {
@@ -155,6 +161,42 @@ Test(memory, forkserver)
 	end_process(p);
 	p = new_process(MP_START_FORKSERVER);
 	EACH_FAILS(mp_process_start(p), end_process(p));
+}
+
+/* Everything that is copied, and the descriptors of the copies. */
+static void with_options(int method)
+{
+	const mp_process_fd table[] = {{0, 40}, {1, 41}};
+	char one[] = "ONE=1";
+	char *env[] = {one, NULL};
+	mp_process *p = NULL;
+
+	EACH_FAILS(
+		mp_process_new(five, MP_ARGS(mp_fd(0), mp_i64(2)),
+			MP_PROCESS_OPTIONS(.start_method = method, .env = env, .cwd = "/",
+				.out = MP_STREAM_FD(2), .fds = table, .n_fds = 2, .daemon = true),
+			&p), );
+	/* The fork server's own start, whose descriptors stay. */
+	if (method == MP_START_FORKSERVER)
+		end_started(new_process(method));
+	if (method == MP_START_FORK)
+		T_OK(mp_process_start(p)); /* allocates in the child alone */
+	else
+		EACH_FAILS(mp_process_start(p), );
+	end_process(p);
+}
+
+Test(memory, options)
+{
+	with_options(MP_START_FORK);
+	with_options(MP_START_SPAWN);
+	with_options(MP_START_FORKSERVER);
+}
+
+Test(memory, forkserver_preload)
+{
+	EACH_FAILS(mp_forkserver_preload(five, MP_ARGS(mp_str("text"), mp_fd(0))), );
+	T_OK(mp_forkserver_preload(NULL, mp_nil()));
 }
 
 Test(memory, children)

@@ -148,7 +148,8 @@ EACH_METHOD(options, streams_are_inherited)
 	mp_process *p = start(cat, mp_nil(),
 		OPTIONS(.in = MP_STREAM_INHERIT, .out = MP_STREAM_INHERIT, .err = MP_STREAM_NULL));
 	close(0);
-	mp_process *q = start(which_are_null, mp_nil(), OPTIONS(.in = MP_STREAM_INHERIT));
+	mp_process *q = start(which_are_null, mp_nil(),
+		OPTIONS(.in = MP_STREAM_INHERIT, .err = MP_STREAM_FD(out[1])));
 	finish(p, 0);
 	finish(q, 1);
 	cr_assert(dup2(saved[0], 0) == 0 && dup2(saved[1], 1) == 1);

@@ -102,6 +102,15 @@ typedef struct mp_process_options {
 	(&(const mp_process_options){.size = sizeof(mp_process_options), __VA_ARGS__})
 
 /*
+ * Run this function in the fork server before it serves, so that its children find done what takes
+ * long: 0, or the negative error and sentence (mp_error_set()) that mp_process_start() shall give
+ * (-ECANCELED for a positive result); the next start tries again with a new server. NULL: nothing.
+ * It holds for servers that start from now on, and a running one takes no more starts. -EINVAL args
+ * neither list nor nil; -ENOEXEC as mp_process_start(); errors of mp_obj_copy().
+ */
+int mp_forkserver_preload(mp_target *target, mp_obj args);
+
+/*
  * Describe a child; nothing runs yet. `args` is a list (MP_ARGS(...)) or nil, and is copied.
  * -EINVAL (no target, args neither list nor nil, unknown method, flag, stream or signal, a number
  * below 3 or twice in fds), -EBADF (a descriptor is not open), -EMFILE, -ENOMEM, -E2BIG (the options

@@ -117,16 +117,6 @@ static int place_all(struct mp_process *process, struct ends *ends)
 	int *const own[] = {&ends->life, &ends->directory, &ends->report[1]};
 	size_t n = setting->n_places;
 
-	/* Standard streams that were closed leave their numbers to descriptors of ours. */
-	for (size_t i = 0; i < MP__COUNT_OF(own); i++) {
-		if (*own[i] < 0 || *own[i] >= MP__N_STREAMS)
-			continue;
-		int fd = mp__fd_dup(*own[i]);
-		if (fd < 0)
-			return fd;
-		close(*own[i]);
-		*own[i] = fd;
-	}
 	if (n == 0)
 		return 0;
 	MP__AUTO_FREE int *fds = malloc(sizeof(int) * (n + MP__COUNT_OF(own)));

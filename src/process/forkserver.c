@@ -14,6 +14,7 @@
 #include "process/report.h"
 #include "process/server.h"
 #include "process/startdata.h"
+#include "process/target.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -42,6 +43,9 @@ struct mp__server {
  */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mp__server *current;
+
+/* What a server runs before it serves, in the form of a child to be started; NULL nothing. */
+static struct mp_process *preload;
 
 static void before_fork(void)
 {
@@ -76,10 +80,25 @@ static bool is_dead(const struct mp__server *server)
 	return mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(0)) == 0;
 }
 
+/* Its end of the socket, and start data for what it preloads. */
+static int execute(int socket, int *ret_pidfd)
+{
+	int fds[MP__FDS_MAX + 1] = {socket};
+	struct mp__startdata data = {.n_fds = 0, .report = -1};
+	pid_t pid;
+
+	int r = preload ? mp__startdata_make(preload, &data) : 0;
+	if (r < 0)
+		return r;
+	memcpy(fds + 1, data.fds, sizeof(int) * data.n_fds);
+	r = mp__begin_again(MP__BEGIN_SERVER, fds, data.n_fds + 1, NULL, &pid, ret_pidfd);
+	mp__startdata_close(&data);
+	return r;
+}
+
 static int launch(struct mp__server **ret_server)
 {
 	int ends[2];
-	pid_t pid;
 
 	MP__AUTO_FREE struct mp__server *server = calloc(1, sizeof(*server));
 	if (!server)
@@ -87,7 +106,7 @@ static int launch(struct mp__server **ret_server)
 	int r = mp__socket_pair(SOCK_SEQPACKET, ends);
 	if (r < 0)
 		return r;
-	r = mp__begin_again(MP__BEGIN_SERVER, &ends[1], 1, NULL, &pid, &server->pidfd);
+	r = execute(ends[1], &server->pidfd);
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
@@ -153,6 +172,58 @@ void mp__forkserver_stop(void)
 	shutdown(server->socket, SHUT_RDWR);
 	mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(STOP_MS));
 	mp__forkserver_unref(server);
+}
+
+/* --- preload -------------------------------------------------------------------------------------- */
+
+static void free_preload(struct mp_process *process)
+{
+	if (process)
+		mp_obj_free(&process->args);
+	free(process);
+}
+
+static int make_preload(mp_target *target, mp_obj args, struct mp_process **ret_process)
+{
+	struct mp__target_ref ref;
+
+	if (args.type != MP_TYPE_LIST && args.type != MP_TYPE_NIL)
+		return mp_error_set(-EINVAL, "preload: the arguments are neither list nor nil");
+	int r = mp__target_describe((mp__any_function *)target, &ref);
+	if (r < 0)
+		return r;
+	MP__AUTO_FREE struct mp_process *process = calloc(1, sizeof(*process));
+	if (!process)
+		return mp_error_set(-ENOMEM, "preload: out of memory");
+	process->origin = mp__origin_here();
+	process->target = target;
+	process->name = (char *)"mp-forkserver";
+	process->lineage = (char *)"";
+	process->method = MP_START_FORKSERVER;
+	r = mp_obj_copy(args, &process->args);
+	if (r < 0)
+		return r;
+	*ret_process = MP__TAKE_PTR(process);
+	return 0;
+}
+
+int mp_forkserver_preload(mp_target *target, mp_obj args)
+{
+	struct mp_process *new = NULL;
+
+	int r = target ? make_preload(target, args, &new) : 0;
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&lock);
+	struct mp_process *old = preload;
+	struct mp__server *server = current;
+	preload = new;
+	current = NULL;
+	pthread_mutex_unlock(&lock);
+	free_preload(old);
+	/* It serves its children on; the next start launches another. */
+	mp__forkserver_unref(server);
+	return 0;
 }
 
 /* --- start ---------------------------------------------------------------------------------------- */

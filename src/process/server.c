@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/testpoint.h"
+#include "process/child.h"
 #include "process/kin.h"
 #include "process/process.h"
 #include "process/report.h"
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -111,6 +113,42 @@ static int fork_child(int *fds, size_t n_fds, bool daemon)
 	return 0;
 }
 
+/* --- preloading ----------------------------------------------------------------------------------- */
+
+static int preload_result;
+static char preload_why[MP__DETAIL_SIZE];
+
+static int preload(int *fds, size_t n_fds)
+{
+	struct mp__child child;
+	uint64_t blocked;
+
+	int r = mp__startdata_take(fds, n_fds, &child, &blocked);
+	if (r < 0)
+		return r;
+	close(child.report);
+	/* What is said if the function says nothing itself. */
+	mp_error_set(-ECANCELED, "start: the preload function failed");
+	r = child.target((int)child.args.count, child.args.as.items);
+	if (r > 0)
+		r = mp_error_set(-ECANCELED, "start: the preload function returned %d", r);
+	mp_obj_free(&child.args);
+	/* Or each child would write it once more. */
+	mp__stdio_flush();
+	return r;
+}
+
+/* The owner hears why, and will try with another server. */
+static _Noreturn void refuse(const struct mp__report_end *report)
+{
+	MP__TEST_POINT("process.server.refusing");
+	mp_error_set(preload_result, "%s", preload_why);
+	mp__report_failed(report, preload_result);
+	_exit(EXIT_FAILURE);
+}
+
+/* --- serving --------------------------------------------------------------------------------------- */
+
 /* Whether the owner is still there. */
 static bool serve_request(void)
 {
@@ -126,6 +164,8 @@ static bool serve_request(void)
 	MP__TEST_POINT("process.server.received");
 	if (n == sizeof(request) && request.magic == MP__SERVER_MAGIC && n_fds > MP__START_REPORT) {
 		struct mp__report_end report = mp__report_end_of(fds[MP__START_REPORT]);
+		if (preload_result < 0)
+			refuse(&report);
 		int r = fork_child(fds, n_fds, request.daemon != 0);
 		if (r < 0)
 			mp__report_failed(&report, r);
@@ -186,14 +226,14 @@ static _Noreturn void loop(void)
 	}
 }
 
-int mp__server_run(const int *fds, size_t n_fds)
+int mp__server_run(int *fds, size_t n_fds)
 {
 	struct ucred owner;
 	socklen_t owner_size = sizeof(owner);
 	int type = 0;
 	socklen_t size = sizeof(type);
 
-	if (n_fds != 1 || getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+	if (n_fds < 1 || getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
 		type != SOCK_SEQPACKET ||
 		getsockopt(fds[0], SOL_SOCKET, SO_PEERCRED, &owner, &owner_size) < 0)
 		return mp_error_set(-EBADMSG, "fork server: no socket");
@@ -204,6 +244,10 @@ int mp__server_run(const int *fds, size_t n_fds)
 	/* Who made the pair of sockets is the parent of every child, and of the server too. */
 	if (make_room() < 0 || mp__kin_adopt(owner.pid) < 0)
 		_exit(EXIT_FAILURE);
+	if (n_fds > 1)
+		preload_result = preload(fds + 1, n_fds - 1);
+	snprintf(preload_why, sizeof(preload_why), "%s", mp_error_detail());
+	MP__TEST_POINT("process.server.preloaded");
 	add(fds[0], -1, false);
 	loop();
 }

@@ -20,7 +20,11 @@ struct mp__server_request {
 };
 #define MP__SERVER_MAGIC UINT32_C(0x4d504653) /* "MPFS" */
 
-/* Be the server on the socket fds[0]. Returns only if that is none: -EBADMSG. */
-int mp__server_run(const int *fds, size_t n_fds);
+/*
+ * Be the server on the socket fds[0]; start data that may follow name the function to preload. What
+ * goes wrong with that is the answer to the first request, and the server's end. Returns only if it
+ * is no socket: -EBADMSG.
+ */
+int mp__server_run(int *fds, size_t n_fds);
 
 #endif

@@ -147,7 +147,8 @@ int mp__setting_open_cwd(const struct mp__setting *setting, int *ret_fd)
 	MP__AUTO_CLOSE int directory = open(setting->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* Looking up a name in it takes the right to enter it: the child will be able to. */
 	if (directory >= 0)
-		*ret_fd = openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		*ret_fd =
+			mp__fd_above_std(openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	return *ret_fd < 0 ? mp__error_errno(setting->cwd) : 0;
 }
 

@@ -405,23 +405,40 @@ static int prepare(int *fds, size_t n_fds, struct received *received, struct mp_
 	return r;
 }
 
-int mp__child_start(int *fds, size_t n_fds)
+int mp__startdata_take(
+	int *fds, size_t n_fds, struct mp__child *ret_child, uint64_t *ret_blocked_signals)
 {
 	struct received received = {.bytes = NULL};
 	struct mp__child child = {.life = -1, .directory = -1, .args = mp_nil()};
 
+	if (n_fds <= MP__START_REPORT)
+		return mp_error_set(-EBADMSG, "start data: not there");
+	int r = prepare(fds, n_fds, &received, &child);
+	if (r == 0) {
+		*ret_blocked_signals = received.start->blocked;
+		child.report = fds[MP__START_REPORT];
+		*ret_child = child;
+	}
+	if (received.start)
+		mp__process_start__free_unpacked(received.start, NULL);
+	if (received.bytes)
+		munmap((void *)received.bytes, received.size);
+	mp__fds_close(&fds[MP__START_MEMFD], 1);
+	return r;
+}
+
+int mp__child_start(int *fds, size_t n_fds)
+{
+	struct mp__child child;
+	uint64_t bits = 0;
+
 	if (n_fds <= MP__START_REPORT || fcntl(fds[MP__START_MEMFD], F_GET_SEALS) < 0)
 		return mp_error_set(-EBADMSG, "start data: not there");
 	MP__TEST_POINT("process.child.entered");
-	int r = prepare(fds, n_fds, &received, &child);
+	int r = mp__startdata_take(fds, n_fds, &child, &bits);
 	if (r != 0)
 		mp__child_failed(fds[MP__START_REPORT], r);
-
-	sigset_t blocked = mp__sigset_of_bits(received.start->blocked);
-	child.report = fds[MP__START_REPORT];
+	sigset_t blocked = mp__sigset_of_bits(bits);
 	child.sigmask = &blocked;
-	mp__process_start__free_unpacked(received.start, NULL);
-	munmap((void *)received.bytes, received.size);
-	close(fds[MP__START_MEMFD]);
 	mp__child_run(&child);
 }

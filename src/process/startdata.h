@@ -19,6 +19,7 @@
 #include "base/fds.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct mp_process;
 
@@ -44,8 +45,17 @@ int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_dat
 /* Close the child's half. The starter's report end is closed too unless it was taken (-1). */
 void mp__startdata_close(struct mp__startdata *data);
 
+struct mp__child;
+
 /*
- * In the child: check it all, run the target, leave. Failures are reported to the starter and end
+ * Check it all and take it; of fds[] only the report socket remains open. 0, -EBADMSG, -ENOEXEC,
+ * errors of decoding the arguments.
+ */
+int mp__startdata_take(
+	int *fds, size_t n_fds, struct mp__child *ret_child, uint64_t *ret_blocked_signals);
+
+/*
+ * In the child: take it, run the target, leave. Failures are reported to the starter and end
  * the process. Returns only when the descriptors cannot be start data: -EBADMSG.
  */
 int mp__child_start(int *fds, size_t n_fds);
