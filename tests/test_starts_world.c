@@ -186,3 +186,54 @@ EACH_METHOD(starts_world, child_that_a_target_forked_does_not_speak_for_it)
 {
 	finish(start(return_twice, mp_nil(), BY(method)), 5);
 }
+
+/* --- no process left ------------------------------------------------------------------------------- */
+
+/* The limit does not hold for root. */
+static int start_beyond_the_limit(void *arg)
+{
+	int method = (int)(intptr_t)arg;
+	struct rlimit all;
+	mp_process *p;
+	int code = 0;
+
+	T_CHECK(getuid() != 0 || setuid(65534) == 0);
+	T_CHECK(getrlimit(RLIMIT_NPROC, &all) == 0);
+	struct rlimit none = {.rlim_cur = 0, .rlim_max = all.rlim_max};
+	T_CHECK(mp_process_new(return_it, MP_ARGS(mp_i64(5)),
+			MP_PROCESS_OPTIONS(.start_method = method,
+				.daemon = method != MP_START_THREAD),
+			&p) == 0);
+	T_CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
+	int fds = t_count_fds();
+	for (int i = 0; i < 3; i++) {
+		T_CHECK(mp_process_start(p) == -EAGAIN);
+		T_CHECK(mp_process_pid(p) == -EINVAL);
+		T_CHECK(t_count_fds() == fds);
+	}
+	T_CHECK(setrlimit(RLIMIT_NPROC, &all) == 0);
+	/* Another user's program need not be ours to execute. */
+	if (method == MP_START_FORK || method == MP_START_THREAD) {
+		T_CHECK(mp_process_start(p) == 0 && mp_process_join(p, T_TIMEOUT_MS / 2) == 0);
+		T_CHECK(mp_process_exit_code(p, &code) == 0 && code == 5);
+	}
+	T_CHECK(mp_process_close(p) == 0);
+	return 0;
+}
+
+static void expect_limit(int method)
+{
+	struct t_child child = t_spawn(start_beyond_the_limit, (void *)(intptr_t)method);
+
+	t_expect_exit(&child, 0);
+}
+
+EACH_METHOD(starts_world, no_process_left)
+{
+	expect_limit(method);
+}
+
+Test(starts_world, no_thread_left)
+{
+	expect_limit(MP_START_THREAD);
+}
