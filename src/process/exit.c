@@ -29,8 +29,8 @@ static bool is_left_alone(const struct mp_process *process)
 }
 
 /*
- * One round: how many were there to wait for; *ret_left of them run on. First all are killed that are
- * to be, so that they end at the same time.
+ * One round: how many were there to wait for; *ret_left of them run on. First the daemonic ones get
+ * the signal that the end of this process would give them, so that they end at the same time.
  */
 static size_t end_children(mp__deadline deadline, size_t *ret_left)
 {
@@ -44,7 +44,7 @@ static size_t end_children(mp__deadline deadline, size_t *ret_left)
 	for (size_t i = 0; i < n; i++) {
 		if (children[i]->daemon && children[i]->method != MP_START_THREAD &&
 			atomic_load(&children[i]->state) >= MP__PROCESS_RUNNING)
-			mp_process_kill(children[i]);
+			mp_process_signal(children[i], children[i]->setting.death);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (atomic_load(&children[i]->state) < MP__PROCESS_RUNNING ||
