@@ -144,6 +144,39 @@ Test(starts_world, what_a_stream_holds_at_a_start_is_written_once)
 	t_expect_exit(&child, 0);
 }
 
+/* --- a stopped server ----------------------------------------------------------------------------- */
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[32];
+	int parent = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *file = fopen(path, "re");
+	cr_assert_not_null(file);
+	cr_assert(fscanf(file, "%*d (%*[^)]) %*c %d", &parent) == 1);
+	fclose(file);
+	return parent;
+}
+
+Test(starts_world, stopped_server_holds_up_few_looks_at_its_child)
+{
+	mp_process *p = start(hang, mp_nil(), BY(MP_START_FORKSERVER));
+	pid_t server = parent_of(mp_process_pid(p));
+
+	cr_assert(server > 1 && server != getpid());
+	T_OK(kill(server, SIGSTOP));
+	T_OK(mp_process_kill(p));
+	t_wait_pidfd(mp_process_sentinel(p));
+	/* The first may take a second. */
+	mp__deadline limit = mp__deadline_in(20000);
+	for (int i = 0; i < 40; i++)
+		T_RESULT(mp_process_join(p, MP_NOWAIT), -ETIMEDOUT);
+	cr_assert(!mp__deadline_passed(limit), "each look waits for the server");
+	T_OK(kill(server, SIGCONT));
+	finish(p, -SIGKILL);
+}
+
 /* --- limits --------------------------------------------------------------------------------------- */
 
 static int limited(void *argument)

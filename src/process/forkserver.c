@@ -335,6 +335,9 @@ int mp__start_forkserver(struct mp_process *process, struct mp__started *ret_sta
 /* How long the server, and then whoever reaps orphans, may take before we look elsewhere. */
 #define COLLECT_MS 1000
 
+/* A server that has not told within that time is not waited for so long again. */
+#define RECHECK_MS 10
+
 /* A new pidfd says when its process was reaped (POLLHUP), an old one does not: look again. */
 #define REAPED_RECHECK_MS 10
 
@@ -407,7 +410,7 @@ static void collect_orphan(struct mp_process *process)
 
 int mp__forkserver_collect(struct mp_process *process)
 {
-	mp__deadline limit = mp__deadline_in(COLLECT_MS);
+	mp__deadline limit = mp__deadline_in(process->server_is_slow ? RECHECK_MS : COLLECT_MS);
 	struct pollfd p[] = {
 		{.fd = process->report, .events = POLLIN},
 		{.fd = process->server->pidfd, .events = POLLIN},
@@ -422,8 +425,10 @@ int mp__forkserver_collect(struct mp_process *process)
 		if (dead || r != -EAGAIN)
 			break;
 		if (mp__deadline_passed(limit)) {
-			if (process->left < 0)
-				return -EAGAIN; /* stopped, perhaps */
+			if (process->left < 0) {
+				process->server_is_slow = true; /* stopped, perhaps */
+				return -EAGAIN;
+			}
 			know(process, process->left);
 			return 0;
 		}

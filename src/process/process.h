@@ -64,7 +64,8 @@ struct mp_process {
 	struct mp__server *server; /* forkserver: who will send it; else NULL */
 
 	/* Written while REAPING, valid from DONE on. */
-	int left; /* forkserver: the exit code that the child announced, or -1 */
+	bool server_is_slow; /* forkserver: it has been waited for already */
+	int left;            /* forkserver: the exit code that the child announced, or -1 */
 	bool code_known;
 	bool usage_known;
 	int code;
