@@ -16,49 +16,11 @@
 
 T_SUITE(manager);
 
-static mp_manager *start(void)
-{
-	mp_manager *m;
-
-	if (!getenv("MP_MANAGERD"))
-		cr_skip_test("MP_MANAGERD is not set");
-	T_OK(mp_manager_start(NULL, &m));
-	return m;
-}
-
-static mp_dict *open_dict(mp_manager *m, const char *name)
-{
-	mp_dict *d;
-
-	T_OK(mp_manager_dict(m, name, &d));
-	return d;
-}
-
-/* The value is as expected; freed. */
-static void expect(mp_obj *value, mp_obj expected)
-{
-	char got[256];
-	char want[256];
-
-	mp_obj_format(value, got, sizeof(got));
-	mp_obj_format(&expected, want, sizeof(want));
-	cr_assert(mp_obj_equal(value, &expected), "%s, not %s", got, want);
-	mp_obj_free(value);
-}
-
-static void expect_get(mp_dict *d, mp_obj key, mp_obj expected)
-{
-	mp_obj value;
-
-	T_OK(mp_dict_get(d, key, &value));
-	expect(&value, expected);
-}
-
 /* --- manager ---------------------------------------------------------------------------------- */
 
 Test(manager, starts_a_daemon_that_has_ended_when_the_handle_is_closed)
 {
-	mp_manager *m = start();
+	mp_manager *m = t_manager();
 	int pid = mp_manager_pid(m);
 
 	cr_assert(pid > 0);
@@ -69,8 +31,8 @@ Test(manager, starts_a_daemon_that_has_ended_when_the_handle_is_closed)
 
 Test(manager, lives_until_the_last_reference_and_proxy_are_closed)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 
 	cr_assert(mp_manager_ref(m) == m);
 	T_OK(mp_manager_close(m));
@@ -78,7 +40,7 @@ Test(manager, lives_until_the_last_reference_and_proxy_are_closed)
 	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(2)));
 	cr_assert(mp_dict_ref(d) == d);
 	T_OK(mp_dict_close(d));
-	expect_get(d, mp_i64(1), mp_i64(2));
+	t_expect_get(d, mp_i64(1), mp_i64(2));
 	T_OK(mp_dict_close(d));
 }
 
@@ -92,8 +54,8 @@ Test(manager, null_handles_may_be_referenced_and_closed)
 
 Test(manager, wrong_arguments_are_einval)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, NULL);
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, NULL);
 	mp_manager *other = NULL;
 	mp_obj value;
 	size_t n;
@@ -164,10 +126,10 @@ Test(manager, connects_to_a_running_daemon_by_name)
 	T_OK(mp_manager_connect(daemon.address, NULL, &a));
 	T_OK(mp_manager_connect(daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS), &b));
 	T_RESULT(mp_manager_pid(a), -EINVAL);
-	mp_dict *da = open_dict(a, "shared");
-	mp_dict *db = open_dict(b, "shared");
+	mp_dict *da = t_dict(a, "shared");
+	mp_dict *db = t_dict(b, "shared");
 	T_OK(mp_dict_set(da, mp_str("k"), mp_str("v")));
-	expect_get(db, mp_str("k"), mp_str("v"));
+	t_expect_get(db, mp_str("k"), mp_str("v"));
 	mp_dict_close(da);
 	mp_dict_close(db);
 	mp_manager_close(a);
@@ -243,7 +205,7 @@ Test(manager, a_stopped_daemon_is_etimedout_and_works_again_when_it_goes_on)
 	mp_manager *m;
 
 	T_OK(mp_manager_connect(daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = 2000), &m));
-	mp_dict *d = open_dict(m, "d");
+	mp_dict *d = t_dict(m, "d");
 	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(1)));
 	m->timeout_ms = 20;
 	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
@@ -252,7 +214,7 @@ Test(manager, a_stopped_daemon_is_etimedout_and_works_again_when_it_goes_on)
 	m->timeout_ms = T_TIMEOUT_MS / 2;
 	T_OK(mp__pidfd_signal(daemon.pidfd, SIGCONT));
 	/* The request that timed out was under way, and comes before this one. */
-	expect_get(d, mp_i64(1), mp_i64(2));
+	t_expect_get(d, mp_i64(1), mp_i64(2));
 	mp_dict_close(d);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
@@ -323,7 +285,7 @@ Test(manager, the_daemons_limit_of_a_message_is_emsgsize)
 	mp_manager *m;
 
 	T_OK(mp_manager_connect(daemon.path, NULL, &m));
-	mp_dict *d = open_dict(m, "d");
+	mp_dict *d = t_dict(m, "d");
 	T_RESULT(mp_dict_set(d, mp_i64(1), mp_bytes(text, sizeof(text))), -EMSGSIZE);
 	T_RESULT(mp_dict_update(d, MP_DICT(mp_i64(1), mp_bytes(text, sizeof(text)))), -EMSGSIZE);
 	for (int i = 0; i < 3; i++)
@@ -331,7 +293,7 @@ Test(manager, the_daemons_limit_of_a_message_is_emsgsize)
 	T_RESULT(mp_dict_values(d, &value), -EMSGSIZE);
 	T_RESULT(mp_dict_items(d, &value), -EMSGSIZE);
 	T_OK(mp_dict_keys(d, &value));
-	expect(&value, MP_LIST(mp_i64(0), mp_i64(1), mp_i64(2)));
+	t_expect_value(&value, MP_LIST(mp_i64(0), mp_i64(1), mp_i64(2)));
 	mp_dict_close(d);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
@@ -344,8 +306,8 @@ Test(manager, after_a_restart_one_call_is_epipe_and_the_next_finds_the_dict_by_n
 	mp_manager *m;
 
 	T_OK(mp_manager_connect(daemon.path, NULL, &m));
-	mp_dict *d = open_dict(m, "d");
-	mp_dict *anonymous = open_dict(m, NULL);
+	mp_dict *d = t_dict(m, "d");
+	mp_dict *anonymous = t_dict(m, NULL);
 	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(1)));
 	t_daemon_kill(&daemon);
 	T_RESULT(mp_dict_len(d, &n), -EPIPE);
@@ -393,8 +355,8 @@ Test(manager, a_hundred_threads_use_one_handle)
 {
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	size_t n;
 
 	m->timeout_ms = T_TIMEOUT_MS / 2;
@@ -436,8 +398,8 @@ Test(manager, threads_pass_large_values_at_the_same_time)
 {
 	struct worker workers[8];
 	pthread_t threads[8];
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 
 	m->timeout_ms = T_TIMEOUT_MS / 2;
 	for (int i = 0; i < 8; i++) {

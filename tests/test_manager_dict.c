@@ -10,64 +10,28 @@
 
 T_SUITE(dict);
 
-static mp_manager *start(void)
-{
-	mp_manager *m;
-
-	if (!getenv("MP_MANAGERD"))
-		cr_skip_test("MP_MANAGERD is not set");
-	T_OK(mp_manager_start(NULL, &m));
-	return m;
-}
-
-static mp_dict *open_dict(mp_manager *m, const char *name)
-{
-	mp_dict *d;
-
-	T_OK(mp_manager_dict(m, name, &d));
-	return d;
-}
-
-/* The value is as expected; freed. */
-static void expect(mp_obj *value, mp_obj expected)
-{
-	char got[256];
-	char want[256];
-
-	mp_obj_format(value, got, sizeof(got));
-	mp_obj_format(&expected, want, sizeof(want));
-	cr_assert(mp_obj_equal(value, &expected), "%s, not %s", got, want);
-	mp_obj_free(value);
-}
-
-static void expect_get(mp_dict *d, mp_obj key, mp_obj expected)
-{
-	mp_obj value;
-
-	T_OK(mp_dict_get(d, key, &value));
-	expect(&value, expected);
-}
-
 Test(dict, test_dict)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, NULL);
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, NULL);
 	mp_obj value;
 	size_t n;
 
 	for (int i = 65; i < 70; i++)
 		T_OK(mp_dict_set(d, mp_i64(i), mp_strn(&(char){(char)i}, 1)));
 	T_OK(mp_dict_items(d, &value));
-	expect(&value, MP_DICT(mp_i64(65), mp_str("A"), mp_i64(66), mp_str("B"), mp_i64(67),
-			       mp_str("C"), mp_i64(68), mp_str("D"), mp_i64(69), mp_str("E")));
+	t_expect_value(
+		&value, MP_DICT(mp_i64(65), mp_str("A"), mp_i64(66), mp_str("B"), mp_i64(67),
+				mp_str("C"), mp_i64(68), mp_str("D"), mp_i64(69), mp_str("E")));
 	T_OK(mp_dict_keys(d, &value));
-	expect(&value, MP_LIST(mp_i64(65), mp_i64(66), mp_i64(67), mp_i64(68), mp_i64(69)));
+	t_expect_value(&value, MP_LIST(mp_i64(65), mp_i64(66), mp_i64(67), mp_i64(68), mp_i64(69)));
 	T_OK(mp_dict_values(d, &value));
-	expect(&value, MP_LIST(mp_str("A"), mp_str("B"), mp_str("C"), mp_str("D"), mp_str("E")));
+	t_expect_value(
+		&value, MP_LIST(mp_str("A"), mp_str("B"), mp_str("C"), mp_str("D"), mp_str("E")));
 	T_OK(mp_dict_len(d, &n));
 	cr_assert(n == 5);
 	T_OK(mp_dict_pop(d, mp_i64(65), &value));
-	expect(&value, mp_str("A"));
+	t_expect_value(&value, mp_str("A"));
 	T_RESULT(mp_dict_pop(d, mp_i64(65), &value), -ENOENT);
 	T_OK(mp_dict_pop(d, mp_i64(66), NULL));
 	T_RESULT(mp_dict_contains(d, mp_i64(66)), 0);
@@ -75,7 +39,7 @@ Test(dict, test_dict)
 	T_RESULT(mp_dict_get(d, mp_i64(66), &value), -ENOENT);
 	T_OK(mp_dict_clear(d));
 	T_OK(mp_dict_items(d, &value));
-	expect(&value, MP_DICT());
+	t_expect_value(&value, MP_DICT());
 	mp_dict_close(d);
 	mp_manager_close(m);
 }
@@ -83,8 +47,8 @@ Test(dict, test_dict)
 /* A copy of the keys is unmoved by what happens to the dict meanwhile. */
 Test(dict, test_dict_iter)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, NULL);
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, NULL);
 	mp_obj keys;
 
 	for (int i = 0; i < 10; i++)
@@ -101,29 +65,29 @@ Test(dict, test_dict_iter)
 
 Test(dict, setdefault_puts_only_what_is_missing)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	mp_obj value;
 
 	T_RESULT(mp_dict_setdefault(d, mp_str("k"), mp_i64(1), &value), 1);
-	expect(&value, mp_i64(1));
+	t_expect_value(&value, mp_i64(1));
 	T_RESULT(mp_dict_setdefault(d, mp_str("k"), mp_i64(2), &value), 0);
-	expect(&value, mp_i64(1));
+	t_expect_value(&value, mp_i64(1));
 	mp_dict_close(d);
 	mp_manager_close(m);
 }
 
 Test(dict, update_sets_all_pairs_or_none)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	mp_obj value;
 	size_t n;
 
 	T_OK(mp_dict_update(
 		d, MP_DICT(mp_str("a"), mp_i64(1), mp_u64(2), mp_nil(), mp_str("a"), mp_i64(3))));
 	T_OK(mp_dict_items(d, &value));
-	expect(&value, MP_DICT(mp_str("a"), mp_i64(3), mp_i64(2), mp_nil()));
+	t_expect_value(&value, MP_DICT(mp_str("a"), mp_i64(3), mp_i64(2), mp_nil()));
 	T_RESULT(mp_dict_update(d, MP_DICT(mp_str("b"), mp_i64(1), mp_nil(), mp_i64(1))), -EINVAL);
 	T_OK(mp_dict_update(d, MP_DICT()));
 	T_OK(mp_dict_len(d, &n));
@@ -134,8 +98,8 @@ Test(dict, update_sets_all_pairs_or_none)
 
 Test(dict, keys_are_equal_as_documented)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	size_t n;
 
 	T_OK(mp_dict_set(d, mp_i64(1), mp_str("integer")));
@@ -147,15 +111,15 @@ Test(dict, keys_are_equal_as_documented)
 	T_OK(mp_dict_set(d, mp_i64(-1), mp_str("negative")));
 	T_OK(mp_dict_set(d, mp_f64(0.0), mp_str("zero")));
 	T_OK(mp_dict_set(d, mp_str(""), mp_str("empty")));
-	expect_get(d, mp_u64(1), mp_str("integer"));
-	expect_get(d, mp_f64(1), mp_str("f64"));
-	expect_get(d, mp_bool(true), mp_str("bool"));
-	expect_get(d, mp_str("1"), mp_str("string"));
-	expect_get(d, mp_bytes("1", 1), mp_str("bytes"));
-	expect_get(d, mp_u64(UINT64_MAX), mp_str("large"));
-	expect_get(d, mp_i64(-1), mp_str("negative"));
-	expect_get(d, mp_f64(-0.0), mp_str("zero"));
-	expect_get(d, mp_str(""), mp_str("empty"));
+	t_expect_get(d, mp_u64(1), mp_str("integer"));
+	t_expect_get(d, mp_f64(1), mp_str("f64"));
+	t_expect_get(d, mp_bool(true), mp_str("bool"));
+	t_expect_get(d, mp_str("1"), mp_str("string"));
+	t_expect_get(d, mp_bytes("1", 1), mp_str("bytes"));
+	t_expect_get(d, mp_u64(UINT64_MAX), mp_str("large"));
+	t_expect_get(d, mp_i64(-1), mp_str("negative"));
+	t_expect_get(d, mp_f64(-0.0), mp_str("zero"));
+	t_expect_get(d, mp_str(""), mp_str("empty"));
 	T_OK(mp_dict_len(d, &n));
 	cr_assert(n == 9);
 	mp_dict_close(d);
@@ -164,8 +128,8 @@ Test(dict, keys_are_equal_as_documented)
 
 Test(dict, what_is_no_key_is_einval)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	const mp_obj bad[] = {mp_nil(), mp_f64(0.0 / 0.0), MP_LIST(mp_i64(1)), MP_DICT()};
 	mp_obj value;
 
@@ -183,8 +147,8 @@ Test(dict, what_is_no_key_is_einval)
 
 Test(dict, values_with_handles_are_enotsup_and_too_deep_ones_eoverflow)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	mp_obj nested[MP_OBJ_MAX_DEPTH + 1];
 	mp_obj value;
 
@@ -208,8 +172,8 @@ Test(dict, values_with_handles_are_enotsup_and_too_deep_ones_eoverflow)
 
 Test(dict, values_up_to_64_mib_are_stored_and_larger_ones_emsgsize)
 {
-	mp_manager *m = start();
-	mp_dict *d = open_dict(m, "d");
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "d");
 	size_t size = MP__PAYLOAD_MAX - 64;
 	char *data = malloc(size + 64);
 	mp_obj value;
@@ -224,7 +188,7 @@ Test(dict, values_up_to_64_mib_are_stored_and_larger_ones_emsgsize)
 	T_OK(mp_dict_set(d, mp_i64(2), mp_bytes(data, size)));
 	T_RESULT(mp_dict_items(d, &value), -EMSGSIZE);
 	T_OK(mp_dict_keys(d, &value));
-	expect(&value, MP_LIST(mp_i64(1), mp_i64(2)));
+	t_expect_value(&value, MP_LIST(mp_i64(1), mp_i64(2)));
 	free(data);
 	mp_dict_close(d);
 	mp_manager_close(m);
@@ -232,7 +196,7 @@ Test(dict, values_up_to_64_mib_are_stored_and_larger_ones_emsgsize)
 
 Test(dict, names_are_checked)
 {
-	mp_manager *m = start();
+	mp_manager *m = t_manager();
 	char name[258];
 	mp_dict *d;
 
@@ -256,15 +220,15 @@ Test(dict, limit_of_objects_is_enospc)
 	mp_dict *d;
 
 	T_OK(mp_manager_connect(daemon.path, NULL, &m));
-	dicts[0] = open_dict(m, "a");
-	dicts[1] = open_dict(m, NULL);
+	dicts[0] = t_dict(m, "a");
+	dicts[1] = t_dict(m, NULL);
 	T_RESULT(mp_manager_dict(m, NULL, &d), -ENOSPC);
 	T_RESULT(mp_manager_dict(m, "b", &d), -ENOSPC);
-	dicts[2] = open_dict(m, "a");
+	dicts[2] = t_dict(m, "a");
 	T_RESULT(mp_manager_dict(m, "a", &d), -ENOSPC);
 	/* An anonymous one makes room when it is closed. */
 	T_OK(mp_dict_close(dicts[1]));
-	dicts[1] = open_dict(m, NULL);
+	dicts[1] = t_dict(m, NULL);
 	for (int i = 0; i < 3; i++)
 		mp_dict_close(dicts[i]);
 	mp_manager_close(m);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every allocation of a call fails once: the error is -ENOMEM, nothing leaks, and the same call
- * works afterwards. The linker puts __wrap_malloc in place of malloc in all of libmp that is linked
- * here (--wrap).
+ * works afterwards.
  */
 #include <config.h>
 
-#include "tests/support/support.h"
+#include "tests/support/starve.h"
 
 #include <mp.h>
 #ifdef ENABLE_MANAGER
@@ -14,67 +13,6 @@
 #endif
 
 T_SUITE(memory);
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-char *__wrap_strdup(const char *text);
-
-/* Allocations until they fail; below 0 none does. Of this process alone. */
-static int left = -1;
-static pid_t owner;
-
-static bool fails(void)
-{
-	if (left < 0 || getpid() != owner)
-		return false;
-	if (left == 0)
-		return true;
-	left--;
-	return false;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return fails() ? NULL : __real_realloc(p, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-	return fails() ? NULL : __real_strdup(text);
-}
-
-/* Run `call` with no allocation at all, with one, with two, ... until they are enough. */
-#define EACH_FAILS(call, release)                                                           \
-	do {                                                                                \
-		int code = -ENOMEM;                                                         \
-		int n = 0;                                                                  \
-		owner = getpid();                                                           \
-		for (; code == -ENOMEM; n++) {                                              \
-			int fds = t_count_fds();                                            \
-			left = n;                                                           \
-			code = (call);                                                      \
-			left = -1;                                                          \
-			cr_assert(code >= 0 || t_count_fds() == fds, "%d leaves an fd", n); \
-		}                                                                           \
-		cr_assert(code >= 0, #call " gave %d (%s)", code, mp_error_detail());       \
-		release;                                                                    \
-		cr_assert_gt(n, 1, #call " allocates nothing");                             \
-	} while (0)
 
 /* --- timers ---------------------------------------------------------------------------------------- */
 
@@ -87,10 +25,10 @@ Test(memory, timer_new)
 {
 	mp_timer *timer;
 
-	EACH_FAILS(mp_timer_new(never, NULL, MP_TIMER_OPTIONS(.interval_ms = 1), &timer),
+	T_EACH_FAILS(mp_timer_new(never, NULL, MP_TIMER_OPTIONS(.interval_ms = 1), &timer),
 		T_OK(mp_timer_close(timer)));
-	EACH_FAILS(mp_timer_new(
-			   never, NULL, MP_TIMER_OPTIONS(.interval_ms = 1, .thread = true), &timer),
+	T_EACH_FAILS(mp_timer_new(never, NULL, MP_TIMER_OPTIONS(.interval_ms = 1, .thread = true),
+			     &timer),
 		T_OK(mp_timer_close(timer)));
 }
 
@@ -106,8 +44,8 @@ static mp_process *new_process(int method)
 {
 	mp_process *p = NULL;
 
-	EACH_FAILS(mp_process_new(five, MP_ARGS(mp_str("some text"), mp_i64(2)),
-			   MP_PROCESS_OPTIONS(.name = "p", .start_method = method), &p), );
+	T_EACH_FAILS(mp_process_new(five, MP_ARGS(mp_str("some text"), mp_i64(2)),
+			     MP_PROCESS_OPTIONS(.name = "p", .start_method = method), &p), );
 	return p;
 }
 
@@ -130,7 +68,7 @@ Test(memory, spawn)
 {
 	mp_process *p = new_process(MP_START_SPAWN);
 
-	EACH_FAILS(mp_process_start(p), end_process(p));
+	T_EACH_FAILS(mp_process_start(p), end_process(p));
 }
 
 static void end_started(mp_process *p)
@@ -144,11 +82,10 @@ static int start_with_server(mp_process *p)
 {
 	int r = -ENOMEM;
 
-	owner = getpid();
 	for (int n = 0; r == -ENOMEM; n++) {
-		left = n;
+		t_starve(n);
 		r = mp_process_start(p);
-		left = -1;
+		t_starve(-1);
 	}
 	return r;
 }
@@ -160,7 +97,7 @@ Test(memory, forkserver)
 	T_OK(start_with_server(p));
 	end_process(p);
 	p = new_process(MP_START_FORKSERVER);
-	EACH_FAILS(mp_process_start(p), end_process(p));
+	T_EACH_FAILS(mp_process_start(p), end_process(p));
 }
 
 /* Everything that is copied, and the descriptors of the copies. */
@@ -171,7 +108,7 @@ static void with_options(int method)
 	char *env[] = {one, NULL};
 	mp_process *p = NULL;
 
-	EACH_FAILS(
+	T_EACH_FAILS(
 		mp_process_new(five, MP_ARGS(mp_fd(0), mp_i64(2)),
 			MP_PROCESS_OPTIONS(.start_method = method, .env = env, .cwd = "/",
 				.out = MP_STREAM_FD(2), .fds = table, .n_fds = 2, .daemon = true),
@@ -182,7 +119,7 @@ static void with_options(int method)
 	if (method == MP_START_FORK)
 		T_OK(mp_process_start(p)); /* allocates in the child alone */
 	else
-		EACH_FAILS(mp_process_start(p), );
+		T_EACH_FAILS(mp_process_start(p), );
 	end_process(p);
 }
 
@@ -195,7 +132,7 @@ Test(memory, options)
 
 Test(memory, forkserver_preload)
 {
-	EACH_FAILS(mp_forkserver_preload(five, MP_ARGS(mp_str("text"), mp_fd(0))), );
+	T_EACH_FAILS(mp_forkserver_preload(five, MP_ARGS(mp_str("text"), mp_fd(0))), );
 	T_OK(mp_forkserver_preload(NULL, mp_nil()));
 }
 
@@ -205,7 +142,7 @@ Test(memory, children)
 	mp_process *children[1];
 
 	T_OK(mp_process_start(p));
-	EACH_FAILS(mp_process_children(children, 1), );
+	T_EACH_FAILS(mp_process_children(children, 1), );
 	end_process(p);
 }
 
@@ -216,7 +153,7 @@ Test(memory, manager_start)
 {
 	mp_manager *m;
 
-	EACH_FAILS(mp_manager_start(NULL, &m), T_OK(mp_manager_close(m)));
+	T_EACH_FAILS(mp_manager_start(NULL, &m), T_OK(mp_manager_close(m)));
 }
 
 Test(memory, manager_connect)
@@ -224,7 +161,7 @@ Test(memory, manager_connect)
 	struct t_daemon daemon = t_daemon_start(NULL);
 	mp_manager *m;
 
-	EACH_FAILS(mp_manager_connect(daemon.address, NULL, &m), T_OK(mp_manager_close(m)));
+	T_EACH_FAILS(mp_manager_connect(daemon.address, NULL, &m), T_OK(mp_manager_close(m)));
 	t_daemon_stop(&daemon);
 }
 
@@ -236,13 +173,13 @@ Test(memory, dict)
 	mp_dict *d;
 
 	T_OK(mp_manager_start(NULL, &m));
-	EACH_FAILS(mp_manager_dict(m, "name", &d), );
-	EACH_FAILS(mp_dict_set(d, mp_str("k"), mp_bytes(bytes, sizeof(bytes))), );
-	EACH_FAILS(mp_dict_get(d, mp_str("k"), &value), );
+	T_EACH_FAILS(mp_manager_dict(m, "name", &d), );
+	T_EACH_FAILS(mp_dict_set(d, mp_str("k"), mp_bytes(bytes, sizeof(bytes))), );
+	T_EACH_FAILS(mp_dict_get(d, mp_str("k"), &value), );
 	cr_assert_eq(mp_obj_len(&value), sizeof(bytes));
 	mp_obj_free(&value);
-	EACH_FAILS(mp_dict_items(d, &value), mp_obj_free(&value));
-	EACH_FAILS(mp_dict_update(d, MP_DICT(mp_i64(1), mp_bytes(bytes, sizeof(bytes)))), );
+	T_EACH_FAILS(mp_dict_items(d, &value), mp_obj_free(&value));
+	T_EACH_FAILS(mp_dict_update(d, MP_DICT(mp_i64(1), mp_bytes(bytes, sizeof(bytes)))), );
 	T_OK(mp_dict_close(d));
 	T_OK(mp_manager_close(m));
 }

@@ -128,3 +128,40 @@ int t_daemon_connect(const struct t_daemon *daemon)
 	cr_assert(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	return fd;
 }
+
+mp_manager *t_manager(void)
+{
+	mp_manager *m;
+
+	if (!getenv("MP_MANAGERD"))
+		cr_skip_test("MP_MANAGERD is not set");
+	T_OK(mp_manager_start(NULL, &m));
+	return m;
+}
+
+mp_dict *t_dict(mp_manager *manager, const char *name)
+{
+	mp_dict *d;
+
+	T_OK(mp_manager_dict(manager, name, &d));
+	return d;
+}
+
+void t_expect_value(mp_obj *value, mp_obj expected)
+{
+	char got[256];
+	char want[256];
+
+	mp_obj_format(value, got, sizeof(got));
+	mp_obj_format(&expected, want, sizeof(want));
+	cr_assert(mp_obj_equal(value, &expected), "%s, not %s", got, want);
+	mp_obj_free(value);
+}
+
+void t_expect_get(mp_dict *dict, mp_obj key, mp_obj expected)
+{
+	mp_obj value;
+
+	T_OK(mp_dict_get(dict, key, &value));
+	t_expect_value(&value, expected);
+}

@@ -7,6 +7,7 @@
 
 #include "tests/support/support.h"
 
+#include <mp.h>
 #include <stdint.h>
 
 struct t_daemon {
@@ -31,5 +32,12 @@ int t_daemon_run(const char *const *arguments);
 
 /* A raw connection; bytes of the protocol. */
 int t_daemon_connect(const struct t_daemon *daemon);
+
+/* A private managerd; skips the test where there is none to run. A dict of it, by name or NULL. */
+mp_manager *t_manager(void);
+mp_dict *t_dict(mp_manager *manager, const char *name);
+/* The value is as expected, and freed; the value under the key is. */
+void t_expect_value(mp_obj *value, mp_obj expected);
+void t_expect_get(mp_dict *dict, mp_obj key, mp_obj expected);
 
 #endif
