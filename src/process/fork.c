@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -37,6 +38,9 @@ static void remark_on_threads(const struct mp_process *process)
 	static atomic_flag said = ATOMIC_FLAG_INIT;
 	struct stat tasks;
 
+	/* Never true again in a program that had threads; then /proc knows how many it has now. */
+	if (__libc_single_threaded)
+		return;
 	if (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3 &&
 		!atomic_flag_test_and_set(&said))
 		mp__log(MP_LOG_WARNING, "process",
