@@ -81,6 +81,9 @@ int bench_write(int fd, const void *data, size_t size);
 
 /* fork(), with a child that dies with its parent. -1 with a reason. */
 pid_t bench_fork(void);
+/* A new directory of the bench's own in /tmp; -1 with a reason. */
+#define BENCH_DIRECTORY_SIZE 32
+int bench_directory(char directory[BENCH_DIRECTORY_SIZE]);
 /* End a child: SIGKILL unless it has ended, and reap it. */
 void bench_reap(pid_t pid);
 

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 struct served {
-	char directory[64];
+	char directory[BENCH_DIRECTORY_SIZE];
 	char path[80];
 	pid_t pid;
 	struct bench_load *load;
@@ -228,10 +228,9 @@ static int setup(struct bench *b)
 
 	if (!s)
 		return bench_fail("out of memory");
-	strcpy(s->directory, "/tmp/mpbench.XXXXXX");
-	if (!mkdtemp(s->directory)) {
+	if (bench_directory(s->directory) < 0) {
 		free(s);
-		return bench_fail("mkdtemp: %s", strerror(errno));
+		return -1;
 	}
 	snprintf(s->path, sizeof(s->path), "%s/socket", s->directory);
 	b->state = s;

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 struct server {
-	char directory[64];
+	char directory[BENCH_DIRECTORY_SIZE];
 	char path[80];
 	pid_t pid;
 	int output;
@@ -170,10 +170,9 @@ static int setup_directory(struct bench *b)
 
 	if (!s)
 		return bench_fail("out of memory");
-	strcpy(s->directory, "/tmp/mpbench.XXXXXX");
-	if (!mkdtemp(s->directory)) {
+	if (bench_directory(s->directory) < 0) {
 		free(s);
-		return bench_fail("mkdtemp: %s", strerror(errno));
+		return -1;
 	}
 	snprintf(s->path, sizeof(s->path), "%s/socket", s->directory);
 	b->state = s;

@@ -10,7 +10,7 @@
 #include <zmq.h>
 
 struct link {
-	char directory[64];
+	char directory[BENCH_DIRECTORY_SIZE];
 	char address[96];
 	void *context;
 	void *socket;
@@ -86,10 +86,9 @@ static int setup(struct bench *b)
 		return bench_fail("out of memory");
 	zmq_version(&major, &minor, &patch);
 	bench_set_version("%d.%d.%d", major, minor, patch);
-	snprintf(l->directory, sizeof(l->directory), "/tmp/mpbench.XXXXXX");
-	if (!mkdtemp(l->directory)) {
+	if (bench_directory(l->directory) < 0) {
 		free(l);
-		return bench_fail("mkdtemp failed");
+		return -1;
 	}
 	snprintf(l->address, sizeof(l->address), "ipc://%s/socket", l->directory);
 	b->state = l;

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -145,6 +146,12 @@ pid_t bench_fork(void)
 			_exit(1); /* it died before the death signal was set */
 	}
 	return pid;
+}
+
+int bench_directory(char directory[BENCH_DIRECTORY_SIZE])
+{
+	snprintf(directory, BENCH_DIRECTORY_SIZE, "/tmp/mpbench.XXXXXX");
+	return mkdtemp(directory) ? 0 : bench_fail("mkdtemp: %s", strerror(errno));
 }
 
 void bench_reap(pid_t pid)

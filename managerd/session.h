@@ -3,10 +3,11 @@
  * managerd/session.h - one connection: bytes in, requests, replies, bytes out.
  *
  * The session itself is a machine of buffers and knows no socket: bytes are fed, replies stand in
- * its output. Around it, md_session_ready() reads once and writes once a turn of the loop. A client
+ * its output. Around it, md_session_io() reads once and writes once a turn of the loop. A client
  * that does not read its replies is not read from either; so nothing it does makes the daemon hold
  * more than limits->max_output, one reply and one request. Nor does it keep the others waiting: what
- * one turn does for one session is counted, and at some point the next turn goes on with it. References to objects go with the session.
+ * one turn does for one session is counted, and at some point the next turn goes on with it.
+ * References to objects go with the session.
  */
 #ifndef MANAGERD_SESSION_H
 #define MANAGERD_SESSION_H

@@ -171,11 +171,11 @@ Test(base, sealed_memfd_cannot_change)
 	char text[6] = "";
 
 	cr_assert(fd >= 0);
-	T_OK(mp__read_full(fd, text, 5));
+	T_OK(t_read_full(fd, text, 5));
 	cr_assert_str_eq(text, "hello");
 	cr_assert(write(fd, "x", 1) < 0 && errno == EPERM);
 	cr_assert(ftruncate(fd, 0) < 0 && errno == EPERM);
-	T_RESULT(mp__read_full(fd, text, 1), -EPIPE);
+	T_RESULT(t_read_full(fd, text, 1), -EPIPE);
 	close(fd);
 }
 

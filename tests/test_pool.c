@@ -332,7 +332,7 @@ Test(pool, nobody_needs_to_keep_the_future)
 	for (int i = 0; i < 1000; i++)
 		T_OK(mp_future_close(t_submit(pool, zeros, MP_ARGS(mp_i64(1000)))));
 	T_OK(mp_pool_submit(pool, t_write_pid, MP_ARGS(mp_fd(ends[1])), NULL));
-	T_OK(mp__read_full(ends[0], &byte, 1));
+	T_OK(t_read_full(ends[0], &byte, 1));
 	t_pool_end(pool);
 	close(ends[0]);
 	close(ends[1]);

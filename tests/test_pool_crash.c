@@ -312,7 +312,7 @@ Test(pool_crash, worker_dies_with_descriptors_of_a_task_in_hand)
 		for (int i = 0; i < 20; i++) {
 			T_OK(mp_future_result(futures[i], T_TIMEOUT_MS, NULL));
 			mp_future_close(futures[i]);
-			T_OK(mp__read_full(ends[0], &byte, 1));
+			T_OK(t_read_full(ends[0], &byte, 1));
 		}
 		cr_assert(t_fired());
 		t_disarm();
@@ -336,7 +336,7 @@ Test(pool_crash, worker_stops_with_the_token_of_a_message)
 	/* It is not dead, and has not taken the task: the other worker runs it. */
 	T_OK(mp_future_result(f, T_TIMEOUT_MS, NULL));
 	mp_future_close(f);
-	T_OK(mp__read_full(ends[0], &byte, 1));
+	T_OK(t_read_full(ends[0], &byte, 1));
 	T_OK(kill(info.si_pid, SIGKILL));
 	t_pool_end(pool);
 	t_disarm();
@@ -556,7 +556,7 @@ static void use_method(int start_method)
 	expect_crash(t_submit(pool, call_exit, MP_ARGS(mp_i64(3))), "exited with code 3");
 	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(5))), 25);
 	for (int i = 0; i < 22; i++)
-		T_OK(mp__read_full(ends[0], &byte, 1));
+		T_OK(t_read_full(ends[0], &byte, 1));
 	t_pool_end(pool);
 	close(ends[0]);
 	close(ends[1]);

@@ -277,14 +277,14 @@ Test(pool_work, descriptors_travel_with_arguments)
 		T_OK(mp_future_result(futures[i], T_TIMEOUT_MS, NULL));
 		mp_future_close(futures[i]);
 		pid_t pid;
-		T_OK(mp__read_full(ends[0], &pid, sizeof(pid)));
+		T_OK(t_read_full(ends[0], &pid, sizeof(pid)));
 		cr_assert(pid > 0 && pid != getpid());
 	}
 	t_pool_end(pool);
 	close(ends[1]);
 	/* Nobody kept one. */
 	pid_t pid;
-	T_RESULT(mp__read_full(ends[0], &pid, sizeof(pid)), -EPIPE);
+	T_RESULT(t_read_full(ends[0], &pid, sizeof(pid)), -EPIPE);
 	close(ends[0]);
 }
 
@@ -302,7 +302,7 @@ Test(pool_work, more_descriptors_than_fit_into_the_socket)
 	for (int i = 0; i < N; i++) {
 		T_OK(mp_future_result(futures[i], T_TIMEOUT_MS, NULL));
 		mp_future_close(futures[i]);
-		T_OK(mp__read_full(ends[0], &pid, sizeof(pid)));
+		T_OK(t_read_full(ends[0], &pid, sizeof(pid)));
 	}
 	t_pool_end(pool);
 	close(ends[0]);
@@ -325,7 +325,7 @@ Test(pool_work, descriptors_of_a_map_and_of_the_initializer)
 		items[i] = mp_fd(ends[1]);
 	T_OK(mp_pool_map(pool, t_write_pid, items, 10, 4, results));
 	for (int i = 0; i < 12; i++)
-		T_OK(mp__read_full(ends[0], &pid, sizeof(pid)));
+		T_OK(t_read_full(ends[0], &pid, sizeof(pid)));
 	t_pool_end(pool);
 	close(ends[0]);
 	close(ends[1]);

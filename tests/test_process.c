@@ -142,7 +142,7 @@ EACH_METHOD_AND_THREAD(process, descriptors_travel_and_do_not_stay)
 	mp_process *p = start(write_to_fd, MP_ARGS(mp_fd(ends[1])), BY(method));
 	close(ends[1]);
 	/* End of file comes: neither the handle nor a fork server holds the other end. */
-	T_OK(mp__read_full(ends[0], text, 5));
+	T_OK(t_read_full(ends[0], text, 5));
 	cr_assert_str_eq(text, "hello");
 	cr_assert_eq(read(ends[0], text, 1), 0);
 	close(ends[0]);

@@ -221,7 +221,7 @@ Test(starts, orphan_of_a_dead_server_reaped_by_init)
 
 	cr_assert(pipe2(told, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
 	struct t_child asker = t_spawn(ask_for_orphan, NULL);
-	T_OK(mp__read_full(told[0], &pid, sizeof(pid)));
+	T_OK(t_read_full(told[0], &pid, sizeof(pid)));
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	FILE *f = fopen(path, "re");
 	cr_assert(f && fscanf(f, "%*d %*s %*c %d", &server) == 1);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int mp__fd_dup(int fd)
@@ -48,24 +49,6 @@ int mp__socket_pair(int type, int *ret_ends)
 		}
 	}
 	memcpy(ret_ends, ends, sizeof(ends));
-	return 0;
-}
-
-int mp__read_full(int fd, void *data, size_t size)
-{
-	char *at = data;
-
-	while (size > 0) {
-		ssize_t n = read(fd, at, size);
-		if (n == 0)
-			return -EPIPE;
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			at += n;
-			size -= (size_t)n;
-		}
-	}
 	return 0;
 }
 
@@ -238,4 +221,26 @@ int mp__pidfd_open(pid_t pid)
 int mp__pidfd_signal(int pidfd, int signal)
 {
 	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int mp__pidfd_open_child(pid_t pid)
+{
+	/* The child is ours and unreaped: its pid cannot have gone to another process. */
+	int pidfd = mp__pidfd_open(pid);
+
+	if (pidfd < 0 && pidfd != -ESRCH) {
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	return pidfd;
+}
+
+siginfo_t mp__pidfd_reap(int pidfd)
+{
+	siginfo_t info = {0};
+
+	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	return info;
 }

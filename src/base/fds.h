@@ -7,6 +7,7 @@
 
 #include "base/deadline.h"
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,8 +28,7 @@ int mp__fd_above_std(int fd);
 /* socketpair(2) of Unix sockets, close-on-exec and above 2; `type` may have SOCK_NONBLOCK. */
 int mp__socket_pair(int type, int *ret_ends);
 
-/* Read or write exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
-int mp__read_full(int fd, void *data, size_t size);
+/* Write exactly `size` bytes to a blocking descriptor. */
 int mp__write_full(int fd, const void *data, size_t size);
 
 /* Wait until poll(2) reports one of `events`, an error or a hang-up: 0, or -ETIMEDOUT. */
@@ -58,5 +58,15 @@ void mp__fds_close(int *fds, size_t n_fds);
 /* pidfd_open(2), pidfd_send_signal(2): -errno. */
 int mp__pidfd_open(pid_t pid);
 int mp__pidfd_signal(int pidfd, int signal);
+
+/*
+ * The pidfd of a child that this process has just made. Without one (too many open files) the child
+ * cannot stay: it is killed and reaped. -ESRCH: it has ended, and somebody who ignores SIGCHLD or
+ * waits for all children has it already.
+ */
+int mp__pidfd_open_child(pid_t pid);
+
+/* Wait until a child has ended, and reap it. si_pid is 0 if somebody else has. */
+siginfo_t mp__pidfd_reap(int pidfd);
 
 #endif

@@ -12,7 +12,6 @@
 #include <spawn.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -124,16 +123,9 @@ int mp__launch(const struct mp__launch *launch, pid_t *ret_pid, int *ret_pidfd)
 	if (r != 0)
 		return r;
 
-	/* The child is ours and unreaped: its pid cannot have gone to another process. */
-	int pidfd = mp__pidfd_open(pid);
-	if (pidfd < 0) {
-		if (pidfd != -ESRCH)
-			kill(pid, SIGKILL);
-		/* Somebody who ignores SIGCHLD or waits for all children may have it already. */
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+	int pidfd = mp__pidfd_open_child(pid);
+	if (pidfd < 0)
 		return pidfd;
-	}
 	*ret_pid = pid;
 	*ret_pidfd = pidfd;
 	return 0;

@@ -66,15 +66,11 @@ int mp__private_start(const char *program, struct mp__daemon *ret_daemon, int *r
 /* 0 it has ended and is reaped, or somebody else did; -ETIMEDOUT. */
 static int reap(const struct mp__daemon *daemon, mp__deadline deadline, siginfo_t *ret_info)
 {
-	siginfo_t info = {0};
-
 	int r = mp__fd_wait(daemon->pidfd, POLLIN, deadline);
-	if (r < 0)
-		return r;
-	while (waitid(P_PIDFD, (id_t)daemon->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-		;
-	*ret_info = info;
-	return 0;
+
+	if (r == 0)
+		*ret_info = mp__pidfd_reap(daemon->pidfd);
+	return r;
 }
 
 void mp__private_stop(struct mp__daemon *daemon)

@@ -13,8 +13,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-/* Until there is a report, or the process has ended. */
-static void wait_for_report(int report, int pidfd)
+bool mp__await_report(int report, int pidfd)
 {
 	struct pollfd p[] = {
 		{.fd = report, .events = POLLIN},
@@ -23,18 +22,19 @@ static void wait_for_report(int report, int pidfd)
 
 	while (poll(p, 2, -1) < 0 && errno == EINTR)
 		;
+	return p[0].revents != 0;
 }
 
 /*
  * A foreign fork can have inherited the child's end of the socket, so that its end of file does not
  * come: the end of the process counts as well.
  */
-static int await_report(int report, int pidfd)
+static int read_report(int report, int pidfd)
 {
 	struct mp__report said;
 	MP__AUTO_CLOSE int own_pidfd = -1;
 
-	wait_for_report(report, pidfd);
+	mp__await_report(report, pidfd);
 	/* What it said before it ended is in the socket now. */
 	int r = mp__report_next(report, &said, &own_pidfd);
 	if (r == -EAGAIN || r == -EPIPE)
@@ -49,11 +49,8 @@ static int await_report(int report, int pidfd)
 /* It must not go on, and nothing of it stay. How it ended, if it had before: the sentence. */
 static int put_down(int pidfd)
 {
-	siginfo_t info = {0};
-
 	mp__pidfd_signal(pidfd, SIGKILL);
-	while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0 && errno == EINTR)
-		;
+	siginfo_t info = mp__pidfd_reap(pidfd);
 	if (info.si_pid == 0)
 		return mp_error_set(
 			-EOWNERDEAD, "start: the child ended before it reached its target");
@@ -66,7 +63,7 @@ int mp__await_ready(int report, int pidfd)
 {
 	char why[MP__DETAIL_SIZE];
 
-	int r = await_report(report, pidfd);
+	int r = read_report(report, pidfd);
 	if (r == 0)
 		return 0;
 	snprintf(why, sizeof(why), "%s", mp_error_detail());

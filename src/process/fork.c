@@ -22,7 +22,6 @@
 #include <sys/eventfd.h>
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 /* In a forked child: the handle it was started through. */
 static const struct mp_process *self;
@@ -186,22 +185,12 @@ static pid_t fork_child(struct mp_process *process, struct ends *ends)
 	return pid < 0 ? mp__error_errno("fork") : pid;
 }
 
-/*
- * A pidfd for the child. With SIGCHLD ignored, or a waitpid(-1) in another thread, it may be gone
- * already: then it has ended and how is not known. What else can go wrong would have gone wrong before.
- */
+/* A child that somebody else has reaped already has ended, and how is not known. */
 static int open_child(pid_t pid)
 {
-	int pidfd = mp__pidfd_open(pid);
+	int pidfd = mp__pidfd_open_child(pid);
 
-	if (pidfd == -ESRCH)
-		return mp__kin_ended_fd();
-	if (pidfd < 0) {
-		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	return pidfd;
+	return pidfd == -ESRCH ? mp__kin_ended_fd() : pidfd;
 }
 
 static int start(struct mp_process *process, struct ends *ends, struct mp__started *ret_started)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/testpoint.h"
+#include "process/await.h"
 #include "process/begin.h"
 #include "process/exitinfo.h"
 #include "process/life.h"
@@ -21,7 +22,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 /* Before an orderly end of the server becomes SIGKILL. */
 #define STOP_MS 5000
@@ -142,9 +142,7 @@ void mp__forkserver_unref(struct mp__server *server)
 	close(server->socket);
 	mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(STOP_MS));
 	mp__pidfd_signal(server->pidfd, SIGKILL);
-	siginfo_t info;
-	while (waitid(P_PIDFD, (id_t)server->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-		;
+	mp__pidfd_reap(server->pidfd);
 	close(server->pidfd);
 	free(server);
 }
@@ -234,23 +232,12 @@ int mp_forkserver_preload(mp_target *target, mp_obj args)
  * coming; so when the server is dead, a child that it may have left gets a while to speak up. If it
  * does so later, it finds this end closed and leaves.
  */
-static int await_word(int report, const struct mp__server *server)
+static void await_word(int report, const struct mp__server *server)
 {
-	struct pollfd p[] = {
-		{.fd = report, .events = POLLIN},
-		{.fd = server->pidfd, .events = POLLIN},
-	};
-
-	while (poll(p, 2, -1) < 0) {
-		if (errno != EINTR)
-			return mp__error_errno("poll for the child's report");
-	}
-	if (p[0].revents)
-		return 0;
 	/* Decided once for both: what it says after this does not get through, what it said counts. */
-	if (mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0)
+	if (!mp__await_report(report, server->pidfd) &&
+		mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0)
 		shutdown(report, SHUT_RDWR);
-	return 0;
 }
 
 /* 0 started, -EPIPE the server died and the child never ran, or why it could not be started. */
@@ -259,9 +246,8 @@ static int await_ready(int report, const struct mp__server *server, struct mp__s
 	struct mp__report said;
 	int pidfd = -1;
 
-	int r = await_word(report, server);
-	if (r == 0)
-		r = mp__report_next(report, &said, &pidfd);
+	await_word(report, server);
+	int r = mp__report_next(report, &said, &pidfd);
 	if (r != 0)
 		return r;
 	if (said.kind == MP__REPORT_READY && pidfd >= 0) {

@@ -21,7 +21,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 struct child {
 	int report; /* where its end is told; the child holds it too */
@@ -102,13 +101,9 @@ static int fork_child(int *fds, size_t n_fds, bool daemon)
 	if (pid < 0)
 		return mp__error_errno("fork in the fork server");
 	MP__TEST_POINT("process.server.forked");
-	int pidfd = mp__pidfd_open(pid);
-	if (pidfd < 0) {
-		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+	int pidfd = mp__pidfd_open_child(pid);
+	if (pidfd < 0)
 		return pidfd;
-	}
 	add(pidfd, MP__TAKE_FD(fds[MP__START_REPORT]), daemon);
 	return 0;
 }

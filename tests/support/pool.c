@@ -41,7 +41,7 @@ int t_read_byte(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	char byte;
 
-	if (argc < 1 || mp__read_full(mp_obj_fd(&argv[0]), &byte, 1) < 0)
+	if (argc < 1 || t_read_full(mp_obj_fd(&argv[0]), &byte, 1) < 0)
 		return -EIO;
 	*ret = mp_i64(byte);
 	return 0;

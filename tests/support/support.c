@@ -237,3 +237,21 @@ void t_disarm(void)
 	unsetenv("MP_TEST_POINT_TOKEN");
 	unlink(token);
 }
+
+int t_read_full(int fd, void *data, size_t size)
+{
+	char *at = data;
+
+	while (size > 0) {
+		ssize_t n = read(fd, at, size);
+		if (n == 0)
+			return -EPIPE;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			at += n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}

@@ -87,6 +87,9 @@ void t_arm(const char *point, const char *action);
 bool t_fired(void);
 void t_disarm(void);
 
+/* Read exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
+int t_read_full(int fd, void *data, size_t size);
+
 /* Open descriptors of this process. */
 int t_count_fds(void);
 
