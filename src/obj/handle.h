@@ -18,6 +18,20 @@ enum mp__handle_kind {
 	MP__HANDLE_FD = 1, /* a bare descriptor: no class; ask mp_obj_fd(), see obj/block.h */
 	MP__HANDLE_MANAGER = 2,
 	MP__HANDLE_DICT = 3,
+	MP__HANDLE_LOCK = 4,
+	MP__HANDLE_RLOCK = 5,
+	MP__HANDLE_SEMAPHORE = 6,
+	MP__HANDLE_CONDITION = 7,
+	MP__HANDLE_EVENT = 8,
+	MP__HANDLE_BARRIER = 9,
+	MP__HANDLE_RWLOCK = 10,
+	MP__HANDLE_VALUE = 11,
+	MP__HANDLE_ARRAY = 12,
+	MP__HANDLE_BLOCK = 13,
+	MP__HANDLE_HEAP = 14,
+	MP__HANDLE_QUEUE = 15,
+	MP__HANDLE_CONNECTION = 16,
+	MP__HANDLE_SHARED_LIST = 17,
 };
 
 struct mp__handle {

@@ -3,6 +3,7 @@
 
 #include "pool/collect.h"
 
+#include "base/spin.h"
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
@@ -188,7 +189,7 @@ static bool spin(mp_pool *pool)
 			pool->spin = pool->spin * 2 < SPIN_MAX ? pool->spin * 2 : SPIN_MAX;
 			return true;
 		}
-		mp__pool_relax();
+		mp__spin_relax();
 	}
 	pool->spin = pool->spin / 2 > SPIN_MIN ? pool->spin / 2 : SPIN_MIN;
 	return false;

@@ -28,16 +28,6 @@ struct mp__pool_segment {
 	int payload_fd;
 };
 
-/* A breath while spinning. */
-static inline void mp__pool_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ __volatile__("yield");
-#endif
-}
-
 enum mp__pool_payload { MP__POOL_PAYLOAD_ARGS, MP__POOL_PAYLOAD_RESULT };
 
 /*

@@ -8,6 +8,7 @@
 #include "base/fds.h"
 #include "base/futex.h"
 #include "base/testpoint.h"
+#include "base/spin.h"
 #include "pool/run.h"
 
 #include <mp/handle.h>
@@ -156,7 +157,7 @@ static bool spin(struct worker *w)
 		return false;
 	MP__TEST_POINT("pool.spinning");
 	for (uint32_t i = 0; i < w->spin && !found; i++) {
-		mp__pool_relax();
+		mp__spin_relax();
 		found = atomic_load_explicit(&header->tail, memory_order_relaxed) >
 			atomic_load_explicit(&header->head, memory_order_relaxed);
 	}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shm/guard.h - a lock for the few instructions in which the library changes shared state.
+ *
+ * One word that holds its owner's stamp (base/stamp.h) or 0. Entering is one compare-and-swap,
+ * leaving one store: cheaper than any mutex, and without pointers in shared memory, which a hostile
+ * peer could bend (those of a robust pthread mutex are written through at each unlock). Nobody
+ * sleeps inside, so who finds it taken spins, then yields, then naps; after a millisecond it asks
+ * whether the owner lives, and takes the guard over if not.
+ *
+ * MP_OWNER_DIED therefore means: the dead one may have been between any two stores. The caller
+ * repairs the state first (from what can be derived, or by an intent record), in a way that may be
+ * repeated, since it can be killed there itself: the guard then shows its stamp.
+ */
+#ifndef MP_SHM_GUARD_H
+#define MP_SHM_GUARD_H
+
+#include "base/deadline.h"
+#include "base/stamp.h"
+
+#include <mp/error.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t mp__guard;
+
+int mp__guard_enter_slowly(mp__guard *guard, mp__deadline deadline);
+
+/*
+ * 0 or MP_OWNER_DIED: entered. -ETIMEDOUT; -EDEADLK this thread is inside (it is a signal handler
+ * that interrupted the library).
+ */
+static inline int mp__guard_enter(mp__guard *guard, mp__deadline deadline)
+{
+	uint64_t nobody = 0;
+
+	/* Partner: the release in mp__guard_leave(). */
+	if (atomic_compare_exchange_strong_explicit(
+		    guard, &nobody, mp__stamp_self(), memory_order_acquire, memory_order_relaxed))
+		return 0;
+	return mp__guard_enter_slowly(guard, deadline);
+}
+
+static inline void mp__guard_leave(mp__guard *guard)
+{
+	atomic_store_explicit(guard, 0, memory_order_release);
+}
+
+/*
+ * Leave, and see from here on what others did before they saw us leave: for who looks at a word of
+ * sleepers next (shm/bell.h).
+ */
+static inline void mp__guard_leave_and_look(mp__guard *guard)
+{
+	atomic_exchange_explicit(guard, 0, memory_order_seq_cst);
+}
+
+#endif
