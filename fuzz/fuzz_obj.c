@@ -103,7 +103,7 @@ static void inspect(const mp_obj *value, const struct mp__value_info *info)
 
 static void round_trip(const mp_obj *value, const struct mp__value_info *info)
 {
-	struct mp__cargo cargo = {.n_fds = 0};
+	MP__CARGO(cargo);
 	struct mp__value_info again;
 	mp_obj back;
 	void *data;
@@ -122,7 +122,7 @@ static void round_trip(const mp_obj *value, const struct mp__value_info *info)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct mp__cargo cargo = {.n_fds = 0};
+	MP__CARGO(cargo);
 	struct mp__value_info info = {0};
 	mp_obj value;
 

@@ -243,10 +243,17 @@ static void deliver(struct mp__cargo *cargo)
 	}
 }
 
+static void load(struct mp__cargo *cargo, size_t n)
+{
+	cargo->n_fds = n;
+	memset(cargo->fds, 0, n * sizeof(int));
+	deliver(cargo);
+}
+
 Test(obj_handle, fds_travel_in_the_order_of_the_message)
 {
 	int ends[2];
-	struct mp__cargo cargo = {0};
+	MP__CARGO(cargo);
 	uint8_t bytes[64];
 	mp_obj value;
 
@@ -268,7 +275,7 @@ Test(obj_handle, fds_travel_in_the_order_of_the_message)
 Test(obj_handle, several_values_share_a_cargo)
 {
 	int ends[2];
-	struct mp__cargo cargo = {0};
+	MP__CARGO(cargo);
 	uint8_t first[16];
 	uint8_t second[16];
 	mp_obj a;
@@ -303,25 +310,22 @@ Test(obj_handle, decode_that_fails_keeps_no_fd)
 	static const uint8_t unknown[] = {0x42, 0x0e, 0x0a, 0x06, 0x52, 0x04, 0x08, 0x01, 0x18,
 		0x01, 0x0a, 0x04, 0x52, 0x02, 0x08, 0x79};
 	mp_obj value = mp_i64(1);
-	struct mp__cargo cargo = {.fds = {0}, .n_fds = 1};
+	MP__CARGO(cargo);
 
-	deliver(&cargo);
+	load(&cargo, 1);
 	T_RESULT(mp__obj_decode(two, sizeof(two), &cargo, &value), -EBADMSG);
 	cr_assert_eq(cargo.fds[0], -1);
 
-	cargo = (struct mp__cargo){.fds = {0, 0, 0}, .n_fds = 3};
-	deliver(&cargo);
+	load(&cargo, 3);
 	T_RESULT(mp__obj_decode(bad_thing, sizeof(bad_thing), &cargo, &value), -EBADMSG);
 	cr_assert_str_eq(mp_error_detail(), "no thing");
 	cr_assert(cargo.fds[0] == -1 && cargo.fds[1] == -1 && cargo.fds[2] == -1);
 
-	cargo = (struct mp__cargo){.fds = {0}, .n_fds = 1};
-	deliver(&cargo);
+	load(&cargo, 1);
 	T_RESULT(mp__obj_decode(unknown, sizeof(unknown), &cargo, &value), -ENOTSUP);
 	T_RESULT(mp__obj_decode(two, sizeof(two), NULL, &value), -ENOTSUP);
 	/* Not valid at all: nothing is taken, the rest stays with the caller. */
-	cargo = (struct mp__cargo){.fds = {0}, .n_fds = 1};
-	deliver(&cargo);
+	load(&cargo, 1);
 	T_RESULT(mp__obj_decode(two, sizeof(two) - 1, &cargo, &value), -EBADMSG);
 	cr_assert(cargo.fds[0] >= 0);
 	mp__fds_close(cargo.fds, cargo.n_fds);
@@ -331,7 +335,7 @@ Test(obj_handle, decode_that_fails_keeps_no_fd)
 Test(obj_handle, cargo_has_a_limit)
 {
 	static mp_obj items[MP__FDS_MAX + 1];
-	struct mp__cargo cargo = {.n_fds = 0};
+	MP__CARGO(cargo);
 	void *data = NULL;
 	size_t size;
 
@@ -346,6 +350,16 @@ Test(obj_handle, cargo_has_a_limit)
 	free(data);
 	mp_obj negative = mp_fd(-1);
 	T_RESULT(mp__obj_encode(&negative, 0, &cargo, &data, &size), -EBADF);
+	/* Unless it grows. */
+	struct mp__cargo large = {.grows = true};
+	for (int i = 0; i < 3; i++) {
+		T_OK(mp__obj_encode(&many, 0, &large, &data, &size));
+		free(data);
+	}
+	cr_assert_eq(large.n_fds, 3 * MP__FDS_MAX);
+	for (size_t i = 0; i < large.n_fds; i++)
+		cr_assert_eq(large.fds[i], 0);
+	free(large.fds);
 }
 
 /* --- objects ---------------------------------------------------------------------------------------- */
@@ -379,7 +393,7 @@ Test(obj_handle, copies_hold_references)
 Test(obj_handle, objects_travel_by_export_and_import)
 {
 	struct thing thing = {.handle = {&thing_class}, .references = 1};
-	struct mp__cargo cargo = {0};
+	MP__CARGO(cargo);
 	void *data;
 	size_t size;
 	mp_obj value;
@@ -408,7 +422,7 @@ Test(obj_handle, objects_travel_with_all_that_is_allowed)
 {
 	struct thing thing = {.handle = {&heavy_class}, .references = 1};
 	mp_obj sent = mp__handle_obj(&thing.handle);
-	struct mp__cargo cargo = {0};
+	MP__CARGO(cargo);
 	struct mp__value_info info;
 	mp_obj value;
 	void *data;

@@ -108,11 +108,10 @@ Test(obj_memory, decode_with_descriptors_survives_each_failure)
 {
 	static const uint8_t two[] = {0x42, 0x10, 0x0a, 0x06, 0x52, 0x04, 0x08, 0x01, 0x18, 0x01,
 		0x0a, 0x06, 0x52, 0x04, 0x08, 0x01, 0x18, 0x01};
-	struct mp__cargo cargo = {.fds = {-1, -1}, .n_fds = 2};
+	int fds[] = {mp__fd_dup(0), mp__fd_dup(0)};
+	struct mp__cargo cargo = {.fds = fds, .n_fds = 2};
 	mp_obj value;
 
-	cargo.fds[0] = mp__fd_dup(0);
-	cargo.fds[1] = mp__fd_dup(0);
 	left = 0;
 	int r = mp__obj_decode(two, sizeof(two), &cargo, &value);
 	left = -1;

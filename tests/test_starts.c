@@ -242,28 +242,6 @@ Test(starts, orphan_of_a_dead_server_reaped_by_init)
 
 /* --- limits ---------------------------------------------------------------------------------------- */
 
-static int count_args(int argc, const mp_obj *argv)
-{
-	for (int i = 0; i < argc; i++)
-		T_CHECK(fcntl(mp_obj_fd(&argv[i]), F_GETFD) == FD_CLOEXEC);
-	return argc;
-}
-
-EACH_METHOD(starts, descriptors_up_to_the_limit)
-{
-	mp_obj fds[252];
-	mp_process *p;
-
-	for (size_t i = 0; i < MP__COUNT_OF(fds); i++)
-		fds[i] = mp_fd(0);
-	finish(start(count_args, mp_list_of(fds, 250), BY(method)), 250);
-	if (method == MP_START_FORK)
-		return;
-	T_OK(mp_process_new(count_args, mp_list_of(fds, 252), BY(method), &p));
-	T_RESULT(mp_process_start(p), -EMSGSIZE);
-	T_OK(mp_process_close(p));
-}
-
 /* With fewer and fewer descriptors to be had, start fails cleanly or works. */
 EACH_METHOD(starts, without_descriptors)
 {

@@ -125,9 +125,11 @@ int mp_process_new(mp_target *target, mp_obj args, const mp_process_options *opt
  * -EALREADY started before; -ENOTCONN spawn or forkserver in a program that did not call
  * mp_begin(); -ENOEXEC the target is not in a file that the child could find, or the shared object
  * on disk is no longer the one that runs here; -EOWNERDEAD the child ended before it reached its
- * target; -EMSGSIZE arguments of more than 2 GiB or more than 248 descriptors in all; -ECHILD; what
- * open(2) says of cwd; -EBADF a number in fds beyond RLIMIT_NOFILE; -ENOTSUP options that a thread
- * cannot have; -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, and what exec said. After a failure it may be started again.
+ * target; -EMSGSIZE arguments of more than 2 GiB or some ten thousand descriptors; -ETOOMANYREFS more
+ * descriptors are under way than this user may open; -EMFILE also when the child cannot have as many;
+ * -ECHILD; what open(2) says of cwd; -EBADF a number in fds beyond RLIMIT_NOFILE; -ENOTSUP options
+ * that a thread cannot have; -EAGAIN, -ENOMEM, -ENFILE, and what exec said. After a failure it may be
+ * started again.
  */
 int mp_process_start(mp_process *process);
 

@@ -49,16 +49,20 @@ static int read_table(struct plan *plan, const struct mp__launch *launch)
 
 /*
  * The duplications run one after the other in the child, so that a source which is also somebody's
- * number there could be overwritten before its turn. Lift those above all numbers there first.
+ * number there could be overwritten before its turn. Lift those above all numbers there first; and
+ * bring down those that are open beyond a limit that was lowered, which posix_spawn(3) refuses.
  */
 static int lift_overlaps(struct plan *plan, size_t n_fds)
 {
+	long limit = sysconf(_SC_OPEN_MAX);
+
 	plan->lifted = malloc(sizeof(int) * (n_fds + 1));
 	if (!plan->lifted)
 		return mp_error_set(-ENOMEM, "launching: out of memory");
 	for (int there = 0; there <= plan->last; there++) {
 		int source = plan->source[there];
-		if (source < 0 || source > plan->last || source == there)
+		bool overlaps = source <= plan->last && source != there;
+		if (source < 0 || (!overlaps && source < limit))
 			continue;
 		int copy = fcntl(source, F_DUPFD_CLOEXEC, plan->last + 1);
 		if (copy < 0)

@@ -12,6 +12,8 @@
 
 #include <mp/obj.h>
 
+#include <stdbool.h>
+
 /*
  * Descriptors that travel beside the bytes, in the order in which handles name them. The sender's
  * are borrowed from the handles in the value; the receiver's are owned, and decoding takes those
@@ -21,14 +23,21 @@
  * value does not fit; decoding goes on behind those that have been taken.
  */
 struct mp__cargo {
-	int fds[MP__FDS_MAX];
+	int *fds; /* the caller's; of malloc(3) or NULL if it grows */
 	size_t n_fds;
+	size_t room; /* for encoding */
+	bool grows;  /* encoding makes more room where there is not enough */
 };
+
+/* A cargo on the stack for as many as travel in one message. */
+#define MP__CARGO(name)              \
+	int name##_fds[MP__FDS_MAX]; \
+	struct mp__cargo name = {.fds = name##_fds, .room = MP__FDS_MAX}
 
 /*
  * Encode into a malloc'ed buffer with `reserve` unused bytes in front (room for a frame header,
  * counted in *ret_size too). cargo == NULL: handles are -ENOTSUP. Errors as mp_obj_encode();
- * -EMSGSIZE also for more than MP__FDS_MAX descriptors.
+ * -EMSGSIZE also for more descriptors than a cargo that does not grow has room for.
  */
 int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo, void **ret_data,
 	size_t *ret_size);

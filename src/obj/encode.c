@@ -44,12 +44,30 @@ static int encode_str(struct encoder *e, const mp_obj *from, Mp__Value *to)
 	return 0;
 }
 
+static int make_room(struct mp__cargo *cargo, size_t needed)
+{
+	if (needed <= cargo->room)
+		return 0;
+	if (!cargo->grows)
+		return mp_error_set(
+			-EMSGSIZE, "more than %zu descriptors in one message", cargo->room);
+	size_t room = needed < cargo->room * 2 ? cargo->room * 2 : needed;
+	int *fds = realloc(cargo->fds, room * sizeof(*fds));
+	if (!fds)
+		return no_memory();
+	cargo->fds = fds;
+	cargo->room = room;
+	return 0;
+}
+
 static int load_fds(struct encoder *e, const int *fds, size_t n)
 {
-	if (n > MP__FDS_MAX - e->n_fds)
-		return mp_error_set(
-			-EMSGSIZE, "more than %d descriptors in one message", MP__FDS_MAX);
-	memcpy(e->cargo->fds + e->n_fds, fds, n * sizeof(*fds));
+	int r = make_room(e->cargo, e->n_fds + n);
+
+	if (r < 0)
+		return r;
+	if (n > 0)
+		memcpy(e->cargo->fds + e->n_fds, fds, n * sizeof(*fds));
 	e->n_fds += n;
 	return 0;
 }

@@ -70,7 +70,7 @@ static int flush(struct map *m, const struct mp__cargo *cargo)
 /* Add an item to the current chunk; one that has descriptors travels alone with them. */
 static int add(struct map *m, const mp_obj *item)
 {
-	struct mp__cargo cargo;
+	MP__CARGO(cargo);
 	mp_obj args = mp_list_of(item, 1);
 	size_t before = m->bytes.size;
 	int r = mp__pool_bytes_put_item(&m->bytes, &args, &cargo);

@@ -212,7 +212,7 @@ int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_fu
 		return mp_error_set(-EINVAL, "submit: arguments are neither a list nor nil");
 
 	struct mp__pool_bytes bytes;
-	struct mp__cargo cargo;
+	MP__CARGO(cargo);
 	mp__pool_bytes_init(&bytes);
 	r = mp__pool_bytes_put(&bytes, &args, &cargo);
 	if (r == 0) {

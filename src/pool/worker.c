@@ -73,7 +73,7 @@ static bool claim_cargo(struct worker *w, uint32_t *ret_number)
 	struct mp__pool_cargo_message message = {.slot = MP__POOL_NONE};
 
 	for (;;) {
-		w->cargo.n_fds = MP__FDS_MAX;
+		w->cargo.n_fds = w->cargo.room;
 		ssize_t n = mp__socket_receive(
 			w->cargo_fd, &message, sizeof(message), w->cargo.fds, &w->cargo.n_fds);
 		/*
@@ -282,7 +282,8 @@ static int fail(struct worker *w, int result)
 
 int mp__pool_worker_main(int argc, const mp_obj *argv)
 {
-	struct worker w = {.spin = SPIN_MAX / 8, .sleep_ms = SLEEP_FIRST_MS};
+	MP__CARGO(cargo);
+	struct worker w = {.spin = SPIN_MAX / 8, .sleep_ms = SLEEP_FIRST_MS, .cargo = cargo};
 
 	if (argc != MP__POOL_WORKER_ARGS)
 		return EXIT_NOT_READY;

@@ -20,6 +20,7 @@
 
 #define MARKER "MP_START"
 #define FIRST_FD 3
+#define FDS_MAX (1 + MP__START_FDS_MAX) /* the server's socket, and start data for its preload */
 
 /*
  * The kernel's link to what this process executes: the same file even after the one on disk has
@@ -78,7 +79,7 @@ static int read_marker(const char *marker, unsigned *ret_role, size_t *ret_n)
 	unsigned n;
 	char end;
 
-	if (sscanf(marker, "%1u:%3u%c", &role, &n, &end) != 2 || n < 1 || n > MP__FDS_MAX ||
+	if (sscanf(marker, "%1u:%3u%c", &role, &n, &end) != 2 || n < 1 || n > FDS_MAX ||
 		(role != MP__BEGIN_CHILD && role != MP__BEGIN_SERVER))
 		return mp_error_set(-EBADMSG, MARKER " in the environment is not from libmp");
 	for (unsigned i = 0; i < n; i++) {
@@ -94,7 +95,7 @@ static int read_marker(const char *marker, unsigned *ret_role, size_t *ret_n)
 
 static int take_over(const char *marker)
 {
-	int fds[MP__FDS_MAX];
+	int fds[FDS_MAX];
 	unsigned role = 0;
 	size_t n = 0;
 
@@ -151,7 +152,7 @@ static char **environment_with(char *marker, char *const *env)
 int mp__begin_again(enum mp__begin_role role, const int *fds, size_t n_fds, char *const *env,
 	pid_t *ret_pid, int *ret_pidfd)
 {
-	struct mp__launch_fd table[MP__FDS_MAX];
+	struct mp__launch_fd table[FDS_MAX];
 	char marker[sizeof(MARKER) + 16];
 
 	if (!atomic_load(&begun))
@@ -159,7 +160,7 @@ int mp__begin_again(enum mp__begin_role role, const int *fds, size_t n_fds, char
 			"spawn and forkserver need mp_begin(&argc, &argv) first in main()");
 	if (n_fds > MP__COUNT_OF(table))
 		return mp_error_set(
-			-EMSGSIZE, "%zu descriptors; at most %d can be passed", n_fds, MP__FDS_MAX);
+			-EMSGSIZE, "%zu descriptors; at most %d can be passed", n_fds, FDS_MAX);
 	for (size_t i = 0; i < n_fds; i++)
 		table[i] = (struct mp__launch_fd){fds[i], FIRST_FD + (int)i};
 	snprintf(marker, sizeof(marker), MARKER "=%d:%zu", role, n_fds);

@@ -83,7 +83,7 @@ static bool is_dead(const struct mp__server *server)
 /* Its end of the socket, and start data for what it preloads. */
 static int execute(int socket, int *ret_pidfd)
 {
-	int fds[MP__FDS_MAX + 1] = {socket};
+	int fds[MP__START_FDS_MAX + 1] = {socket};
 	struct mp__startdata data = {.n_fds = 0, .report = -1};
 	pid_t pid;
 

@@ -37,6 +37,9 @@ int mp__report_next(int fd, struct mp__report *ret_report, int *ret_pidfd)
 
 	memset(&report, 0, sizeof(report));
 	ssize_t n = mp__socket_receive(fd, &report, sizeof(report), &pidfd, &n_fds);
+	/* Said once, of an end that left without having read everything; what it said comes next. */
+	if (n == -ECONNRESET)
+		n = mp__socket_receive(fd, &report, sizeof(report), &pidfd, &n_fds);
 	if (n == 0 || n == -ECONNRESET)
 		return -EPIPE;
 	if (n < 0)

@@ -148,7 +148,7 @@ static _Noreturn void refuse(const struct mp__report_end *report)
 static bool serve_request(void)
 {
 	struct mp__server_request request;
-	int fds[MP__FDS_MAX];
+	int fds[MP__START_FDS_MAX];
 	size_t n_fds = MP__COUNT_OF(fds);
 
 	ssize_t n = mp__socket_receive(server.polled[0].fd, &request, sizeof(request), fds, &n_fds);

@@ -19,6 +19,7 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -92,6 +93,12 @@ static void fill_setting(
 			(ProtobufCBinaryData){setting->env_size, (uint8_t *)setting->env[0]};
 }
 
+/* Its own, in front of those that others shall have. */
+static size_t count_own_fds(uint32_t death, bool has_directory)
+{
+	return MP__START_LIFE + (death != 0) + has_directory;
+}
+
 /* The message borrows everything from its arguments. */
 static void fill_message(Mp__ProcessStart *start, Mp__ProcessTarget *target,
 	const struct mp_process *process, struct mp__target_ref *ref)
@@ -110,6 +117,8 @@ static void fill_message(Mp__ProcessStart *start, Mp__ProcessTarget *target,
 	start->parent_name = (ProtobufCBinaryData){
 		strlen(mp__kin_here()->name), (uint8_t *)mp__kin_here()->name};
 	start->parent_pid = (uint32_t)getpid();
+	/* Not known yet, but not 0, which would take no room. */
+	start->descriptors = UINT32_MAX;
 }
 
 /* The whole memfd's content in one block for free(). */
@@ -134,6 +143,8 @@ static int encode(const struct mp_process *process, struct mp__target_ref *ref,
 	int r = mp__obj_encode(&process->args, sizeof(head) + size, cargo, ret_data, ret_size);
 	if (r < 0)
 		return r;
+	start.descriptors = (uint32_t)(count_own_fds(start.death, start.has_directory) +
+				       placing->n + cargo->n_fds);
 	head.size = htole32((uint32_t)size);
 	memcpy(*ret_data, &head, sizeof(head));
 	mp__process_start__pack(&start, (uint8_t *)*ret_data + sizeof(head));
@@ -171,21 +182,39 @@ static int add_own_fds(struct mp__startdata *data, const struct mp_process *proc
 	return r;
 }
 
+/* They wait for the child, which is the only one that reads from the other end. */
+static int send_ahead(int report, const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i += MP__FDS_MAX) {
+		size_t n_now = n - i < MP__FDS_MAX ? n - i : MP__FDS_MAX;
+		int r = mp__socket_send(report, "", 1, fds + i, n_now);
+		if (r == -EAGAIN)
+			return mp_error_set(-EMSGSIZE,
+				"start: arguments and options have more descriptors than fit into "
+				"a socket");
+		if (r < 0)
+			return mp_error_set(
+				r, "start: passing %zu descriptors: %s", n, mp_strerror(r));
+	}
+	return 0;
+}
+
 /* Those that are not this start's to close. */
-static int borrow_fds(
-	struct mp__startdata *data, const struct placing *placing, const struct mp__cargo *cargo)
+static int borrow_fds(struct mp__startdata *data, const int *fds, size_t n)
 {
 	size_t room = MP__COUNT_OF(data->fds) - data->n_fds;
+	size_t n_first = n < room ? n : room;
 
-	if (placing->n > room || cargo->n_fds > room - placing->n)
-		return mp_error_set(-EMSGSIZE,
-			"start: arguments and options need %zu descriptors, at most %zu fit",
-			cargo->n_fds + placing->n, room);
-	memcpy(data->fds + data->n_fds, placing->fds, sizeof(int) * placing->n);
-	data->n_fds += placing->n;
-	memcpy(data->fds + data->n_fds, cargo->fds, sizeof(int) * cargo->n_fds);
-	data->n_fds += cargo->n_fds;
-	return 0;
+	if (n == 0)
+		return 0;
+	memcpy(data->fds + data->n_fds, fds, sizeof(int) * n_first);
+	data->n_fds += n_first;
+	return send_ahead(data->report, fds + n_first, n - n_first);
+}
+
+static void release_cargo(struct mp__cargo *cargo)
+{
+	free(cargo->fds);
 }
 
 int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_data)
@@ -194,7 +223,7 @@ int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_dat
 	struct mp__target_ref ref;
 	MP__AUTO_FREE void *bytes = NULL;
 	MP__AUTO(release_placing) struct placing placing = {.n = 0};
-	struct mp__cargo cargo = {.n_fds = 0};
+	MP__AUTO(release_cargo) struct mp__cargo cargo = {.grows = true};
 	size_t size = 0;
 
 	int r = mp__target_describe((mp__any_function *)process->target, &ref);
@@ -205,7 +234,9 @@ int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_dat
 	if (r == 0)
 		r = add_own_fds(&data, process, bytes, size);
 	if (r == 0)
-		r = borrow_fds(&data, &placing, &cargo);
+		r = borrow_fds(&data, placing.fds, placing.n);
+	if (r == 0)
+		r = borrow_fds(&data, cargo.fds, cargo.n_fds);
 	if (r < 0) {
 		if (process->setting.death && data.n_own > MP__START_LIFE)
 			mp__life_release();
@@ -232,6 +263,8 @@ struct received {
 	Mp__ProcessStart *start;
 	const uint8_t *args;
 	size_t args_size;
+	int *fds; /* all of them */
+	size_t n_fds;
 };
 
 static int map(int memfd, struct received *received)
@@ -285,11 +318,49 @@ static int resolve(const Mp__ProcessTarget *target, mp_target **ret_target)
 	return r;
 }
 
-static int decode_args(const struct received *received, const int *fds, size_t n, mp_obj *ret_args)
+/* The next of those that were sent ahead. */
+static int receive_more(struct received *received)
 {
-	struct mp__cargo cargo = {.n_fds = n};
+	size_t n = MP__FDS_MAX;
 
-	memcpy(cargo.fds, fds, sizeof(int) * n);
+	int *fds = realloc(received->fds, sizeof(int) * (received->n_fds + n));
+	if (!fds)
+		return mp_error_set(-ENOMEM, "start: out of memory");
+	received->fds = fds;
+	int report = fds[MP__START_REPORT];
+	/* They are there, before the start, or they never will be. */
+	if (mp__fd_wait(report, POLLIN, mp__deadline_in(0)) < 0)
+		return mp_error_set(-EBADMSG, "start data: descriptors are missing");
+	ssize_t size = mp__socket_receive(report, &(char){0}, 1, fds + received->n_fds, &n);
+	if (size == -EMSGSIZE)
+		return mp_error_set(-EMFILE, "start: the child cannot have %u descriptors",
+			received->start->descriptors);
+	if (size <= 0 || n == 0)
+		return mp_error_set(-EBADMSG, "start data: descriptors are missing");
+	received->n_fds += n;
+	return 0;
+}
+
+static int gather_fds(struct received *received, const int *fds, size_t n_fds)
+{
+	int r = 0;
+
+	received->fds = malloc(sizeof(int) * n_fds);
+	if (!received->fds)
+		return mp_error_set(-ENOMEM, "start: out of memory");
+	memcpy(received->fds, fds, sizeof(int) * n_fds);
+	received->n_fds = n_fds;
+	while (r == 0 && received->n_fds < received->start->descriptors)
+		r = receive_more(received);
+	if (r == 0 && received->n_fds > received->start->descriptors)
+		r = mp_error_set(-EBADMSG, "start data: %zu descriptors", received->n_fds);
+	return r;
+}
+
+static int decode_args(const struct received *received, int *fds, size_t n, mp_obj *ret_args)
+{
+	struct mp__cargo cargo = {.fds = fds, .n_fds = n};
+
 	int r = mp__obj_decode(received->args, received->args_size, &cargo, ret_args);
 	mp__fds_close(cargo.fds, cargo.n_fds); /* what no handle took */
 	if (r == 0 && ret_args->type != MP_TYPE_LIST && ret_args->type != MP_TYPE_NIL)
@@ -363,7 +434,7 @@ static int take_setting(const Mp__ProcessStart *start, struct mp__child *child)
 static int take_own_fds(
 	const Mp__ProcessStart *start, const int *fds, size_t n_fds, struct mp__child *child)
 {
-	size_t n = MP__START_LIFE + (start->death != 0) + start->has_directory;
+	size_t n = count_own_fds(start->death, start->has_directory);
 
 	if (n_fds < n || n_fds - n < start->n_places || start->death > INT_MAX)
 		return mp_error_set(-EBADMSG, "start data: %zu descriptors", n_fds);
@@ -375,14 +446,13 @@ static int take_own_fds(
 	return (int)n;
 }
 
-static int prepare(int *fds, size_t n_fds, struct received *received, struct mp__child *ret_child)
+static int prepare(struct received *received, struct mp__child *ret_child)
 {
-	int r = map(fds[MP__START_MEMFD], received);
-	if (r == 0)
-		r = unpack(received);
-	if (r != 0)
-		return r;
 	const Mp__ProcessStart *start = received->start;
+	int *fds = received->fds;
+	size_t n_fds = received->n_fds;
+	int r = 0;
+
 	ret_child->kin.parent_fd = mp__kin_here()->parent_fd;
 	int n_own = take_own_fds(start, fds, n_fds, ret_child);
 	if (n_own < 0)
@@ -413,12 +483,22 @@ int mp__startdata_take(
 
 	if (n_fds <= MP__START_REPORT)
 		return mp_error_set(-EBADMSG, "start data: not there");
-	int r = prepare(fds, n_fds, &received, &child);
+	int r = map(fds[MP__START_MEMFD], &received);
+	if (r == 0)
+		r = unpack(&received);
+	if (r == 0)
+		r = gather_fds(&received, fds, n_fds);
+	if (r == 0)
+		r = prepare(&received, &child);
+	/* They may have moved. */
+	if (received.fds)
+		memcpy(fds, received.fds, sizeof(int) * MP__START_LIFE);
 	if (r == 0) {
 		*ret_blocked_signals = received.start->blocked;
 		child.report = fds[MP__START_REPORT];
 		*ret_child = child;
 	}
+	free(received.fds);
 	if (received.start)
 		mp__process_start__free_unpacked(received.start, NULL);
 	if (received.bytes)

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct mp_process;
+struct mp__child;
 
 enum {
 	MP__START_MEMFD,
@@ -29,9 +30,16 @@ enum {
 	MP__START_LIFE,
 };
 
+/*
+ * More than that many are not handed over at the start itself: they wait, in messages, in the report
+ * socket, from which the child takes them. So there is no limit but those of the kernel, and a child
+ * that has no room for them is the one who says so, also under the fork server.
+ */
+#define MP__START_FDS_MAX 32
+
 /* Descriptors for one start. The first `n_own` are to be closed by whoever made this. */
 struct mp__startdata {
-	int fds[MP__FDS_MAX];
+	int fds[MP__START_FDS_MAX];
 	size_t n_fds;
 	size_t n_own;
 	int report; /* the starter's end of the report socket */
@@ -39,13 +47,12 @@ struct mp__startdata {
 
 /*
  * Gather what this process needs in a child. Errors of mp__target_describe(), of encoding its
- * arguments, of opening the directory, of making descriptors; -EMSGSIZE more of them than can travel.
+ * arguments, of opening the directory, of making descriptors; -EMSGSIZE more of them than fit into
+ * a socket, -ETOOMANYREFS more than this user may have under way.
  */
 int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_data);
 /* Close the child's half. The starter's report end is closed too unless it was taken (-1). */
 void mp__startdata_close(struct mp__startdata *data);
-
-struct mp__child;
 
 /*
  * Check it all and take it; of fds[] only the report socket remains open. 0, -EBADMSG, -ENOEXEC,
