@@ -8,7 +8,7 @@
 #include "base/fds.h"
 #include "base/futex.h"
 #include "base/testpoint.h"
-#include "manager/timed_lock.h"
+#include "base/timed_lock.h"
 #include "wire/code.h"
 #include "wire/frame.h"
 

@@ -13,7 +13,7 @@
 #include "base/origin.h"
 #include "manager/address.h"
 #include "manager/connection.h"
-#include "manager/fork_lock.h"
+#include "base/fork_lock.h"
 #include "obj/handle.h"
 
 #include <mp/manager.h>

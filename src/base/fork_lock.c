@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "manager/fork_lock.h"
+#include "base/fork_lock.h"
 
 #include "base/origin.h"
 

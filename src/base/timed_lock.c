@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "manager/timed_lock.h"
+#include "base/timed_lock.h"
 
 #include "base/futex.h"
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * manager/fork_lock.h - a lock that a forked child can always take.
+ * base/fork_lock.h - a lock that a forked child can always take.
  *
  * At a fork some other thread may hold the lock; in the child nobody would ever release it. So the
  * lock knows its process: the first to take it in another one makes it anew, and is told, because
  * what it guards may be half changed and belongs to the parent (a connection does).
  */
-#ifndef MP_MANAGER_FORK_LOCK_H
-#define MP_MANAGER_FORK_LOCK_H
+#ifndef MP_BASE_FORK_LOCK_H
+#define MP_BASE_FORK_LOCK_H
 
-#include "manager/timed_lock.h"
+#include "base/timed_lock.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

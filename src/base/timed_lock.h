@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * manager/timed_lock.h - a lock between threads that is waited for until a monotonic deadline.
+ * base/timed_lock.h - a lock between threads that is waited for until a monotonic deadline.
  *
  * A futex word with three states: free, taken, taken and waited for. It has no owner and needs no
  * destruction: all zero is free, so that a forked child makes it new by a store.
  */
-#ifndef MP_MANAGER_TIMED_LOCK_H
-#define MP_MANAGER_TIMED_LOCK_H
+#ifndef MP_BASE_TIMED_LOCK_H
+#define MP_BASE_TIMED_LOCK_H
 
 #include "base/deadline.h"
 
