@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "process/forkserver.h"
 #include "process/report.h"
+#include "process/arrival.h"
 #include "process/startdata.h"
 
 #include <dirent.h>
@@ -427,34 +428,22 @@ EACH_METHOD(starts, forked_child_starts_its_own)
 
 /* --- start data ------------------------------------------------------------------------------------ */
 
-static int *start_fds;
-static size_t n_start_fds;
-
 static int be_started(void *arg)
 {
-	(void)arg;
-	return mp__child_start(start_fds, n_start_fds) == -EBADMSG ? 77 : 78;
+	mp__arrival_start(*(const int *)arg);
 }
 
-/* The first `size` bytes of good start data, in a memfd that is sealed or not. */
-static void start_from(const void *bytes, size_t size, bool sealed, int expected_error)
+/* With this as the first message and a descriptor, or -1; it must report this error, or run. */
+static void start_from(const void *bytes, size_t size, int fd, int expected_error)
 {
-	int memfd = memfd_create("start", MFD_CLOEXEC);
 	struct mp__report said;
 	int pidfd;
 	int ends[2];
 
-	if (sealed) {
-		close(memfd);
-		memfd = mp__memfd_sealed("start", bytes, size);
-	} else {
-		T_OK(mp__write_full(memfd, bytes, size));
-	}
 	T_OK(mp__report_pair(ends));
-	int fds[] = {memfd, ends[1]};
-	start_fds = fds;
-	n_start_fds = 2;
-	struct t_child child = t_spawn(be_started, NULL);
+	if (size > 0)
+		T_OK(mp__socket_send(ends[0], bytes, size, &fd, fd >= 0));
+	struct t_child child = t_spawn(be_started, &ends[1]);
 	close(ends[1]);
 	t_expect_exit(&child, expected_error ? 126 : 5);
 	T_OK(mp__report_next(ends[0], &said, &pidfd));
@@ -469,6 +458,23 @@ static void start_from(const void *bytes, size_t size, bool sealed, int expected
 	}
 	T_RESULT(mp__report_next(ends[0], &said, &pidfd), -EPIPE);
 	close(ends[0]);
+}
+
+/* From a memfd that holds this, sealed or not. */
+static void start_from_memfd(const char *bytes, size_t size, bool sealed, int expected_error)
+{
+	char head[12];
+	int memfd = memfd_create("start", MFD_CLOEXEC);
+
+	if (sealed) {
+		close(memfd);
+		memfd = mp__memfd_sealed("start", bytes, size);
+	} else {
+		T_OK(mp__write_full(memfd, bytes, size));
+	}
+	memcpy(head, bytes, sizeof(head));
+	head[8] = 1; /* descriptor */
+	start_from(head, sizeof(head), memfd, expected_error);
 	close(memfd);
 }
 
@@ -479,27 +485,31 @@ Test(starts, damaged_start_data_is_refused)
 	char bytes[1024];
 
 	T_OK(mp_process_new(return_it, MP_ARGS(mp_i64(5)), BY(MP_START_SPAWN), &p));
-	T_OK(mp__startdata_make(p, &data));
-	ssize_t size = pread(data.fds[MP__START_MEMFD], bytes, sizeof(bytes), 0);
+	T_OK(mp__startdata_make(p, true, &data));
+	ssize_t size = read(data.child, bytes, sizeof(bytes));
 	cr_assert(size > 16 && size < (ssize_t)sizeof(bytes));
 	mp__startdata_close(&data);
 	T_OK(mp_process_close(p));
 
-	start_from(bytes, (size_t)size, true, 0);
-	start_from(bytes, (size_t)size, false, -EBADMSG);
-	for (size_t cut = 0; cut < (size_t)size; cut++)
-		start_from(bytes, cut, true, -EBADMSG);
+	start_from(bytes, (size_t)size, -1, 0);
+	start_from(bytes, (size_t)size, 0, -EBADMSG);
+	start_from_memfd(bytes, (size_t)size, true, 0);
+	start_from_memfd(bytes, (size_t)size, false, -EBADMSG);
+	for (size_t cut = 0; cut < (size_t)size; cut++) {
+		start_from(bytes, cut, -1, -EBADMSG);
+		if (cut >= 12)
+			start_from_memfd(bytes, cut, true, -EBADMSG);
+	}
 	bytes[0] ^= 1;
-	start_from(bytes, (size_t)size, true, -EBADMSG);
+	start_from(bytes, (size_t)size, -1, -EBADMSG);
+	start_from_memfd(bytes, (size_t)size, true, -EBADMSG);
 	bytes[0] ^= 1;
+	bytes[8] = 1; /* a descriptor that does not come */
+	start_from(bytes, (size_t)size, -1, -EBADMSG);
+	bytes[8] = 0;
 	memset(bytes + 4, 0xff, 4);
-	start_from(bytes, (size_t)size, true, -EBADMSG);
-	/* No start data at all. */
-	int fds[] = {0, 1};
-	start_fds = fds;
-	n_start_fds = 2;
-	struct t_child child = t_spawn(be_started, NULL);
-	t_expect_exit(&child, 77);
+	start_from(bytes, (size_t)size, -1, -EBADMSG);
+	start_from_memfd(bytes, (size_t)size, true, -EBADMSG);
 }
 
 /* Writes rubbish to every socket that it finds, its report among them. */

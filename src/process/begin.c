@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/launch.h"
+#include "process/arrival.h"
 #include "process/exit.h"
 #include "process/server.h"
-#include "process/startdata.h"
 
 #include <mp/process.h>
 
@@ -17,10 +17,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define MARKER "MP_START"
 #define FIRST_FD 3
-#define FDS_MAX (1 + MP__START_FDS_MAX) /* the server's socket, and start data for its preload */
+#define FDS_MAX 2
 
 /*
  * The kernel's link to what this process executes: the same file even after the one on disk has
@@ -79,7 +80,7 @@ static int read_marker(const char *marker, unsigned *ret_role, size_t *ret_n)
 	unsigned n;
 	char end;
 
-	if (sscanf(marker, "%1u:%3u%c", &role, &n, &end) != 2 || n < 1 || n > FDS_MAX ||
+	if (sscanf(marker, "%1u:%1u%c", &role, &n, &end) != 2 || n < 1 || n > FDS_MAX ||
 		(role != MP__BEGIN_CHILD && role != MP__BEGIN_SERVER))
 		return mp_error_set(-EBADMSG, MARKER " in the environment is not from libmp");
 	for (unsigned i = 0; i < n; i++) {
@@ -98,6 +99,8 @@ static int take_over(const char *marker)
 	int fds[FDS_MAX];
 	unsigned role = 0;
 	size_t n = 0;
+	int type = 0;
+	socklen_t size = sizeof(type);
 
 	int r = read_marker(marker, &role, &n);
 	unsetenv(MARKER);
@@ -106,8 +109,10 @@ static int take_over(const char *marker)
 	for (size_t i = 0; i < n; i++)
 		fds[i] = FIRST_FD + (int)i;
 	if (role == MP__BEGIN_SERVER)
-		return mp__server_run(fds, n);
-	return mp__child_start(fds, n);
+		return mp__server_run(fds[0], n > 1 ? fds[1] : -1);
+	if (getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
+		return mp_error_set(-EBADMSG, MARKER " in the environment is not from libmp");
+	mp__arrival_start(fds[0]);
 }
 
 int mp_begin(int *argc, char ***argv)
@@ -158,9 +163,6 @@ int mp__begin_again(enum mp__begin_role role, const int *fds, size_t n_fds, char
 	if (!atomic_load(&begun))
 		return mp_error_set(-ENOTCONN,
 			"spawn and forkserver need mp_begin(&argc, &argv) first in main()");
-	if (n_fds > MP__COUNT_OF(table))
-		return mp_error_set(
-			-EMSGSIZE, "%zu descriptors; at most %d can be passed", n_fds, FDS_MAX);
 	for (size_t i = 0; i < n_fds; i++)
 		table[i] = (struct mp__launch_fd){fds[i], FIRST_FD + (int)i};
 	snprintf(marker, sizeof(marker), MARKER "=%d:%zu", role, n_fds);

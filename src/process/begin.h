@@ -18,7 +18,7 @@ enum mp__begin_role {
 };
 
 /*
- * Execute this program again in that role, with these descriptors and this environment (NULL: that of
+ * Execute this program again in that role, with these one or two descriptors and this environment (NULL: that of
  * this process). -ENOTCONN it did not call
  * mp_begin(); errors of mp__launch().
  */

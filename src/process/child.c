@@ -95,7 +95,7 @@ _Noreturn void mp__child_run(const struct mp__child *child)
 		_exit(EXIT_NOT_RUN);
 	MP__TEST_POINT("process.child.ready");
 
-	pthread_sigmask(SIG_SETMASK, child->sigmask, NULL);
+	pthread_sigmask(SIG_SETMASK, &child->sigmask, NULL);
 	mp__origin here = mp__origin_here();
 	int code = child->target((int)child->args.count, child->args.as.items);
 	mp__stdio_flush();

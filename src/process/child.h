@@ -19,13 +19,13 @@ struct mp__child {
 	struct mp__kin kin; /* who it is */
 	mp_target *target;
 	mp_obj args;
-	int life;                /* read end for mp__life_arm(), or -1 */
-	int death;               /* which signal that brings */
-	unsigned nulls;          /* bit n: /dev/null becomes descriptor n */
-	int directory;           /* to start in, closed then; or -1 */
-	char **env;              /* the environment, or NULL: as it is */
-	int report;              /* where "ready" and the exit code go, or -1 */
-	const sigset_t *sigmask; /* what the target runs with */
+	int life;         /* read end for mp__life_arm(), or -1 */
+	int death;        /* which signal that brings */
+	unsigned nulls;   /* bit n: /dev/null becomes descriptor n */
+	int directory;    /* to start in, closed then; or -1 */
+	char **env;       /* the environment, or NULL: as it is */
+	int report;       /* where "ready" and the exit code go, or -1 */
+	sigset_t sigmask; /* what the target runs with */
 };
 
 /* It cannot be run: this result, with its sentence, is what the starter hears. */

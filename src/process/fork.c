@@ -163,7 +163,7 @@ static _Noreturn void be_child(
 		.directory = ends->directory,
 		.env = setting->env,
 		.report = ends->report[1],
-		.sigmask = setting->has_mask ? &setting->mask : mask_before,
+		.sigmask = setting->has_mask ? setting->mask : *mask_before,
 	});
 }
 

@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 /* Before an orderly end of the server becomes SIGKILL. */
 #define STOP_MS 5000
@@ -34,6 +35,9 @@ struct mp__server {
 	_Atomic unsigned refs;
 	int pidfd;
 	int socket;
+	/* The current directory that it was launched in and stays in; 0, 0 not known. */
+	dev_t device;
+	ino_t directory;
 };
 
 /*
@@ -80,24 +84,44 @@ static bool is_dead(const struct mp__server *server)
 	return mp__fd_wait(server->pidfd, POLLIN, mp__deadline_in(0)) == 0;
 }
 
-/* Its end of the socket, and start data for what it preloads. */
+static bool is_in_our_directory(const struct mp__server *server)
+{
+	struct stat here;
+
+	return server->directory != 0 && stat(".", &here) == 0 && here.st_dev == server->device &&
+	       here.st_ino == server->directory;
+}
+
+/* A preload function may have taken it elsewhere, or another thread us at this moment. */
+static void note_directory(struct mp__server *server, const struct stat *before)
+{
+	server->device = before->st_dev;
+	server->directory = before->st_ino;
+	if (preload || !is_in_our_directory(server))
+		server->directory = 0;
+}
+
+/*
+ * With its end of the socket, and start data for what it preloads: that stays in the socket when our
+ * end of it is closed.
+ */
 static int execute(int socket, int *ret_pidfd)
 {
-	int fds[MP__START_FDS_MAX + 1] = {socket};
-	struct mp__startdata data = {.n_fds = 0, .report = -1};
+	struct mp__startdata data = {.child = -1, .report = -1};
 	pid_t pid;
 
-	int r = preload ? mp__startdata_make(preload, &data) : 0;
+	int r = preload ? mp__startdata_make(preload, true, &data) : 0;
 	if (r < 0)
 		return r;
-	memcpy(fds + 1, data.fds, sizeof(int) * data.n_fds);
-	r = mp__begin_again(MP__BEGIN_SERVER, fds, data.n_fds + 1, NULL, &pid, ret_pidfd);
+	r = mp__begin_again(MP__BEGIN_SERVER, (int[]){socket, data.child}, preload ? 2 : 1, NULL,
+		&pid, ret_pidfd);
 	mp__startdata_close(&data);
 	return r;
 }
 
 static int launch(struct mp__server **ret_server)
 {
+	struct stat directory = {.st_ino = 0};
 	int ends[2];
 
 	MP__AUTO_FREE struct mp__server *server = calloc(1, sizeof(*server));
@@ -106,12 +130,14 @@ static int launch(struct mp__server **ret_server)
 	int r = mp__socket_pair(SOCK_SEQPACKET, ends);
 	if (r < 0)
 		return r;
+	stat(".", &directory);
 	r = execute(ends[1], &server->pidfd);
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
 		return r;
 	}
+	note_directory(server, &directory);
 	server->socket = ends[0];
 	server->refs = 1;
 	*ret_server = MP__TAKE_PTR(server);
@@ -271,12 +297,12 @@ static int request(
 	struct mp__server_request request = {MP__SERVER_MAGIC, process->setting.death == SIGKILL};
 	struct mp__startdata data;
 
-	int r = mp__startdata_make(process, &data);
+	int r = mp__startdata_make(process, is_in_our_directory(server), &data);
 	if (r != 0)
 		return r;
-	r = mp__socket_send(server->socket, &request, sizeof(request), data.fds, data.n_fds);
-	/* From here on only server and child hold the child's ends. */
-	mp__fds_close(data.fds, data.n_own);
+	r = mp__socket_send(server->socket, &request, sizeof(request), &data.child, 1);
+	/* From here on only server and child hold the child's end. */
+	mp__fds_close(&data.child, 1);
 	MP__TEST_POINT("process.forkserver.requested");
 	if (r == 0)
 		r = await_ready(data.report, server, ret_started);

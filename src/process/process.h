@@ -100,6 +100,8 @@ int mp__exit_code_of(int wait_status);
  * no such child: it never was one, or somebody else was quicker.
  */
 int mp__reap(int pidfd, int *ret_wait_status, struct rusage *ret_usage);
+/* The same of whichever child has ended. */
+int mp__reap_any(pid_t *ret_pid, int *ret_wait_status, struct rusage *ret_usage);
 
 void mp__process_ref(struct mp_process *process);
 void mp__process_unref(struct mp_process *process);

@@ -33,21 +33,35 @@ int mp__exit_code_of(int wait_status)
 _Static_assert(sizeof(struct rusage) == 18 * sizeof(long), "rusage as waitid(2) writes it");
 
 /* The fifth argument of waitid(2), that the C library's function has not. */
-int mp__reap(int pidfd, int *ret_wait_status, struct rusage *ret_usage)
+static int reap_one(
+	idtype_t which, int id, pid_t *ret_pid, int *ret_wait_status, struct rusage *ret_usage)
 {
 	siginfo_t info = {0};
 	struct rusage usage;
 
-	while (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG, &usage) < 0) {
+	while (syscall(SYS_waitid, which, id, &info, WEXITED | WNOHANG, &usage) < 0) {
 		if (errno != EINTR)
 			return -ECHILD;
 	}
 	if (info.si_pid == 0)
 		return -EAGAIN;
+	*ret_pid = info.si_pid;
 	*ret_wait_status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0)
 						      : W_EXITCODE(0, info.si_status);
 	memcpy(ret_usage, &usage, sizeof(usage));
 	return 0;
+}
+
+int mp__reap(int pidfd, int *ret_wait_status, struct rusage *ret_usage)
+{
+	pid_t pid;
+
+	return reap_one(P_PIDFD, pidfd, &pid, ret_wait_status, ret_usage);
+}
+
+int mp__reap_any(pid_t *ret_pid, int *ret_wait_status, struct rusage *ret_usage)
+{
+	return reap_one(P_ALL, 0, ret_pid, ret_wait_status, ret_usage);
 }
 
 /* Of a child of this process. 0 collected or lost for good, -EAGAIN not yet. */

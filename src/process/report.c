@@ -6,7 +6,6 @@
 #include "base/cleanup.h"
 #include "base/fds.h"
 
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,17 +15,8 @@
 
 int mp__report_pair(int *ret_ends)
 {
-	int r = mp__socket_pair(SOCK_SEQPACKET, ret_ends);
-
-	if (r < 0)
-		return r;
-	/* Reading never waits; whoever needs to, polls. */
-	if (fcntl(ret_ends[0], F_SETFL, O_NONBLOCK) < 0) {
-		r = mp__error_errno("socket pair for the child's report");
-		mp__fds_close(ret_ends, 2);
-		return r;
-	}
-	return 0;
+	/* Whoever needs to wait, polls. */
+	return mp__socket_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, ret_ends);
 }
 
 int mp__report_next(int fd, struct mp__report *ret_report, int *ret_pidfd)

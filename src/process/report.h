@@ -2,7 +2,8 @@
 /*
  * process/report.h - what a child by spawn or forkserver tells the process that started it.
  *
- * One SOCK_SEQPACKET pair per child. Messages are queued in the kernel, so that what was said is
+ * One SOCK_SEQPACKET pair per child. To the child it brings all that it starts from
+ * (process/startdata.h). The other way messages are queued in the kernel, so that what was said is
  * read even after everybody who said it is dead:
  *
  *	READY	from the child, with its pidfd: arguments decoded, the target runs next
@@ -39,7 +40,7 @@ struct mp__report {
 	};
 };
 
-/* A pair: [0] for the one who starts (reads without waiting), [1] for the child. */
+/* A pair: [0] for the one who starts, [1] for the child. Reading and writing never wait. */
 int mp__report_pair(int *ret_ends);
 
 /*

@@ -7,105 +7,139 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/testpoint.h"
-#include "process/child.h"
+#include "process/arrival.h"
 #include "process/kin.h"
 #include "process/process.h"
 #include "process/report.h"
-#include "process/startdata.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 
+#define RECHECK_MS 50
+
+/* A child that runs; its place in the table is the number of its report socket. */
 struct child {
-	int report; /* where its end is told; the child holds it too */
+	pid_t pid;
+	int next; /* of those whose pids fall into the same bucket; -1 the last */
+	bool live;
 	bool daemon;
 };
 
 /*
- * Slot 0 is the owner's socket; slot n is child n. Both arrays always have the same length, so that
- * poll(2) takes the first as it is.
+ * Nothing here is gone through as a whole while children run: from a pid the way leads over its bucket.
+ * The numbers of descriptors are the lowest that are free, so that the table has few holes.
  */
 static struct {
-	struct pollfd *polled;
+	int socket;
+	int signals;              /* tells SIGCHLD */
+	struct sigaction sigchld; /* what the program had set for it */
+	int recheck_ms; /* -1 never: a thread that the preload function left may swallow SIGCHLD */
 	struct child *children;
-	size_t n;
-	size_t room;
-} server;
+	int *buckets; /* as many as there are places, a power of two; -1 empty */
+	int room;
+} server = {.socket = -1, .signals = -1};
 
-static int make_room(void)
+static int *bucket_of(pid_t pid)
 {
-	if (server.n < server.room)
+	return &server.buckets[pid & (server.room - 1)];
+}
+
+static void link_child(int place)
+{
+	int *bucket = bucket_of(server.children[place].pid);
+
+	server.children[place].next = *bucket;
+	*bucket = place;
+}
+
+/* So that this place exists. */
+static int make_room(int place)
+{
+	int room = server.room ? server.room : 64;
+
+	if (place < server.room)
 		return 0;
-	size_t room = server.room ? server.room * 2 : 16;
-	struct pollfd *polled = realloc(server.polled, room * sizeof(*polled));
-	if (polled)
-		server.polled = polled;
-	struct child *children = realloc(server.children, room * sizeof(*children));
+	while (room <= place)
+		room *= 2;
+	struct child *children = realloc(server.children, (size_t)room * sizeof(*children));
 	if (children)
 		server.children = children;
-	if (!polled || !children)
+	int *buckets = realloc(server.buckets, (size_t)room * sizeof(*buckets));
+	if (buckets)
+		server.buckets = buckets;
+	if (!children || !buckets)
 		return mp_error_set(-ENOMEM, "fork server: out of memory");
+	memset(children + server.room, 0, (size_t)(room - server.room) * sizeof(*children));
+	memset(buckets, 0xff, (size_t)room * sizeof(*buckets));
 	server.room = room;
+	for (int i = 0; i < room; i++) {
+		if (children[i].live)
+			link_child(i);
+	}
 	return 0;
 }
 
-static void add(int fd, int report, bool daemon)
+static void add(int report, pid_t pid, bool daemon)
 {
-	server.polled[server.n] = (struct pollfd){.fd = fd, .events = POLLIN};
-	server.children[server.n++] = (struct child){.report = report, .daemon = daemon};
+	server.children[report] = (struct child){.pid = pid, .live = true, .daemon = daemon};
+	link_child(report);
 }
 
 /* In the child: nothing of the server stays open, above all not the reports of other children. */
 static void forget_all(void)
 {
-	for (size_t i = 0; i < server.n; i++) {
-		close(server.polled[i].fd);
-		if (server.children[i].report >= 0)
-			close(server.children[i].report);
+	close(server.socket);
+	close(server.signals);
+	for (int first = 0; first < server.room; first++) {
+		int end = first;
+		while (end < server.room && server.children[end].live)
+			end++;
+		if (end > first)
+			close_range((unsigned)first, (unsigned)end - 1, 0);
+		first = end;
 	}
 }
 
 /* --- starting ------------------------------------------------------------------------------------ */
 
-static _Noreturn void be_child(int *fds, size_t n_fds)
+static _Noreturn void be_child(struct mp__arrival *arrival, int report)
 {
 	forget_all();
 	signal(SIGINT, SIG_DFL);
+	sigaction(SIGCHLD, &server.sigchld, NULL);
 	/* The mask is emptied right before the target, as for spawn. */
-	mp__child_start(fds, n_fds);
-	_exit(EXIT_FAILURE);
+	MP__TEST_POINT("process.child.entered");
+	mp__arrival_run(arrival, report);
 }
 
-static int fork_child(int *fds, size_t n_fds, bool daemon)
+static int fork_child(struct mp__arrival *arrival, int report, bool daemon)
 {
 	sigset_t all;
 	sigset_t before;
 
-	int r = make_room();
+	int r = make_room(report);
 	if (r < 0)
 		return r;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
 	if (pid == 0)
-		be_child(fds, n_fds);
-	int err = errno;
+		be_child(arrival, report);
+	r = pid < 0 ? mp__error_errno("fork in the fork server") : 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = err;
-	if (pid < 0)
-		return mp__error_errno("fork in the fork server");
 	MP__TEST_POINT("process.server.forked");
-	int pidfd = mp__pidfd_open_child(pid);
-	if (pidfd < 0)
-		return pidfd;
-	add(pidfd, MP__TAKE_FD(fds[MP__START_REPORT]), daemon);
-	return 0;
+	if (r == 0)
+		add(report, pid, daemon);
+	return r;
 }
 
 /* --- preloading ----------------------------------------------------------------------------------- */
@@ -113,15 +147,18 @@ static int fork_child(int *fds, size_t n_fds, bool daemon)
 static int preload_result;
 static char preload_why[MP__DETAIL_SIZE];
 
-static int preload(int *fds, size_t n_fds)
+static int preload(int report)
 {
+	struct mp__arrival arrival;
 	struct mp__child child;
-	uint64_t blocked;
 
-	int r = mp__startdata_take(fds, n_fds, &child, &blocked);
+	int r = mp__arrival_receive(report, &arrival);
+	if (r == 0)
+		r = mp__arrival_settle(&arrival, &report, &child);
+	mp__arrival_release(&arrival);
+	close(report);
 	if (r < 0)
 		return r;
-	close(child.report);
 	/* What is said if the function says nothing itself. */
 	mp_error_set(-ECANCELED, "start: the preload function failed");
 	r = child.target((int)child.args.count, child.args.as.items);
@@ -134,115 +171,162 @@ static int preload(int *fds, size_t n_fds)
 }
 
 /* The owner hears why, and will try with another server. */
-static _Noreturn void refuse(const struct mp__report_end *report)
+static _Noreturn void refuse(int report)
 {
+	struct mp__report_end end = mp__report_end_of(report);
+
 	MP__TEST_POINT("process.server.refusing");
 	mp_error_set(preload_result, "%s", preload_why);
-	mp__report_failed(report, preload_result);
+	mp__report_failed(&end, preload_result);
 	_exit(EXIT_FAILURE);
 }
 
 /* --- serving --------------------------------------------------------------------------------------- */
 
+/* A child with everything that it needs waiting in its report socket, or the report why there is none. */
+static void start(int report, bool daemon)
+{
+	struct mp__arrival arrival;
+
+	if (preload_result < 0)
+		refuse(report);
+	int r = mp__arrival_receive(report, &arrival);
+	if (r == 0)
+		r = fork_child(&arrival, report, daemon);
+	mp__arrival_release(&arrival);
+	if (r == 0)
+		return;
+	struct mp__report_end end = mp__report_end_of(report);
+	mp__report_failed(&end, r);
+	close(report);
+}
+
 /* Whether the owner is still there. */
 static bool serve_request(void)
 {
 	struct mp__server_request request;
-	int fds[MP__START_FDS_MAX];
-	size_t n_fds = MP__COUNT_OF(fds);
+	int report = -1;
+	size_t n_fds = 1;
 
-	ssize_t n = mp__socket_receive(server.polled[0].fd, &request, sizeof(request), fds, &n_fds);
+	ssize_t n = mp__socket_receive(server.socket, &request, sizeof(request), &report, &n_fds);
 	if (n == 0 || n == -ECONNRESET)
 		return false;
 	if (n < 0)
-		return true; /* descriptors were cut: the owner sees its report socket end */
+		return true; /* no room for it: the owner sees its report socket end */
 	MP__TEST_POINT("process.server.received");
-	if (n == sizeof(request) && request.magic == MP__SERVER_MAGIC && n_fds > MP__START_REPORT) {
-		struct mp__report_end report = mp__report_end_of(fds[MP__START_REPORT]);
-		if (preload_result < 0)
-			refuse(&report);
-		int r = fork_child(fds, n_fds, request.daemon != 0);
-		if (r < 0)
-			mp__report_failed(&report, r);
-	}
-	mp__fds_close(fds, n_fds);
+	if (n == sizeof(request) && request.magic == MP__SERVER_MAGIC && n_fds == 1)
+		start(report, request.daemon != 0);
+	else if (n_fds == 1)
+		close(report);
 	return true;
 }
 
 /* --- ending --------------------------------------------------------------------------------------- */
 
-static void remove_child(size_t i)
+/* Its report socket, taken out of the table; -1 it is none of the server's own. */
+static int remove_child(pid_t pid)
 {
-	close(server.polled[i].fd);
-	close(server.children[i].report);
-	server.n--;
-	server.polled[i] = server.polled[server.n];
-	server.children[i] = server.children[server.n];
+	int *link = bucket_of(pid);
+
+	while (*link >= 0 && server.children[*link].pid != pid)
+		link = &server.children[*link].next;
+	int place = *link;
+	if (place >= 0) {
+		*link = server.children[place].next;
+		server.children[place].live = false;
+	}
+	return place;
 }
 
-static void reap(size_t i)
+/* Those that a preload function has started by itself, and left, too. */
+static void reap_all(void)
 {
+	struct signalfd_siginfo one; /* SIGCHLD waits once, for however many */
 	struct rusage usage;
+	pid_t pid;
 	int status;
 
+	while (read(server.signals, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 	MP__TEST_POINT("process.server.reaping");
-	if (mp__reap(server.polled[i].fd, &status, &usage) < 0)
-		return;
-	MP__TEST_POINT("process.server.reaped");
-	mp__report_exit(server.children[i].report, status, &usage);
-	remove_child(i);
+	while (mp__reap_any(&pid, &status, &usage) == 0) {
+		MP__TEST_POINT("process.server.reaped");
+		int report = server.room > 0 ? remove_child(pid) : -1;
+		if (report >= 0) {
+			mp__report_exit(report, status, &usage);
+			close(report);
+		}
+	}
 }
 
-/* The owner is gone, and with it everybody who could want them. */
+/* The owner is gone, and with it everybody who could want them. None can have been reaped unseen. */
 static _Noreturn void leave(void)
 {
-	for (size_t i = 1; i < server.n; i++) {
-		if (server.children[i].daemon)
-			mp__pidfd_signal(server.polled[i].fd, SIGKILL);
+	for (int i = 0; i < server.room; i++) {
+		if (server.children[i].live && server.children[i].daemon)
+			kill(server.children[i].pid, SIGKILL);
 	}
 	_exit(0);
 }
 
 static _Noreturn void loop(void)
 {
+	struct pollfd polled[] = {
+		{.fd = server.socket, .events = POLLIN},
+		{.fd = server.signals, .events = POLLIN},
+	};
+
 	for (;;) {
-		int n = poll(server.polled, server.n, -1);
+		int n = poll(polled, MP__COUNT_OF(polled), server.recheck_ms);
 		if (n < 0 && errno != EINTR)
 			leave();
-		if (n <= 0)
+		if (n < 0)
 			continue;
-		/* Downwards, so that what remove_child() moves was looked at already. */
-		for (size_t i = server.n - 1; i > 0; i--) {
-			if (server.polled[i].revents)
-				reap(i);
-		}
-		if (server.polled[0].revents && !serve_request())
+		if (polled[1].revents || n == 0)
+			reap_all();
+		if (polled[0].revents && !serve_request())
 			leave();
 	}
 }
 
-int mp__server_run(int *fds, size_t n_fds)
+/* By a descriptor, whatever the program had in mind for the signal; its children get that back. */
+static int watch_children(void)
+{
+	struct sigaction as_ever = {.sa_handler = SIG_DFL};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigaction(SIGCHLD, &as_ever, &server.sigchld);
+	server.signals = mp__fd_above_std(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+	return server.signals < 0 ? mp__error_errno("fork server: signalfd") : 0;
+}
+
+int mp__server_run(int socket, int preload_report)
 {
 	struct ucred owner;
 	socklen_t owner_size = sizeof(owner);
 	int type = 0;
 	socklen_t size = sizeof(type);
 
-	if (n_fds < 1 || getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-		type != SOCK_SEQPACKET ||
-		getsockopt(fds[0], SOL_SOCKET, SO_PEERCRED, &owner, &owner_size) < 0)
+	if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
+		getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &owner, &owner_size) < 0)
 		return mp_error_set(-EBADMSG, "fork server: no socket");
 	/* Ctrl-C in the terminal is for the program and its children, not for their helper. */
 	signal(SIGINT, SIG_IGN);
 	prctl(PR_SET_NAME, "mp-forkserver");
 	MP__TEST_POINT("process.server.begun");
 	/* Who made the pair of sockets is the parent of every child, and of the server too. */
-	if (make_room() < 0 || mp__kin_adopt(owner.pid) < 0)
+	if (mp__kin_adopt(owner.pid) < 0)
 		_exit(EXIT_FAILURE);
-	if (n_fds > 1)
-		preload_result = preload(fds + 1, n_fds - 1);
+	if (preload_report >= 0)
+		preload_result = preload(preload_report);
 	snprintf(preload_why, sizeof(preload_why), "%s", mp_error_detail());
 	MP__TEST_POINT("process.server.preloaded");
-	add(fds[0], -1, false);
+	server.socket = socket;
+	server.recheck_ms = __libc_single_threaded ? -1 : RECHECK_MS;
+	if (watch_children() < 0)
+		_exit(EXIT_FAILURE);
 	loop();
 }

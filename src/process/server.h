@@ -2,18 +2,17 @@
 /*
  * process/server.h - the fork server, seen from inside.
  *
- * A loop on one socket (its owner's requests) and the pidfds of its children. A request is a message
- * with descriptors: the child's start data, its report socket and what its arguments need. The
+ * A loop on one socket (its owner's requests) and SIGCHLD. A request is a message with one
+ * descriptor, the child's report socket, in which everything else waits for the child. The
  * server forks, and the child reports for itself; when it has ended, the server adds how. When the
  * owner is gone, its daemonic children are killed and the server ends.
  */
 #ifndef MP_PROCESS_SERVER_H
 #define MP_PROCESS_SERVER_H
 
-#include <stddef.h>
 #include <stdint.h>
 
-/* The request's bytes; the rest are descriptors. */
+/* The request; the child's end of the report socket comes with it. */
 struct mp__server_request {
 	uint32_t magic;
 	uint32_t daemon; /* 0 or 1: killed when the server's owner is gone */
@@ -21,10 +20,10 @@ struct mp__server_request {
 #define MP__SERVER_MAGIC UINT32_C(0x4d504653) /* "MPFS" */
 
 /*
- * Be the server on the socket fds[0]; start data that may follow name the function to preload. What
- * goes wrong with that is the answer to the first request, and the server's end. Returns only if it
- * is no socket: -EBADMSG.
+ * Be the server on this socket. Start data that may wait in the other one (or -1) name the function to
+ * preload; what goes wrong with that is the answer to the first request, and the server's end.
+ * Returns only if it is no socket: -EBADMSG.
  */
-int mp__server_run(int *fds, size_t n_fds);
+int mp__server_run(int socket, int preload_report);
 
 #endif

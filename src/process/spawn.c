@@ -19,14 +19,14 @@ static int start_execution(const struct mp_process *process, struct mp__startdat
 	MP__AUTO_CLOSE int pidfd = -1;
 
 	int r = mp__begin_again(
-		MP__BEGIN_CHILD, data->fds, data->n_fds, process->setting.env, &pid, &pidfd);
+		MP__BEGIN_CHILD, &data->child, 1, process->setting.env, &pid, &pidfd);
 	if (r == -ESRCH)
 		return mp_error_set(
 			-EOWNERDEAD, "start: the child ended before it reached its target");
 	if (r < 0)
 		return r;
-	/* Only the child holds its ends from here on: its death is an end of file. */
-	mp__fds_close(data->fds, data->n_own);
+	/* Only the child holds its end from here on: its death is an end of file. */
+	mp__fds_close(&data->child, 1);
 	MP__TEST_POINT("process.spawn.launched");
 	r = mp__await_ready(data->report, pidfd);
 	if (r < 0)
@@ -40,7 +40,7 @@ int mp__start_spawn(struct mp_process *process, struct mp__started *ret_started)
 {
 	struct mp__startdata data;
 
-	int r = mp__startdata_make(process, &data);
+	int r = mp__startdata_make(process, true, &data);
 	if (r < 0)
 		return r;
 	r = start_execution(process, &data, ret_started);

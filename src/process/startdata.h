@@ -2,69 +2,57 @@
 /*
  * process/startdata.h - all that a child by spawn or forkserver starts from.
  *
- * One sealed memfd, complete before the child exists, so that nobody ever waits for a reader:
+ * It waits in the report socket, complete before the child exists, so that nobody ever waits for a
+ * reader, and the child's end of that socket is all that has to be handed over. The first message is
  *
- *	0      4      8                8+size
- *	+------+------+----------------+----------------------------+
- *	| magic| size | mp.ProcessStart| arguments, one mp.Value    |
- *	+------+------+----------------+----------------------------+
+ *	0      4      8      12               12+size
+ *	+------+------+------+----------------+----------------------------+
+ *	| magic| size | fds  | mp.ProcessStart| arguments, one mp.Value    |
+ *	+------+------+------+----------------+----------------------------+
  *
- * (numbers little-endian), and beside it descriptors: memfd, report socket; if the child is to hear of
- * its parent's end the read end of the life pipe; if one was named the directory; then those that
- * become certain numbers, and those that handles in the arguments need.
+ * (numbers little-endian), or of something large the first 12 bytes alone, and the whole is in a sealed
+ * memfd, the first of `fds` descriptors. They come with this message, and with more of one byte if
+ * there are more than the kernel lets travel in one: memfd if there is one; if the child is to hear of
+ * its parent's end the read end of the life pipe; if one was named the directory; then those that become
+ * certain numbers, and those that handles in the arguments need.
+ *
+ * What is not taken out of the socket goes with it.
  */
 #ifndef MP_PROCESS_STARTDATA_H
 #define MP_PROCESS_STARTDATA_H
 
-#include "base/fds.h"
-
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mp_process;
-struct mp__child;
 
-enum {
-	MP__START_MEMFD,
-	MP__START_REPORT,
-	MP__START_LIFE,
+struct mp__start_head {
+	uint32_t magic;
+	uint32_t size; /* of the mp.ProcessStart that follows */
+	uint32_t n_fds;
 };
+#define MP__START_MAGIC UINT32_C(0x53504d02) /* 2, "MPS" */
 
-/*
- * More than that many are not handed over at the start itself: they wait, in messages, in the report
- * socket, from which the child takes them. So there is no limit but those of the kernel, and a child
- * that has no room for them is the one who says so, also under the fork server.
- */
-#define MP__START_FDS_MAX 32
+/* More than that is written to a memfd; less is sooner copied than mapped. */
+#define MP__START_MESSAGE_MAX 2048
 
-/* Descriptors for one start. The first `n_own` are to be closed by whoever made this. */
+/* Of mp.ProcessStart: more than a path, a name, an environment and some numbers come to. */
+#define MP__START_SIZE_MAX (16 << 20)
+
+/* The two ends of the report socket, for one start. */
 struct mp__startdata {
-	int fds[MP__START_FDS_MAX];
-	size_t n_fds;
-	size_t n_own;
-	int report; /* the starter's end of the report socket */
+	int child; /* the child's, to be handed over */
+	int report;
 };
 
 /*
- * Gather what this process needs in a child. Errors of mp__target_describe(), of encoding its
- * arguments, of opening the directory, of making descriptors; -EMSGSIZE more of them than fit into
- * a socket, -ETOOMANYREFS more than this user may have under way.
+ * Gather what this process needs in a child. `there`: it begins in this process's current directory as it
+ * is. Errors of mp__target_describe(), of encoding its arguments, of opening the directory, of making
+ * descriptors; -EMSGSIZE more of them than fit into a socket, -ETOOMANYREFS more than this user may
+ * have under way.
  */
-int mp__startdata_make(struct mp_process *process, struct mp__startdata *ret_data);
-/* Close the child's half. The starter's report end is closed too unless it was taken (-1). */
+int mp__startdata_make(struct mp_process *process, bool there, struct mp__startdata *ret_data);
+/* Close what was not taken (-1). */
 void mp__startdata_close(struct mp__startdata *data);
-
-/*
- * Check it all and take it; of fds[] only the report socket remains open. 0, -EBADMSG, -ENOEXEC,
- * errors of decoding the arguments.
- */
-int mp__startdata_take(
-	int *fds, size_t n_fds, struct mp__child *ret_child, uint64_t *ret_blocked_signals);
-
-/*
- * In the child: take it, run the target, leave. Failures are reported to the starter and end
- * the process. Returns only when the descriptors cannot be start data: -EBADMSG.
- */
-int mp__child_start(int *fds, size_t n_fds);
 
 #endif
