@@ -18,5 +18,6 @@
 #include <mp/pool.h>
 #include <mp/manager.h>
 #include <mp/timer.h>
+#include <mp/lock.h>
 
 #endif

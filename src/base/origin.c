@@ -11,9 +11,11 @@
 
 /*
  * Written once per process: 0 -> a random number, by whoever comes first. The kernel sets it back
- * to 0 in a forked child. Before the page exists, or if it can't be had, the pid stands in.
+ * to 0 in a forked child. Before the page exists, or if it can't be had, the word is this one, which
+ * stays 0, and the pid stands in.
  */
-static _Atomic uint64_t *wiped_word;
+static _Atomic uint64_t no_page;
+_Atomic uint64_t *mp__origin_word = &no_page;
 
 __attribute__((constructor)) static void make_page(void)
 {
@@ -26,7 +28,7 @@ __attribute__((constructor)) static void make_page(void)
 		munmap(page, size);
 		return;
 	}
-	wiped_word = page;
+	mp__origin_word = page;
 }
 
 static uint64_t new_number(void)
@@ -42,16 +44,14 @@ static uint64_t new_number(void)
 	return number | 1;
 }
 
-mp__origin mp__origin_here(void)
+mp__origin mp__origin_make(void)
 {
-	if (!wiped_word)
+	if (mp__origin_word == &no_page)
 		return (uint64_t)getpid();
 
-	uint64_t number = atomic_load_explicit(wiped_word, memory_order_relaxed);
-	if (number != 0)
-		return number;
+	uint64_t number = 0;
 	uint64_t mine = new_number();
-	if (atomic_compare_exchange_strong(wiped_word, &number, mine))
+	if (atomic_compare_exchange_strong(mp__origin_word, &number, mine))
 		return mine;
 	return number; /* another thread was first */
 }

@@ -44,7 +44,14 @@ static const char *kind_of(uint32_t magic)
 	}
 }
 
-int mp__sync_wrong(const struct mp__sync_head *head, uint32_t magic)
+const char *mp__sync_kind(const struct mp__sync_head *head)
+{
+	const char *kind = kind_of(atomic_load_explicit(&head->magic, memory_order_relaxed));
+
+	return kind ? kind : "object";
+}
+
+int mp__sync_place(const struct mp__sync_head *head, uint32_t magic)
 {
 	const char *wanted = kind_of(magic);
 
@@ -53,6 +60,15 @@ int mp__sync_wrong(const struct mp__sync_head *head, uint32_t magic)
 	if ((uintptr_t)head & 7)
 		return mp_error_set(
 			-EINVAL, "no %s at %p: not aligned to 8 bytes", wanted, (const void *)head);
+	return 0;
+}
+
+int mp__sync_wrong(const struct mp__sync_head *head, uint32_t magic)
+{
+	const char *wanted = kind_of(magic);
+
+	if (mp__sync_place(head, magic) < 0)
+		return -EINVAL;
 	const char *found = kind_of(atomic_load_explicit(&head->magic, memory_order_relaxed));
 	if (found)
 		return mp_error_set(-EINVAL, "no %s at %p: a %s stands there", wanted,

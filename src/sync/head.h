@@ -40,6 +40,9 @@ struct mp__sync_head {
 	char name[MP__SYNC_NAME_SIZE];
 };
 
+/* May an object of this magic be made here? 0; -EINVAL NULL or not aligned to 8 bytes. */
+int mp__sync_place(const struct mp__sync_head *head, uint32_t magic);
+
 /* Name (NULL: none; cut at 23 bytes) and flags; the caller fills the rest, then publishes. */
 void mp__sync_prepare(struct mp__sync_head *head, const char *name, uint32_t flags);
 
@@ -61,6 +64,9 @@ static inline int mp__sync_check(const struct mp__sync_head *head, uint32_t magi
 		return 0;
 	return mp__sync_wrong(head, magic);
 }
+
+/* "lock", "semaphore", ... by what stands there now; "object" if nothing does. */
+const char *mp__sync_kind(const struct mp__sync_head *head);
 
 /* A copy of the name that ends in NUL, "" when there is none. */
 const char *mp__sync_name(const struct mp__sync_head *head, char buffer[MP__SYNC_NAME_SIZE]);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "sync/lock.h"
+
+#include "base/error.h"
+#include "base/testpoint.h"
+
+#include <errno.h>
+
+/* Far above what a program means, far below where a count in a damaged object wraps. */
+#define DEPTH_MAX INT32_MAX
+
+static struct mp__lock *layout(const mp_rlock *lock)
+{
+	return (struct mp__lock *)lock;
+}
+
+int mp_rlock_init(mp_rlock *lock, const mp_lock_options *options)
+{
+	return mp__lock_make(layout(lock), MP__MAGIC_RLOCK, options);
+}
+
+int mp_rlock_destroy(mp_rlock *lock)
+{
+	return mp__lock_unmake(layout(lock), MP__MAGIC_RLOCK);
+}
+
+static int deeper(struct mp__lock *lock)
+{
+	if (lock->depth >= DEPTH_MAX)
+		return mp_error_set(-EOVERFLOW, "acquire of rlock %p: this thread has it %d times",
+			(void *)lock, DEPTH_MAX);
+	lock->depth++;
+	return 0;
+}
+
+int mp_rlock_acquire(mp_rlock *lock, int timeout_ms)
+{
+	struct mp__lock *l = layout(lock);
+	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+
+	if (r < 0)
+		return r;
+	if (!mp__owner_try(&l->word)) {
+		if (mp__owner_is_self(&l->word))
+			return deeper(l);
+		r = mp__owner_wait(&l->word, &l->head, timeout_ms);
+		if (r < 0)
+			return r;
+	}
+	MP__TEST_POINT("rlock.taken");
+	l->depth = 1;
+	return r;
+}
+
+int mp_rlock_release(mp_rlock *lock)
+{
+	struct mp__lock *l = layout(lock);
+	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+
+	if (r < 0)
+		return r;
+	if (!mp__owner_is_self(&l->word))
+		return mp__lock_not_mine(l);
+	if (l->depth > 1) {
+		l->depth--;
+		return 0;
+	}
+	l->depth = 0;
+	MP__TEST_POINT("rlock.shallow");
+	mp__owner_give(&l->word);
+	return 0;
+}
+
+int mp_rlock_locked(const mp_rlock *lock)
+{
+	const struct mp__lock *l = layout(lock);
+	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+
+	return r < 0 ? r : mp__owner_of(&l->word) != 0;
+}
+
+int mp_rlock_owner(const mp_rlock *lock)
+{
+	const struct mp__lock *l = layout(lock);
+	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+
+	return r < 0 ? r : (int)mp__stamp_tid(mp__owner_of(&l->word));
+}
