@@ -6,6 +6,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fds.h"
+#include "shm/memory.h"
+#include "shm/segment.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -50,24 +52,8 @@ static uint32_t fingerprint(void)
 	const size_t sizes[] = {sizeof(struct mp__pool_header), sizeof(struct mp__pool_task),
 		sizeof(struct mp__pool_worker), sizeof(struct mp__pool_slot), sizeof(void *),
 		MP__POOL_TASKS_MAX, MP__POOL_CHUNK};
-	uint32_t hash = 2166136261u;
 
-	for (size_t i = 0; i < MP__COUNT_OF(sizes); i++)
-		hash = (hash ^ (uint32_t)sizes[i]) * 16777619u;
-	return hash;
-}
-
-static int allocate(int fd, uint64_t from, uint64_t size)
-{
-	int r;
-
-	do
-		r = fallocate(fd, 0, (off_t)from, (off_t)size) < 0 ? -errno : 0;
-	while (r == -EINTR);
-	if (r < 0)
-		return mp_error_set(r, "allocating %llu bytes of shared memory for a pool: %s",
-			(unsigned long long)size, mp_strerror(r));
-	return 0;
+	return mp__segment_fingerprint(sizes, MP__COUNT_OF(sizes));
 }
 
 static int map(struct mp__pool_segment *s, const struct places *p)
@@ -86,32 +72,13 @@ static int map(struct mp__pool_segment *s, const struct places *p)
 	return 0;
 }
 
-static int make_file(uint64_t size, uint64_t allocated)
-{
-	MP__AUTO_CLOSE int fd =
-		mp__fd_above_std(memfd_create("mp-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-
-	if (fd < 0)
-		return mp__error_errno("memfd_create");
-	if (size > mp__file_size_limit())
-		return mp_error_set(-ENOSPC, "a pool needs %llu bytes, RLIMIT_FSIZE allows %llu",
-			(unsigned long long)size, (unsigned long long)mp__file_size_limit());
-	if (ftruncate(fd, (off_t)size) < 0)
-		return mp__error_errno("sizing the memory of a pool");
-	int r = allocate(fd, 0, allocated);
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return mp__error_errno("sealing the memory of a pool");
-	return MP__TAKE_FD(fd);
-}
-
 int mp__pool_segment_create(
 	uint32_t n_workers, uint32_t n_slots, struct mp__pool_segment *ret_segment)
 {
 	struct places p = places_of(n_workers, n_slots);
 	struct mp__pool_segment s = {.n_workers = n_workers, .n_slots = n_slots};
-	MP__AUTO_CLOSE int fd = make_file(p.size, p.tasks);
+	MP__AUTO_CLOSE int fd = mp__memory_new(
+		"mp-pool", 0, p.size, p.tasks, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, "a pool");
 	MP__AUTO_CLOSE int payload_fd = -1;
 
 	if (fd < 0)
@@ -216,7 +183,7 @@ static int grow(struct mp__pool_segment *s, const void *array, uint64_t *allocat
 	uint64_t array_at = (uint64_t)((const char *)array - (const char *)s->header);
 
 	while (*allocated < end) {
-		int r = allocate(s->fd, array_at + *allocated, MP__POOL_CHUNK);
+		int r = mp__memory_allocate(s->fd, array_at + *allocated, MP__POOL_CHUNK, "a pool");
 		if (r < 0)
 			return r;
 		*allocated += MP__POOL_CHUNK;

@@ -18,6 +18,7 @@
 
 #include "obj/handle.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Each object begins at a multiple of this: a cache line. */
@@ -38,18 +39,24 @@ int mp__slab_alloc(size_t size, enum mp__handle_kind kind, void **ret_object);
 bool mp__slab_ref(void *object);
 bool mp__slab_unref(void *object);
 
-/* The object as a value for mp_obj; nil if no slab has it. Borrows. */
+/* The object as a value for mp_obj; nil if no slab has it, or it is of another kind. Borrows. */
 mp_obj mp__slab_handle(void *object, enum mp__handle_kind kind);
 /* The object in a value of that kind, or NULL. It belongs to the value. */
 void *mp__slab_object(const mp_obj *value, enum mp__handle_kind kind);
 
 /*
- * Each kind says once how large its objects are at least and how to know one, before an imported
- * handle may lead there. For src/handles.c: `{.kind = MP__HANDLE_LOCK, ...}` by this macro.
+ * Each kind says once how to know its objects, before an imported handle may lead there.
+ *
+ *	MP__SLAB_TYPE(mp__lock_type, MP__HANDLE_LOCK, "lock", check_lock)     in lock.c
+ *	extern const struct mp__slab_type mp__lock_type;                      in lock.h
+ *	&mp__lock_type.class,                                                 in src/handles.c
  */
 struct mp__slab_type {
 	struct mp__handle_class class; /* first: a class is its type */
-	/* Is this (size bytes of hostile memory) an object of the kind? 0 or -EBADMSG. */
+	/*
+	 * Is this (size bytes of hostile memory, aligned) an object of the kind? 0 or -EBADMSG. It
+	 * calls nothing of this header.
+	 */
 	int (*check)(const void *object, size_t size);
 };
 void mp__slab_handle_ref(struct mp__handle *handle);
@@ -57,5 +64,21 @@ void mp__slab_handle_unref(struct mp__handle *handle);
 int mp__slab_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire);
 int mp__slab_import(
 	const struct mp__slab_type *type, struct mp__handle_wire *wire, struct mp__handle **ret);
+
+#define MP__SLAB_TYPE(symbol, its_kind, its_name, its_check)                              \
+	extern const struct mp__slab_type symbol;                                         \
+	static int symbol##_import(struct mp__handle_wire *wire, struct mp__handle **ret) \
+	{                                                                                 \
+		return mp__slab_import(&symbol, wire, ret);                               \
+	}                                                                                 \
+	const struct mp__slab_type symbol = {                                             \
+		.class = {.kind = (its_kind),                                             \
+			.name = (its_name),                                               \
+			.ref = mp__slab_handle_ref,                                       \
+			.unref = mp__slab_handle_unref,                                   \
+			.export = mp__slab_export,                                        \
+			.import = symbol##_import},                                       \
+		.check = (its_check),                                                     \
+	};
 
 #endif
