@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 65536u                    /* memory is allocated so much at a time */
+#define CHUNK UINT64_C(65536)           /* memory is allocated so much at a time */
 #define SLAB_MAX (256 * CHUNK)          /* then the next slab begins */
 #define LARGE (CHUNK / 2)               /* a larger object has a slab of its own */
 #define PLACES (CHUNK / MP__SLAB_ALIGN) /* in a chunk */
@@ -385,7 +385,7 @@ int mp__slab_import(
 	const struct mp__slab_type *type, struct mp__handle_wire *wire, struct mp__handle **ret)
 {
 	struct travel travel;
-	struct record *record;
+	struct record *record = NULL;
 	struct slab *slab;
 
 	if (wire->n_fds != 1 || wire->size != sizeof(travel))
