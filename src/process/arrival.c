@@ -279,7 +279,8 @@ void mp__arrival_release(struct mp__arrival *a)
 int mp__arrival_settle(struct mp__arrival *a, int *report, struct mp__child *ret_child)
 {
 	const Mp__ProcessStart *start = a->start;
-	struct mp__child child = {.life = -1, .directory = -1, .args = mp_nil(), .kin = a->kin};
+	struct mp__child child = {
+		.life = -1, .directory = -1, .null = -1, .args = mp_nil(), .kin = a->kin};
 	int r = 0;
 
 	child.kin.parent_fd = mp__kin_here()->parent_fd;

@@ -42,7 +42,7 @@ void mp__stdio_flush(void)
 	_IO_list_lock();
 	for (iterator i = _IO_iter_begin(); i != _IO_iter_end(); i = _IO_iter_next(i)) {
 		FILE *stream = _IO_iter_file(i);
-		if (!__freading(stream))
+		if (!__freading(stream) && __fpending(stream) > 0)
 			fflush(stream);
 	}
 	_IO_list_unlock();
@@ -58,15 +58,27 @@ static int enter(int directory)
 	return 0;
 }
 
+/*
+ * What stdio has read ahead is the parent's. Purging alone would do; but as a rule there is nothing, and
+ * looking is cheaper than writing to a page that is shared with the parent.
+ */
+static void forget_read_ahead(FILE *stream)
+{
+#ifdef __GLIBC__
+	if (stream->_IO_read_ptr == stream->_IO_read_end && !stream->_IO_save_base)
+		return;
+#endif
+	__fpurge(stream);
+}
+
 static int prepare(const struct mp__child *child)
 {
 	mp__kin_become(&child->kin);
 	prctl(PR_SET_NAME, child->kin.name);
 	if (child->env)
 		environ = child->env;
-	int r = mp__places_null(child->nulls);
-	/* What stdio has read ahead is the parent's. */
-	__fpurge(stdin);
+	int r = mp__places_null(child->nulls, child->null);
+	forget_read_ahead(stdin);
 	if (r == 0)
 		r = enter(child->directory);
 	if (r == 0 && child->life >= 0)

@@ -22,6 +22,7 @@ struct mp__child {
 	int life;         /* read end for mp__life_arm(), or -1 */
 	int death;        /* which signal that brings */
 	unsigned nulls;   /* bit n: /dev/null becomes descriptor n */
+	int null;         /* /dev/null if it is open already, above 2; or -1 */
 	int directory;    /* to start in, closed then; or -1 */
 	char **env;       /* the environment, or NULL: as it is */
 	int report;       /* where "ready" and the exit code go, or -1 */

@@ -51,9 +51,10 @@ static void remark_on_threads(const struct mp_process *process)
 /* Descriptors that are there for one start; -1 none. */
 struct ends {
 	unsigned nulls; /* looked up before one of these could get a stream's number */
+	bool has_null;
 	int life;
 	int directory;
-	int room;
+	int room; /* /dev/null, if the child needs that */
 	int report[2];
 };
 
@@ -72,6 +73,22 @@ static bool can_fail(const struct mp__setting *setting, unsigned nulls)
 	return setting->cwd || setting->n_places > 0 || nulls & ~MP__NULLS_DEFAULT;
 }
 
+/*
+ * Room for the pidfd, while there is nothing yet that would have to be undone: the target
+ * would run already when too many open files are found out. What keeps it free is of use in the
+ * child, where opening would be dearer.
+ */
+static int open_room(struct ends *ends)
+{
+	if (ends->nulls)
+		ends->room = mp__fd_above_std(open("/dev/null", O_RDWR | O_CLOEXEC));
+	ends->has_null = ends->room >= 0;
+	/* A chroot without /dev: the child will see whether it can do without. */
+	if (ends->room < 0)
+		ends->room = eventfd(0, EFD_CLOEXEC);
+	return ends->room < 0 ? mp__error_errno("room for a pidfd") : 0;
+}
+
 static int open_ends(const struct mp_process *process, struct ends *ends)
 {
 	const struct mp__setting *setting = &process->setting;
@@ -82,12 +99,8 @@ static int open_ends(const struct mp_process *process, struct ends *ends)
 		r = mp__report_pair(ends->report);
 	if (r == 0)
 		r = mp__setting_open_cwd(setting, &ends->directory);
-	/*
-	 * Room for the pidfd, while there is nothing yet that would have to be undone: the target
-	 * would run already when too many open files are found out.
-	 */
-	if (r == 0 && (ends->room = eventfd(0, EFD_CLOEXEC)) < 0)
-		r = mp__error_errno("room for a pidfd");
+	if (r == 0)
+		r = open_room(ends);
 	if (r == 0 && setting->death) {
 		ends->life = mp__life_acquire();
 		r = ends->life < 0 ? ends->life : 0;
@@ -117,7 +130,7 @@ static int place(struct mp_process *process, int *fds)
 static int place_all(struct mp_process *process, struct ends *ends)
 {
 	const struct mp__setting *setting = &process->setting;
-	int *const own[] = {&ends->life, &ends->directory, &ends->report[1]};
+	int *const own[] = {&ends->life, &ends->directory, &ends->report[1], &ends->room};
 	size_t n = setting->n_places;
 
 	if (n == 0)
@@ -139,8 +152,10 @@ static _Noreturn void be_child(
 {
 	const struct mp__setting *setting = &process->setting;
 
+	mp__origin_make(); /* asking would be a page fault more: to read, and then to write */
 	self = process;
-	mp__fds_close(&ends->room, 1);
+	if (!ends->has_null)
+		mp__fds_close(&ends->room, 1);
 	mp__fds_close(&ends->report[0], 1);
 	int r = place_all(process, ends);
 	if (r < 0)
@@ -160,6 +175,7 @@ static _Noreturn void be_child(
 		.life = ends->life,
 		.death = setting->death,
 		.nulls = ends->nulls,
+		.null = ends->room,
 		.directory = ends->directory,
 		.env = setting->env,
 		.report = ends->report[1],
@@ -179,10 +195,9 @@ static pid_t fork_child(struct mp_process *process, struct ends *ends)
 	pid_t pid = fork();
 	if (pid == 0)
 		be_child(process, ends, parent, &before);
-	int err = errno;
+	int r = pid < 0 ? mp__error_errno("fork") : pid;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = err;
-	return pid < 0 ? mp__error_errno("fork") : pid;
+	return r;
 }
 
 /* A child that somebody else has reaped already has ended, and how is not known. */

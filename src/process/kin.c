@@ -14,7 +14,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Written before the target runs and never again. */
@@ -88,10 +89,22 @@ const struct mp__kin *mp__kin_here(void)
 char *mp__kin_child_lineage(void)
 {
 	unsigned n = atomic_fetch_add_explicit(&children_described, 1, memory_order_relaxed) + 1;
-	char *lineage = NULL;
+	char number[11];
+	char *digits = number + sizeof(number);
+	size_t length = strlen(kin.lineage);
 
-	return asprintf(&lineage, "%s%s%u", kin.lineage, *kin.lineage ? ":" : "", n) < 0 ? NULL
-											 : lineage;
+	/* By hand: printf(3) goes deep, and each page of stack that is touched is a fault after a fork. */
+	for (*--digits = '\0'; n > 0; n /= 10)
+		*--digits = (char)('0' + n % 10);
+	size_t size = (size_t)(number + sizeof(number) - digits);
+	char *lineage = malloc(length + 1 + size);
+	if (!lineage)
+		return NULL;
+	memcpy(lineage, kin.lineage, length);
+	if (length > 0)
+		lineage[length++] = ':';
+	memcpy(lineage + length, digits, size);
+	return lineage;
 }
 
 int mp__kin_ended_fd(void)

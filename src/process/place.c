@@ -53,11 +53,12 @@ int mp__places_take(const int *places, size_t n_places, int *fds, bool only_free
 	return 0;
 }
 
-int mp__places_null(unsigned nulls)
+int mp__places_null(unsigned nulls, int null)
 {
 	if (nulls == 0)
 		return 0;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	/* A chroot without /dev: no input is no input either way. */
 	if (null < 0)
 		return nulls == MP__NULLS_DEFAULT ? 0 : mp__error_errno("/dev/null");

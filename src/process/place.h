@@ -20,7 +20,10 @@ int mp__places_clear(const int *places, size_t n_places, int *fds, size_t n_fds)
  */
 int mp__places_take(const int *places, size_t n_places, int *fds, bool only_free);
 
-/* /dev/null becomes the numbers 0 to 2 whose bit is set. */
-int mp__places_null(unsigned nulls);
+/*
+ * /dev/null becomes the numbers 0 to 2 whose bit is set: this one, which is above 2 and is closed then, or
+ * with -1 one that is opened here.
+ */
+int mp__places_null(unsigned nulls, int null);
 
 #endif

@@ -17,7 +17,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
 /* --- new and start ----------------------------------------------------------------------------- */
@@ -36,11 +35,12 @@ static int check_new(mp_target *target, const mp_obj *args, const mp_process_opt
 
 static char *make_name(const char *name, const char *lineage)
 {
-	char *made = NULL;
+	static const char prefix[] = "Process-";
 
 	if (name)
 		return strdup(name);
-	return asprintf(&made, "Process-%s", lineage ? lineage : "") < 0 ? NULL : made;
+	char *made = lineage ? malloc(sizeof(prefix) + strlen(lineage)) : NULL;
+	return made ? strcat(strcpy(made, prefix), lineage) : NULL;
 }
 
 int mp_process_new(
@@ -54,11 +54,13 @@ int mp_process_new(
 	if (r < 0)
 		return r;
 
-	MP__AUTO_FREE mp_process *process = calloc(1, sizeof(*process));
+	/* Not calloc(3), which goes past malloc(3)'s cache, to pages that a fork makes dear. */
+	MP__AUTO_FREE mp_process *process = malloc(sizeof(*process));
 	MP__AUTO_FREE char *lineage = mp__kin_child_lineage();
 	MP__AUTO_FREE char *name = make_name(o.name, lineage);
 	if (!process || !lineage || !name)
 		return mp_error_set(-ENOMEM, "new process: out of memory");
+	*process = (mp_process){.refs = 1};
 	r = mp__setting_copy(&o, &process->setting);
 	if (r < 0)
 		return r;
@@ -72,7 +74,6 @@ int mp_process_new(
 	process->target = target;
 	process->name = MP__TAKE_PTR(name);
 	process->lineage = MP__TAKE_PTR(lineage);
-	process->refs = 1;
 	process->method = o.start_method;
 	process->daemon = o.daemon;
 	process->pidfd = -1;

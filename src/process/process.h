@@ -50,6 +50,9 @@ struct mp_process {
 	/* enum mp__process_state; a futex word. */
 	_Atomic uint32_t state;
 
+	/* Threads that sleep on it while another one reaps. */
+	_Atomic uint32_t sleepers;
+
 	/* One is the user's; see process/children.h, whose the two links are. */
 	_Atomic unsigned refs;
 	struct mp_process *next;

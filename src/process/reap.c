@@ -95,9 +95,10 @@ static int reap(struct mp_process *process)
 		mp__children_remove(process);
 	if (r == 0 && process->setting.death && process->method != MP_START_THREAD)
 		mp__life_release();
-	atomic_store_explicit(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING,
-		memory_order_release);
-	mp__futex_wake(&process->state, INT_MAX);
+	/* Sequentially consistent, as counting a sleeper is: one of the two sees the other. */
+	atomic_store(&process->state, r == 0 ? MP__PROCESS_DONE : MP__PROCESS_RUNNING);
+	if (atomic_load(&process->sleepers) > 0)
+		mp__futex_wake(&process->state, INT_MAX);
 	return r;
 }
 
@@ -110,7 +111,9 @@ int mp__process_wait(struct mp_process *process, mp__deadline deadline)
 			return 0;
 		if (state == MP__PROCESS_REAPING) {
 			/* A system call or two, or a second at the very most: not our deadline. */
+			atomic_fetch_add(&process->sleepers, 1);
 			mp__futex_wait(&process->state, state, MP__DEADLINE_NEVER);
+			atomic_fetch_sub(&process->sleepers, 1);
 			continue;
 		}
 		int r = mp__fd_wait(process->pidfd, POLLIN, deadline);

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fds.h"
+#include "base/origin.h"
 #include "base/testpoint.h"
 #include "process/arrival.h"
 #include "process/kin.h"
@@ -113,6 +114,7 @@ static void forget_all(void)
 
 static _Noreturn void be_child(struct mp__arrival *arrival, int report)
 {
+	mp__origin_make(); /* asking would be a page fault more: to read, and then to write */
 	forget_all();
 	signal(SIGINT, SIG_DFL);
 	sigaction(SIGCHLD, &server.sigchld, NULL);

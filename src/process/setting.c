@@ -61,8 +61,22 @@ static int copy_env(char *const *env, struct mp__setting *setting)
 
 /* --- descriptors ------------------------------------------------------------------------------------ */
 
-static int add_place(struct mp__setting *setting, int from, int to)
+/* Room for all that may come; most processes need none. */
+static int make_places(struct mp__setting *setting, size_t n)
 {
+	if (setting->fds)
+		return 0;
+	setting->fds = calloc(n, sizeof(int));
+	setting->places = calloc(n, sizeof(int));
+	return setting->fds && setting->places ? 0 : no_memory();
+}
+
+static int add_place(struct mp__setting *setting, size_t n_fds, int from, int to)
+{
+	int r = make_places(setting, n_fds + MP__N_STREAMS);
+
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < setting->n_places; i++) {
 		if (setting->places[i] == to)
 			return mp_error_set(-EINVAL,
@@ -77,10 +91,10 @@ static int add_place(struct mp__setting *setting, int from, int to)
 	return 0;
 }
 
-static int set_stream(struct mp__setting *setting, int number, int stream)
+static int set_stream(struct mp__setting *setting, size_t n_fds, int number, int stream)
 {
 	if (stream >= MP_STREAM_FD(0))
-		return add_place(setting, stream - MP_STREAM_FD(0), number);
+		return add_place(setting, n_fds, stream - MP_STREAM_FD(0), number);
 	switch (stream) {
 	case MP_STREAM_DEFAULT:
 		setting->nulls |= MP__NULLS_DEFAULT & (1U << number);
@@ -105,19 +119,15 @@ static int set_fds(struct mp__setting *setting, const mp_process_options *o)
 
 	if (o->n_fds > 0 && !o->fds)
 		return mp_error_set(-EINVAL, "new process: %zu descriptors at NULL", o->n_fds);
-	setting->fds = calloc(o->n_fds + MP__N_STREAMS, sizeof(int));
-	setting->places = calloc(o->n_fds + MP__N_STREAMS, sizeof(int));
-	if (!setting->fds || !setting->places)
-		return no_memory();
 	for (int i = 0; i < MP__N_STREAMS && r == 0; i++)
-		r = set_stream(setting, i, streams[i]);
+		r = set_stream(setting, o->n_fds, i, streams[i]);
 	for (size_t i = 0; i < o->n_fds && r == 0; i++) {
 		if (o->fds[i].there < MP__N_STREAMS)
 			r = mp_error_set(-EINVAL,
 				"new process: descriptor %d there is no number from 3 on",
 				o->fds[i].there);
 		else
-			r = add_place(setting, o->fds[i].here, o->fds[i].there);
+			r = add_place(setting, o->n_fds, o->fds[i].here, o->fds[i].there);
 	}
 	return r;
 }
