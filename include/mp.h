@@ -16,6 +16,7 @@
 #include <mp/handle.h>
 #include <mp/process.h>
 #include <mp/pool.h>
+#include <mp/connection.h>
 #include <mp/manager.h>
 #include <mp/timer.h>
 #include <mp/lock.h>

@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "conn/connection.h"
 #include "obj/handle.h"
 
 #ifdef ENABLE_MANAGER
@@ -12,6 +13,7 @@
 #endif
 
 const struct mp__handle_class *const mp__handle_classes[] = {
+	&mp__connection_class,
 #ifdef ENABLE_MANAGER
 	&mp__manager_class,
 	&mp__dict_class,

@@ -18,11 +18,13 @@
 
 typedef struct mp_manager mp_manager;
 typedef struct mp_dict mp_dict;
+typedef struct mp_connection mp_connection;
 
 MP__BEGIN_DECLS
 
 mp_obj mp_manager_handle(mp_manager *manager);
 mp_obj mp_dict_handle(mp_dict *dict);
+mp_obj mp_connection_handle(mp_connection *connection);
 
 /*
  * A file descriptor. In the receiver it is another number for the same open file, close-on-exec,
@@ -33,6 +35,7 @@ mp_obj mp_fd(int fd);
 /* What stands in the value, or NULL when that is something else. */
 mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
+mp_connection *mp_obj_connection(const mp_obj *value);
 
 /*
  * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
@@ -53,8 +56,16 @@ static inline mp_obj mp_handle(mp_dict *x)
 {
 	return mp_dict_handle(x);
 }
+static inline mp_obj mp_handle(mp_connection *x)
+{
+	return mp_connection_handle(x);
+}
 #else
-#define mp_handle(x) _Generic((x), mp_manager * : mp_manager_handle, mp_dict * : mp_dict_handle)(x)
+#define mp_handle(x)                               \
+	_Generic((x), mp_manager *                 \
+		 : mp_manager_handle, mp_dict *    \
+		 : mp_dict_handle, mp_connection * \
+		 : mp_connection_handle)(x)
 #endif
 
 #endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "conn/message.h"
+
+#include "base/error.h"
+#include "conn/connection.h"
+
+#include <endian.h>
+#include <inttypes.h>
+
+void mp__head_write(uint8_t *at, const struct mp__head *head)
+{
+	uint64_t length = htole64(head->length);
+	uint32_t n_fds = htole32(head->n_fds);
+
+	memcpy(at, &length, sizeof(length));
+	at[8] = head->kind;
+	at[9] = head->flags;
+	at[10] = at[11] = 0;
+	memcpy(at + 12, &n_fds, sizeof(n_fds));
+}
+
+int mp__head_read(const uint8_t *at, size_t max, struct mp__head *ret_head)
+{
+	struct mp__head head = {.kind = at[8], .flags = at[9]};
+
+	memcpy(&head.length, at, sizeof(head.length));
+	memcpy(&head.n_fds, at + 12, sizeof(head.n_fds));
+	head.length = le64toh(head.length);
+	head.n_fds = le32toh(head.n_fds);
+	if (head.kind < MP__MESSAGE_VALUE || head.kind > MP__MESSAGE_HANDSHAKE ||
+		head.flags & ~(MP__HEAD_LONG | MP__HEAD_ENVELOPE) || at[10] != 0 || at[11] != 0)
+		return mp_error_set(-EBADMSG, "what came over the connection is no message");
+	if (head.n_fds > 0 && head.kind != MP__MESSAGE_VALUE)
+		return mp_error_set(-EBADMSG, "a message without handles has descriptors");
+	if (head.length > max)
+		return mp_error_set(-EBADMSG,
+			"a message of %" PRIu64 " bytes came; the connection takes at most %zu",
+			head.length, max);
+	*ret_head = head;
+	return 0;
+}
