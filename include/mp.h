@@ -20,5 +20,6 @@
 #include <mp/manager.h>
 #include <mp/timer.h>
 #include <mp/lock.h>
+#include <mp/rwlock.h>
 
 #endif

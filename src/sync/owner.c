@@ -16,6 +16,8 @@
 /* The first sleep is shorter: an owner may die just after it was asked. */
 #define FIRST_RECHECK_MS 10
 #define ALIVE_NS 1000000
+/* While spinning, in breaths. */
+#define LOOK_EVERY_MAX 64
 
 bool mp__owner_dead(mp__stamp owner)
 {
@@ -87,21 +89,34 @@ static int take(mp__owner_word *word, uint64_t seen, uint64_t mark)
 		return -EBUSY;
 	MP__TEST_POINT("lock.take");
 	if (!atomic_compare_exchange_strong_explicit(word, &seen, mp__stamp_self() | mark,
-		    memory_order_acquire, memory_order_relaxed))
+		    memory_order_seq_cst, memory_order_relaxed))
 		return -EBUSY;
 	MP__TEST_POINT("lock.taken");
 	return owner != 0 ? MP_OWNER_DIED : 0;
 }
 
+/*
+ * Looks become rarer as it goes on: each takes the cache line from the owner, who has the word in its
+ * cache otherwise and gets much done meanwhile.
+ */
 static bool spin(mp__owner_word *word)
 {
 	struct mp__spin spin = mp__spin_begin();
-	bool taken;
+	unsigned breaths = 1;
 
-	while (!(taken = mp__owner_of(word) == 0 && mp__owner_try(word)) && mp__spin_on(&spin))
-		;
-	mp__spin_end(&spin, taken);
-	return taken;
+	for (;;) {
+		if (mp__owner_of(word) == 0 && mp__owner_try(word)) {
+			mp__spin_end(&spin, true);
+			return true;
+		}
+		for (unsigned i = 0; i < breaths; i++)
+			if (!mp__spin_on(&spin)) {
+				mp__spin_end(&spin, false);
+				return false;
+			}
+		if (breaths < LOOK_EVERY_MAX)
+			breaths *= 2;
+	}
 }
 
 static int sleep_for(mp__owner_word *word, const struct mp__sync_head *head, mp__deadline deadline)

@@ -58,10 +58,13 @@ static inline bool mp__owner_try(mp__owner_word *word)
 {
 	uint64_t nobody = 0;
 
-	/* Partner: the release in mp__owner_give(). */
+	/*
+	 * Partner: the release in mp__owner_give(). Sequentially consistent for objects that look at
+	 * another word next, as the writer of an rwlock does.
+	 */
 	return __builtin_expect(
 		atomic_compare_exchange_strong_explicit(word, &nobody, mp__stamp_self(),
-			memory_order_acquire, memory_order_relaxed),
+			memory_order_seq_cst, memory_order_relaxed),
 		1);
 }
 
