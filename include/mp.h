@@ -17,6 +17,7 @@
 #include <mp/process.h>
 #include <mp/pool.h>
 #include <mp/connection.h>
+#include <mp/listener.h>
 #include <mp/manager.h>
 #include <mp/timer.h>
 #include <mp/lock.h>

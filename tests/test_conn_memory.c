@@ -74,6 +74,26 @@ Test(conn_memory, new_ones)
 	close(ends[1]);
 }
 
+Test(conn_memory, listeners)
+{
+	mp_listener *l;
+	mp_connection *a, *b;
+
+	T_EACH_FAILS(mp_listener_new(NULL, NULL, &l), (void)0);
+	T_EACH_FAILS(mp_connection_open(mp_listener_address(l), NULL, T_TIMEOUT_MS, &a), (void)0);
+	/* Without memory for its connection a guest is lost. */
+	t_starve(0);
+	int r = mp_listener_accept(l, T_TIMEOUT_MS, &b);
+	t_starve(-1);
+	T_RESULT(r, -ENOMEM);
+	mp_connection_close(a);
+	T_OK(mp_connection_open(mp_listener_address(l), NULL, T_TIMEOUT_MS, &a));
+	T_OK(mp_listener_accept(l, T_TIMEOUT_MS, &b));
+	mp_connection_close(a);
+	mp_connection_close(b);
+	mp_listener_close(l);
+}
+
 /* A message with descriptors cannot be read twice: it is lost, and nothing leaks. */
 Test(conn_memory, descriptors)
 {

@@ -24,6 +24,7 @@ static const struct {
 	{-ECHILD, "the handle belongs to the parent process"},
 	{-EDEADLK, "would wait for itself"},
 	{-EILSEQ, "string is not UTF-8, or has a NUL byte inside"},
+	{-EKEYREJECTED, "the keys of the two sides do not agree"},
 	{-EMSGSIZE, "message too large"},
 	{-ENOENT, "no such key, object or file"},
 	{-ENOEXEC, "function is in no file that the other process could find"},
