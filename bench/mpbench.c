@@ -32,6 +32,7 @@ const struct bench_row bench_rows[] = {
 	{"manager_get_50", "op/s", BENCH_HIGHER},
 	{"manager_get_50_p16", "op/s", BENCH_HIGHER},
 	{"obj_roundtrip", "op/s", BENCH_HIGHER},
+	{"conn_rtt_64B", "us", BENCH_LOWER},
 	{NULL, NULL, BENCH_HIGHER},
 };
 

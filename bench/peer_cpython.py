@@ -208,6 +208,28 @@ def obj_roundtrip():
     return rate(op)
 
 
+def echo(end):
+    try:
+        while True:
+            end.send_bytes(end.recv_bytes())
+    except EOFError:
+        pass
+
+
+def conn_rtt_64B():
+    here, there = mp.Pipe()
+    context = mp.get_context("fork")
+    child = context.Process(target=echo, args=(there,), daemon=True)
+    child.start()
+    there.close()
+
+    def op():
+        here.send_bytes(VALUE)
+        assert len(here.recv_bytes()) == 64
+
+    return us(op)
+
+
 ROWS = {
     "process_fork": lambda: process("fork"),
     "process_spawn": lambda: process("spawn"),
@@ -223,6 +245,7 @@ ROWS = {
     "manager_set_50": lambda: manager_50(set_next),
     "manager_get_50": lambda: manager_50(get_next),
     "obj_roundtrip": obj_roundtrip,
+    "conn_rtt_64B": conn_rtt_64B,
 }
 
 

@@ -34,7 +34,7 @@ static int random_body(uint8_t *out)
 
 static uint8_t *said(struct mp__auth *auth, int type)
 {
-	return auth->said + 1 + (type - HELLO) * MP__AUTH_SIZE;
+	return auth->said + 1 + (size_t)(type - HELLO) * MP__AUTH_SIZE;
 }
 
 static void note(struct mp__auth *auth, int type, const uint8_t *message)

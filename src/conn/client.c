@@ -138,12 +138,12 @@ int mp_connection_open(const char *address, const mp_connection_options *options
 	int r = mp__conn_options(options, true, &o);
 	if (r < 0)
 		return r;
-	MP__AUTO_CLOSE int fd = connect_any(address, deadline);
+	int fd = connect_any(address, deadline);
 	r = fd < 0 ? fd : shake_hands(fd, &o, deadline);
 	if (r == 0)
 		r = mp__socket_connection(fd, MP_CONNECTION_DUPLEX, o.max_message, ret_connection);
-	if (r == 0)
-		fd = -1;
+	if (r < 0 && fd >= 0)
+		close(fd);
 	return r == -ETIMEDOUT && timeout_ms == MP_NOWAIT ? -EAGAIN : r;
 }
 

@@ -329,7 +329,10 @@ static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_ha
 {
 	mp_connection *c;
 
-	int r = mp__socket_import(wire, &c);
+	/* The first byte says which back end it is. */
+	int r = wire->size > 0 && wire->data[0] == MP__TRAVEL_SOCKET
+			? mp__socket_import(wire, &c)
+			: mp_error_set(-EBADMSG, "the handle of a connection is damaged");
 	if (r == 0)
 		*ret_handle = &c->handle;
 	return r;

@@ -3,7 +3,6 @@
 
 #include "conn/socket.h"
 
-#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fds.h"
 
@@ -97,25 +96,24 @@ int mp_connection_pair(
 {
 	mp_connection_options o;
 	mp_connection *first;
-	int ends[2];
+	int ends[2] = {-1, -1};
 
 	int r = mp__conn_options(options, false, &o);
 	if (r == 0)
 		r = mp__socket_pair(SOCK_SEQPACKET, ends);
 	if (r < 0)
 		return r;
-	MP__AUTO_CLOSE int a = ends[0];
-	MP__AUTO_CLOSE int b = ends[1];
-	r = mp__packet_new(a, o.direction, o.max_message, &first);
-	if (r < 0)
-		return r;
-	a = -1;
-	r = mp__packet_new(b, mp__conn_opposite(o.direction), o.max_message, ret_second);
+	r = mp__packet_new(ends[0], o.direction, o.max_message, &first);
 	if (r < 0) {
-		mp_connection_close(first);
+		mp__fds_close(ends, 2);
 		return r;
 	}
-	b = -1;
+	r = mp__packet_new(ends[1], mp__conn_opposite(o.direction), o.max_message, ret_second);
+	if (r < 0) {
+		mp_connection_close(first);
+		close(ends[1]);
+		return r;
+	}
 	*ret_first = first;
 	return 0;
 }
