@@ -238,6 +238,82 @@ static void stress_timer(void)
 	}
 }
 
+/* --- connections ------------------------------------------------------------------------------- */
+
+struct talk {
+	mp_connection *a;
+	mp_connection *b;
+	mp_listener *listener;
+	_Atomic int next;
+};
+
+/* Half of the threads send, half receive; long ones and short ones, and never a mixture. */
+static void *talk(void *argument)
+{
+	struct talk *t = argument;
+	bool sends = atomic_fetch_add(&t->next, 1) % 2 == 0;
+	static const size_t sizes[] = {10, 5000, 70000};
+
+	for (int i = 0; i < ROUNDS; i++) {
+		size_t size = sizes[i % 3];
+		unsigned char *data = calloc(1, size);
+		if (sends) {
+			memset(data, i, size);
+			CHECK(mp_connection_send_bytes(t->a, data, size, 60000) == 0);
+		} else {
+			void *got;
+			CHECK(mp_connection_poll(t->b, 60000) == 1);
+			CHECK(mp_connection_recv_bytes(t->b, 60000, &got, &size) == 0);
+			for (size_t k = 1; k < size; k++)
+				CHECK(((unsigned char *)got)[k] == ((unsigned char *)got)[0]);
+			free(got);
+		}
+		free(data);
+	}
+	return NULL;
+}
+
+/* Half of the threads connect, half accept; then the two have a connection of their own. */
+static void *meet(void *argument)
+{
+	struct talk *t = argument;
+	bool opens = atomic_fetch_add(&t->next, 1) % 2 == 0;
+	mp_connection *c;
+	mp_obj got;
+
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		if (opens) {
+			CHECK(mp_connection_open(
+				      mp_listener_address(t->listener), NULL, 60000, &c) == 0);
+			CHECK(mp_connection_send(c, mp_i64(i), 60000) == 0);
+		} else {
+			CHECK(mp_listener_accept(t->listener, 60000, &c) == 0);
+			CHECK(mp_connection_recv(c, 60000, &got) == 0);
+			mp_obj_free(&got);
+		}
+		mp_connection_close(c);
+	}
+	return NULL;
+}
+
+static void stress_connection(void)
+{
+	struct talk t = {NULL, NULL, NULL, 0};
+
+	CHECK(mp_connection_pair(NULL, &t.a, &t.b) == 0);
+	in_threads(talk, &t);
+	mp_connection_close(t.a);
+	mp_connection_close(t.b);
+	CHECK(mp_listener_new("tcp:127.0.0.1:0", NULL, &t.listener) == 0);
+	in_threads(meet, &t);
+	CHECK(mp_connection_open(mp_listener_address(t.listener), NULL, 60000, &t.a) == 0);
+	CHECK(mp_listener_accept(t.listener, 60000, &t.b) == 0);
+	in_threads(talk, &t);
+	mp_connection_close(t.a);
+	mp_connection_close(t.b);
+	mp_listener_close(t.listener);
+}
+
 int main(int argc, char **argv)
 {
 	static _Atomic int records;
@@ -247,6 +323,7 @@ int main(int argc, char **argv)
 	stress_timer();
 	stress_pool();
 	stress_process();
+	stress_connection();
 #ifdef ENABLE_MANAGER
 	stress_manager();
 #endif
