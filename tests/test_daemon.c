@@ -179,6 +179,44 @@ EACH_METHOD(daemon, grandchild_is_not_daemonic)
 }
 
 /* A sibling by plain fork(2) must not keep the daemonic children alive. */
+/* A daemonic child that starts one which is not asked to be; both hang. */
+static int start_another(int argc, const mp_obj *argv)
+{
+	mp_process *p;
+
+	T_CHECK(argc == 2 && mp_process_current_daemon() == 1);
+	T_CHECK(mp_process_new(tell_and_hang_deaf, mp_list_of(argv, 1),
+			BY((int)mp_obj_i64(&argv[1])), &p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	t_hang();
+}
+
+static int start_generations(void *method)
+{
+	mp_process *p;
+
+	T_CHECK(mp_process_new(start_another, MP_ARGS(mp_fd(out[1]), mp_i64((intptr_t)method)),
+			MP_PROCESS_OPTIONS(.start_method = (int)(intptr_t)method, .daemon = true),
+			&p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	t_ready();
+	t_hang();
+}
+
+/* Python does not let a daemonic process have any, since they would be left behind. */
+EACH_METHOD(daemon, children_of_a_daemon_are_daemonic)
+{
+	open_pipes();
+	struct t_child parent = t_spawn(start_generations, (void *)(intptr_t)method);
+	close(out[1]);
+	out[1] = -1;
+	t_wait_ready(&parent);
+	read_byte(out[0]);
+	t_kill(&parent, SIGKILL);
+	expect_all_gone();
+	close_pipes();
+}
+
 static int start_fork_and_hang(void *method)
 {
 	start_some((int)(intptr_t)method);

@@ -255,6 +255,70 @@ Test(kin, children_that_ended_are_reaped)
 	finish(p, 0);
 }
 
+/* With the status collected, and not by us. */
+static size_t count_zombies(mp_process *const *p, size_t n)
+{
+	size_t zombies = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		siginfo_t info = {0};
+		int r = waitid(P_PIDFD, (id_t)mp_process_sentinel(p[i]), &info,
+			WEXITED | WNOHANG | WNOWAIT);
+		zombies += r == 0 && info.si_pid != 0;
+	}
+	return zombies;
+}
+
+static void each_start_reaps_those_that_ended(int method)
+{
+	mp_process *p[4];
+
+	for (int i = 0; i < 3; i++) {
+		p[i] = start(return_it, MP_ARGS(mp_i64(i)), BY(method));
+		T_OK(mp__fd_wait(mp_process_sentinel(p[i]), 1, mp__deadline_in(T_TIMEOUT_MS / 2)));
+	}
+	p[3] = start(hang, mp_nil(), BY(method));
+	cr_assert_eq(count_zombies(p, 4), 0);
+	/* How they ended is not lost. */
+	for (int i = 0; i < 3; i++)
+		finish(p[i], i);
+	T_OK(mp_process_kill(p[3]));
+	finish(p[3], -SIGKILL);
+}
+
+Test(kin, fork_start_reaps_those_that_ended)
+{
+	each_start_reaps_those_that_ended(MP_START_FORK);
+}
+
+Test(kin, spawn_start_reaps_those_that_ended)
+{
+	each_start_reaps_those_that_ended(MP_START_SPAWN);
+}
+
+/* Nobody joins, and many run on. */
+Test(kin, zombies_stay_few)
+{
+	mp_process *living[60];
+	mp_process *ended[200];
+
+	for (size_t i = 0; i < 60; i++)
+		living[i] = start(hang, mp_nil(), BY(MP_START_FORK));
+	for (size_t i = 0; i < 200; i++) {
+		ended[i] = start(return_it, mp_nil(), BY(MP_START_FORK));
+		T_OK(mp__fd_wait(
+			mp_process_sentinel(ended[i]), 1, mp__deadline_in(T_TIMEOUT_MS / 2)));
+		size_t zombies = count_zombies(ended, i + 1);
+		cr_assert(zombies <= 16, "%zu zombies after %zu starts", zombies, i + 1);
+	}
+	for (size_t i = 0; i < 60; i++)
+		T_OK(mp_process_kill(living[i]));
+	for (size_t i = 0; i < 60; i++)
+		finish(living[i], -SIGKILL);
+	for (size_t i = 0; i < 200; i++)
+		finish(ended[i], 0);
+}
+
 static int has_no_children(int argc, const mp_obj *argv)
 {
 	(void)argc;

@@ -143,3 +143,13 @@ EACH_METHOD(usage, interrupt)
 	T_OK(mp_process_interrupt(p));
 	finish(p, -SIGINT);
 }
+
+EACH_METHOD_AND_THREAD(usage, nowhere_to_put_it)
+{
+	mp_process *p = start(return_it, MP_ARGS(mp_i64(5)), BY(method));
+
+	T_OK(mp_process_join(p, T_TIMEOUT_MS / 2));
+	T_RESULT(mp_process_usage(p, NULL), -EINVAL);
+	T_RESULT(mp_process_exit_code(p, NULL), -EINVAL);
+	finish(p, 5);
+}

@@ -254,6 +254,73 @@ static int start_beyond_the_limit(void *arg)
 	return 0;
 }
 
+/* In the server: root would be spared. */
+static int become_somebody_without_processes(int argc, const mp_obj *argv)
+{
+	struct rlimit limit;
+
+	(void)argc;
+	(void)argv;
+	if (getrlimit(RLIMIT_NPROC, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = 0;
+	if (setrlimit(RLIMIT_NPROC, &limit) < 0 || (getuid() == 0 && setuid(65534) < 0))
+		return -errno;
+	return 0;
+}
+
+static int parent_of_this(int argc, const mp_obj *argv)
+{
+	pid_t parent = getppid();
+
+	T_CHECK(argc == 1 && write(mp_obj_fd(&argv[0]), &parent, sizeof(parent)) > 0);
+	return 5;
+}
+
+/* The one child of this process. */
+static pid_t find_server(void)
+{
+	char path[64];
+	pid_t pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", gettid());
+	FILE *f = fopen(path, "re");
+	if (!f)
+		cr_skip_test("no %s", path);
+	cr_assert(fscanf(f, "%d", &pid) == 1);
+	fclose(f);
+	return pid;
+}
+
+Test(starts_world, no_process_left_for_the_server)
+{
+	struct rlimit many = {RLIM_INFINITY, RLIM_INFINITY};
+	mp_process *p;
+	int tell[2];
+	pid_t parent;
+
+	cr_assert(pipe2(tell, O_CLOEXEC) == 0);
+	T_OK(mp_forkserver_preload(become_somebody_without_processes, mp_nil()));
+	T_OK(mp_process_new(parent_of_this, MP_ARGS(mp_fd(tell[1])), BY(MP_START_FORKSERVER), &p));
+	T_RESULT(mp_process_start(p), -EAGAIN);
+	int fds = t_count_fds();
+	T_RESULT(mp_process_start(p), -EAGAIN);
+	T_RESULT(mp_process_pid(p), -EINVAL);
+	cr_assert_eq(t_count_fds(), fds);
+	/* It serves on. */
+	pid_t server = find_server();
+	if (prlimit(server, RLIMIT_NPROC, &many, NULL) == 0) {
+		T_OK(mp_process_start(p));
+		finish(p, 5);
+		T_OK(t_read_full(tell[0], &parent, sizeof(parent)));
+		cr_assert_eq(parent, server);
+	} else {
+		T_OK(mp_process_close(p));
+	}
+	T_OK(mp_forkserver_preload(NULL, mp_nil()));
+	mp__fds_close(tell, 2);
+}
+
 static void expect_limit(int method)
 {
 	struct t_child child = t_spawn(start_beyond_the_limit, (void *)(intptr_t)method);

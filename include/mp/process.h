@@ -88,7 +88,8 @@ typedef struct mp_process_options {
 	uint64_t flags;   /* none yet: others than 0 are -EINVAL */
 	const char *name; /* shown in ps; copied. NULL: "Process-N", "Process-N:M" */
 	int start_method; /* enum mp_start_method */
-	bool daemon;      /* killed (SIGKILL) as soon as this process ends, however it ends */
+	bool daemon;      /* killed (SIGKILL) as soon as this process ends, however it ends; always
+			     so in a daemonic process */
 	int in, out, err; /* standard streams: MP_STREAM_... */
 	int death;        /* signal it gets when this process ends; 0: none, or SIGKILL if daemon */
 	char *const *env; /* its whole environment, up to a NULL; copied. NULL: inherited */
@@ -96,6 +97,7 @@ typedef struct mp_process_options {
 	const mp_process_fd *fds; /* more descriptors, n_fds of them; duplicated */
 	size_t n_fds;
 	const sigset_t *sigmask; /* the signals that the target starts with blocked; copied */
+	int start_timeout_ms;    /* how long mp_process_start() may wait; 0 or less: no limit */
 } mp_process_options;
 
 #define MP_PROCESS_OPTIONS(...) \
@@ -125,7 +127,7 @@ int mp_process_new(mp_target *target, mp_obj args, const mp_process_options *opt
  * -EALREADY started before; -ENOTCONN spawn or forkserver in a program that did not call
  * mp_begin(); -ENOEXEC the target is not in a file that the child could find, or the shared object
  * on disk is no longer the one that runs here; -EOWNERDEAD the child ended before it reached its
- * target; -EMSGSIZE arguments of more than 2 GiB or some ten thousand descriptors; -ETOOMANYREFS more
+ * target; -ETIMEDOUT it has not reached it in time, and was killed; -EMSGSIZE arguments of more than 2 GiB or some ten thousand descriptors; -ETOOMANYREFS more
  * descriptors are under way than this user may open; -EMFILE also when the child cannot have as many;
  * -ECHILD; what open(2) says of cwd; -EBADF a number in fds beyond RLIMIT_NOFILE; -ENOTSUP options
  * that a thread cannot have; -EAGAIN, -ENOMEM, -ENFILE, and what exec said. After a failure it may be

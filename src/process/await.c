@@ -13,15 +13,18 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-bool mp__await_report(int report, int pidfd)
+int mp__await_report(int report, int pidfd, mp__deadline deadline)
 {
 	struct pollfd p[] = {
 		{.fd = report, .events = POLLIN},
 		{.fd = pidfd, .events = POLLIN},
 	};
 
-	while (poll(p, 2, -1) < 0 && errno == EINTR)
-		;
+	while (poll(p, 2, mp__deadline_poll_ms(deadline)) <= 0) {
+		if (mp__deadline_passed(deadline))
+			return mp_error_set(
+				-ETIMEDOUT, "start: the child has not reached its target in time");
+	}
 	return p[0].revents != 0;
 }
 
@@ -29,14 +32,16 @@ bool mp__await_report(int report, int pidfd)
  * A foreign fork can have inherited the child's end of the socket, so that its end of file does not
  * come: the end of the process counts as well.
  */
-static int read_report(int report, int pidfd)
+static int read_report(int report, int pidfd, mp__deadline deadline)
 {
 	struct mp__report said;
 	MP__AUTO_CLOSE int own_pidfd = -1;
 
-	mp__await_report(report, pidfd);
+	int r = mp__await_report(report, pidfd, deadline);
+	if (r < 0)
+		return r;
 	/* What it said before it ended is in the socket now. */
-	int r = mp__report_next(report, &said, &own_pidfd);
+	r = mp__report_next(report, &said, &own_pidfd);
 	if (r == -EAGAIN || r == -EPIPE)
 		return -EPIPE;
 	if (r < 0)
@@ -59,11 +64,11 @@ static int put_down(int pidfd)
 		info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
 }
 
-int mp__await_ready(int report, int pidfd)
+int mp__await_ready(int report, int pidfd, mp__deadline deadline)
 {
 	char why[MP__DETAIL_SIZE];
 
-	int r = read_report(report, pidfd);
+	int r = read_report(report, pidfd, deadline);
 	if (r == 0)
 		return 0;
 	snprintf(why, sizeof(why), "%s", mp_error_detail());

@@ -6,15 +6,18 @@
 #ifndef MP_PROCESS_AWAIT_H
 #define MP_PROCESS_AWAIT_H
 
-#include <stdbool.h>
-
-/* Until there is a report, or the process behind the pidfd has ended: whether there is one. */
-bool mp__await_report(int report, int pidfd);
+#include "base/deadline.h"
 
 /*
- * Wait for its READY. Otherwise the child is killed and reaped: what it said, or -EOWNERDEAD and how
- * it ended.
+ * Until there is a report (1), or the process behind the pidfd has ended (0). -ETIMEDOUT, and the
+ * sentence for a start.
  */
-int mp__await_ready(int report, int pidfd);
+int mp__await_report(int report, int pidfd, mp__deadline deadline);
+
+/*
+ * Wait for its READY. Otherwise the child is killed and reaped: what it said, -ETIMEDOUT, or
+ * -EOWNERDEAD and how it ended.
+ */
+int mp__await_ready(int report, int pidfd, mp__deadline deadline);
 
 #endif

@@ -18,6 +18,13 @@ void mp__children_add(struct mp_process *process);
 void mp__children_remove(struct mp_process *process);
 
 /*
+ * Before a start: collect some of those that have ended, so that a program that never joins gathers no
+ * zombies. A few are looked at each time, in turn, by one system call: those that run cannot
+ * make starts slow, and those that have ended remain fewer than a small part of them.
+ */
+void mp__children_reap(void);
+
+/*
  * Those on the list, oldest first, each with a reference that mp__children_drop() takes back together
  * with the array. -ENOMEM.
  */

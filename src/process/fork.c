@@ -208,7 +208,8 @@ static int open_child(pid_t pid)
 	return pidfd == -ESRCH ? mp__kin_ended_fd() : pidfd;
 }
 
-static int start(struct mp_process *process, struct ends *ends, struct mp__started *ret_started)
+static int start(struct mp_process *process, struct ends *ends, mp__deadline deadline,
+	struct mp__started *ret_started)
 {
 	int r = open_ends(process, ends);
 	if (r < 0)
@@ -221,7 +222,7 @@ static int start(struct mp_process *process, struct ends *ends, struct mp__start
 	if (pidfd < 0)
 		return pidfd;
 	if (ends->report[0] >= 0) {
-		r = mp__await_ready(ends->report[0], pidfd);
+		r = mp__await_ready(ends->report[0], pidfd, deadline);
 		if (r < 0)
 			return r;
 	}
@@ -230,12 +231,13 @@ static int start(struct mp_process *process, struct ends *ends, struct mp__start
 	return 0;
 }
 
-int mp__start_fork(struct mp_process *process, struct mp__started *ret_started)
+int mp__start_fork(
+	struct mp_process *process, mp__deadline deadline, struct mp__started *ret_started)
 {
 	struct ends ends = {.life = -1, .directory = -1, .room = -1, .report = {-1, -1}};
 
 	remark_on_threads(process);
-	int r = start(process, &ends, ret_started);
+	int r = start(process, &ends, deadline, ret_started);
 	if (r < 0 && ends.life >= 0)
 		mp__life_release();
 	close_ends(&ends);

@@ -17,6 +17,7 @@
 #include "process/startdata.h"
 #include "process/target.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -137,6 +138,7 @@ static int launch(struct mp__server **ret_server)
 		close(ends[0]);
 		return r;
 	}
+	fcntl(ends[0], F_SETFL, O_NONBLOCK); /* waiting for room has a deadline */
 	note_directory(server, &directory);
 	server->socket = ends[0];
 	server->refs = 1;
@@ -258,22 +260,41 @@ int mp_forkserver_preload(mp_target *target, mp_obj args)
  * coming; so when the server is dead, a child that it may have left gets a while to speak up. If it
  * does so later, it finds this end closed and leaves.
  */
-static void await_word(int report, const struct mp__server *server)
+static int await_word(int report, const struct mp__server *server, mp__deadline deadline)
 {
+	int r = mp__await_report(report, server->pidfd, deadline);
+
 	/* Decided once for both: what it says after this does not get through, what it said counts. */
-	if (!mp__await_report(report, server->pidfd) &&
-		mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0)
+	if (r == 0 && mp__fd_wait(report, POLLIN, mp__deadline_in(STOP_MS)) < 0)
 		shutdown(report, SHUT_RDWR);
+	return r;
 }
 
-/* 0 started, -EPIPE the server died and the child never ran, or why it could not be started. */
-static int await_ready(int report, const struct mp__server *server, struct mp__started *ret_started)
+/* What it says from now on does not get through, and it leaves; it may just have said it. */
+static void give_up(int report)
 {
 	struct mp__report said;
 	int pidfd = -1;
 
-	await_word(report, server);
+	shutdown(report, SHUT_RDWR);
+	if (mp__report_next(report, &said, &pidfd) == 0 && pidfd >= 0)
+		mp__pidfd_signal(pidfd, SIGKILL);
+	mp__fds_close(&pidfd, 1);
+}
+
+/* 0 started, -EPIPE the server died and the child never ran, or why it could not be started. */
+static int await_ready(int report, const struct mp__server *server, mp__deadline deadline,
+	struct mp__started *ret_started)
+{
+	struct mp__report said;
+	int pidfd = -1;
+
+	int late = await_word(report, server, deadline);
 	int r = mp__report_next(report, &said, &pidfd);
+	if (r == -EAGAIN && late < 0) {
+		give_up(report);
+		return late;
+	}
 	if (r != 0)
 		return r;
 	if (said.kind == MP__REPORT_READY && pidfd >= 0) {
@@ -290,22 +311,54 @@ static int await_ready(int report, const struct mp__server *server, struct mp__s
 		code < 0 ? "signal" : "exit code", code < 0 ? -code : code);
 }
 
-/* One try with one server. */
-static int request(
-	struct mp__server *server, struct mp_process *process, struct mp__started *ret_started)
+/* A server that is stopped, or busy preloading, may have its queue full. */
+static int send_request(const struct mp__server *server, const struct mp__server_request *request,
+	int child, mp__deadline deadline)
 {
-	struct mp__server_request request = {MP__SERVER_MAGIC, process->setting.death == SIGKILL};
+	for (;;) {
+		int r = mp__socket_send(server->socket, request, sizeof(*request), &child, 1);
+		if (r != -EAGAIN)
+			return r;
+		r = mp__fd_wait(server->socket, POLLOUT, deadline);
+		if (r < 0)
+			return mp_error_set(r, "start: the fork server does not take requests");
+	}
+}
+
+/*
+ * A child that was given up is killed, if the server has made it by the time it reads this. Otherwise,
+ * or if this does not get through, it finds its starter's end closed and leaves by itself.
+ */
+static void cancel(const struct mp__server *server, uint64_t id)
+{
+	struct mp__server_request request = {.magic = MP__SERVER_MAGIC, .id = id};
+
+	mp__socket_send(server->socket, &request, sizeof(request), NULL, 0);
+}
+
+/* One try with one server. */
+static int request(struct mp__server *server, struct mp_process *process, mp__deadline deadline,
+	struct mp__started *ret_started)
+{
+	static _Atomic uint64_t last_id;
+	struct mp__server_request request = {
+		.magic = MP__SERVER_MAGIC,
+		.daemon = process->setting.death == SIGKILL,
+		.id = ++last_id,
+	};
 	struct mp__startdata data;
 
 	int r = mp__startdata_make(process, is_in_our_directory(server), &data);
 	if (r != 0)
 		return r;
-	r = mp__socket_send(server->socket, &request, sizeof(request), &data.child, 1);
+	r = send_request(server, &request, data.child, deadline);
 	/* From here on only server and child hold the child's end. */
 	mp__fds_close(&data.child, 1);
 	MP__TEST_POINT("process.forkserver.requested");
 	if (r == 0)
-		r = await_ready(data.report, server, ret_started);
+		r = await_ready(data.report, server, deadline, ret_started);
+	if (r == -ETIMEDOUT)
+		cancel(server, request.id);
 	if (r == 0)
 		ret_started->report = MP__TAKE_FD(data.report);
 	else if (process->setting.death)
@@ -314,14 +367,15 @@ static int request(
 	return r;
 }
 
-int mp__start_forkserver(struct mp_process *process, struct mp__started *ret_started)
+int mp__start_forkserver(
+	struct mp_process *process, mp__deadline deadline, struct mp__started *ret_started)
 {
 	for (int attempt = 0;; attempt++) {
 		struct mp__server *server = NULL;
 		int r = acquire(&server);
 		if (r != 0)
 			return r;
-		r = request(server, process, ret_started);
+		r = request(server, process, deadline, ret_started);
 		if (r == 0) {
 			ret_started->server = server;
 			return 0;

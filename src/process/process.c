@@ -43,6 +43,15 @@ static char *make_name(const char *name, const char *lineage)
 	return made ? strcat(strcpy(made, prefix), lineage) : NULL;
 }
 
+/*
+ * What ends by SIGKILL cannot see to its children: those of a daemonic process are daemonic too. Threads
+ * take it from the thread that starts them.
+ */
+static bool is_daemonic_here(int method)
+{
+	return mp__kin_here()->daemon || (method == MP_START_THREAD && mp_process_current_daemon());
+}
+
 int mp_process_new(
 	mp_target *target, mp_obj args, const mp_process_options *options, mp_process **ret_process)
 {
@@ -53,6 +62,7 @@ int mp_process_new(
 		r = check_new(target, &args, &o);
 	if (r < 0)
 		return r;
+	o.daemon |= is_daemonic_here(o.start_method);
 
 	/* Not calloc(3), which goes past malloc(3)'s cache, to pages that a fork makes dear. */
 	MP__AUTO_FREE mp_process *process = malloc(sizeof(*process));
@@ -76,6 +86,7 @@ int mp_process_new(
 	process->lineage = MP__TAKE_PTR(lineage);
 	process->method = o.start_method;
 	process->daemon = o.daemon;
+	process->start_timeout_ms = o.start_timeout_ms > 0 ? o.start_timeout_ms : MP_FOREVER;
 	process->pidfd = -1;
 	process->report = -1;
 	process->left = -1;
@@ -106,17 +117,17 @@ static int check_started(mp_process *process, const char *what)
 	return (int)state;
 }
 
-static int start_by_method(mp_process *process, struct mp__started *started)
+static int start_by_method(mp_process *process, mp__deadline deadline, struct mp__started *started)
 {
 	switch (process->method) {
 	case MP_START_SPAWN:
-		return mp__start_spawn(process, started);
+		return mp__start_spawn(process, deadline, started);
 	case MP_START_FORKSERVER:
-		return mp__start_forkserver(process, started);
+		return mp__start_forkserver(process, deadline, started);
 	case MP_START_THREAD:
 		return mp__start_thread(process, started);
 	default:
-		return mp__start_fork(process, started);
+		return mp__start_fork(process, deadline, started);
 	}
 }
 
@@ -133,7 +144,8 @@ int mp_process_start(mp_process *process)
 
 	if (process->method == MP_START_DEFAULT)
 		process->method = mp_start_method_get();
-	r = start_by_method(process, &started);
+	mp__children_reap();
+	r = start_by_method(process, mp__deadline_in(process->start_timeout_ms), &started);
 	if (r < 0) {
 		atomic_store(&process->state, MP__PROCESS_NEW);
 		return r;
@@ -179,9 +191,18 @@ int mp_process_is_alive(mp_process *process)
 	return mp__fd_wait(process->pidfd, POLLIN, mp__deadline_in(0)) == -ETIMEDOUT;
 }
 
+static int check_result(mp_process *process, const void *ret_result, const char *what)
+{
+	int r = check_started(process, what);
+
+	if (r >= 0 && !ret_result)
+		return mp_error_set(-EINVAL, "%s: nowhere to put it", what);
+	return r;
+}
+
 int mp_process_exit_code(mp_process *process, int *ret_code)
 {
-	int r = check_started(process, "exit_code");
+	int r = check_result(process, ret_code, "exit_code");
 
 	if (r < 0)
 		return r;
@@ -198,7 +219,7 @@ int mp_process_exit_code(mp_process *process, int *ret_code)
 
 int mp_process_usage(mp_process *process, struct rusage *ret_usage)
 {
-	int r = check_started(process, "usage");
+	int r = check_result(process, ret_usage, "usage");
 
 	if (r < 0)
 		return r;

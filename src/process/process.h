@@ -45,6 +45,7 @@ struct mp_process {
 	bool unlisted; /* no child of the user's: it is in no list of children */
 	int method;    /* enum mp_start_method, not DEFAULT once it is STARTING */
 	bool daemon;
+	int start_timeout_ms;
 	struct mp__setting setting; /* descriptors in it go with the arguments */
 
 	/* enum mp__process_state; a futex word. */
@@ -83,10 +84,13 @@ struct mp__started {
 	struct mp__server *server;
 };
 
-/* One start method each: 0, or an error and no process is left. */
-int mp__start_fork(struct mp_process *process, struct mp__started *ret_started);
-int mp__start_spawn(struct mp_process *process, struct mp__started *ret_started);
-int mp__start_forkserver(struct mp_process *process, struct mp__started *ret_started);
+/* One start method each: 0, or an error and no process is left. The deadline is for what they wait for. */
+int mp__start_fork(
+	struct mp_process *process, mp__deadline deadline, struct mp__started *ret_started);
+int mp__start_spawn(
+	struct mp_process *process, mp__deadline deadline, struct mp__started *ret_started);
+int mp__start_forkserver(
+	struct mp_process *process, mp__deadline deadline, struct mp__started *ret_started);
 int mp__start_thread(struct mp_process *process, struct mp__started *ret_started);
 
 /*

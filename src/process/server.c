@@ -33,6 +33,7 @@ struct child {
 	int next; /* of those whose pids fall into the same bucket; -1 the last */
 	bool live;
 	bool daemon;
+	uint64_t id; /* the owner's for it */
 };
 
 /*
@@ -89,9 +90,10 @@ static int make_room(int place)
 	return 0;
 }
 
-static void add(int report, pid_t pid, bool daemon)
+static void add(int report, pid_t pid, const struct mp__server_request *request)
 {
-	server.children[report] = (struct child){.pid = pid, .live = true, .daemon = daemon};
+	server.children[report] = (struct child){
+		.pid = pid, .live = true, .daemon = request->daemon != 0, .id = request->id};
 	link_child(report);
 }
 
@@ -123,7 +125,8 @@ static _Noreturn void be_child(struct mp__arrival *arrival, int report)
 	mp__arrival_run(arrival, report);
 }
 
-static int fork_child(struct mp__arrival *arrival, int report, bool daemon)
+static int fork_child(
+	struct mp__arrival *arrival, int report, const struct mp__server_request *request)
 {
 	sigset_t all;
 	sigset_t before;
@@ -140,7 +143,7 @@ static int fork_child(struct mp__arrival *arrival, int report, bool daemon)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	MP__TEST_POINT("process.server.forked");
 	if (r == 0)
-		add(report, pid, daemon);
+		add(report, pid, request);
 	return r;
 }
 
@@ -186,7 +189,7 @@ static _Noreturn void refuse(int report)
 /* --- serving --------------------------------------------------------------------------------------- */
 
 /* A child with everything that it needs waiting in its report socket, or the report why there is none. */
-static void start(int report, bool daemon)
+static void start(int report, const struct mp__server_request *request)
 {
 	struct mp__arrival arrival;
 
@@ -194,13 +197,22 @@ static void start(int report, bool daemon)
 		refuse(report);
 	int r = mp__arrival_receive(report, &arrival);
 	if (r == 0)
-		r = fork_child(&arrival, report, daemon);
+		r = fork_child(&arrival, report, request);
 	mp__arrival_release(&arrival);
 	if (r == 0)
 		return;
 	struct mp__report_end end = mp__report_end_of(report);
 	mp__report_failed(&end, r);
 	close(report);
+}
+
+/* It has not ended, or its place would be free: the pid is its. */
+static void cancel(uint64_t id)
+{
+	for (int i = 0; i < server.room; i++) {
+		if (server.children[i].live && server.children[i].id == id)
+			kill(server.children[i].pid, SIGKILL);
+	}
 }
 
 /* Whether the owner is still there. */
@@ -216,10 +228,13 @@ static bool serve_request(void)
 	if (n < 0)
 		return true; /* no room for it: the owner sees its report socket end */
 	MP__TEST_POINT("process.server.received");
-	if (n == sizeof(request) && request.magic == MP__SERVER_MAGIC && n_fds == 1)
-		start(report, request.daemon != 0);
-	else if (n_fds == 1)
-		close(report);
+	bool valid = n == sizeof(request) && request.magic == MP__SERVER_MAGIC;
+	if (valid && n_fds == 1)
+		start(report, &request);
+	else if (valid)
+		cancel(request.id);
+	else
+		mp__fds_close(&report, 1);
 	return true;
 }
 

@@ -12,12 +12,16 @@
 
 #include <stdint.h>
 
-/* The request; the child's end of the report socket comes with it. */
+/*
+ * The request: start, when the child's end of the report socket comes with it; without, the child that
+ * was asked for under this id is to be killed, which its owner gave up.
+ */
 struct mp__server_request {
 	uint32_t magic;
 	uint32_t daemon; /* 0 or 1: killed when the server's owner is gone */
+	uint64_t id;
 };
-#define MP__SERVER_MAGIC UINT32_C(0x4d504653) /* "MPFS" */
+#define MP__SERVER_MAGIC UINT32_C(0x4d504654) /* "MPFT" */
 
 /*
  * Be the server on this socket. Start data that may wait in the other one (or -1) name the function to

@@ -13,7 +13,7 @@
 #include "process/startdata.h"
 
 static int start_execution(const struct mp_process *process, struct mp__startdata *data,
-	struct mp__started *ret_started)
+	mp__deadline deadline, struct mp__started *ret_started)
 {
 	pid_t pid;
 	MP__AUTO_CLOSE int pidfd = -1;
@@ -28,7 +28,7 @@ static int start_execution(const struct mp_process *process, struct mp__startdat
 	/* Only the child holds its end from here on: its death is an end of file. */
 	mp__fds_close(&data->child, 1);
 	MP__TEST_POINT("process.spawn.launched");
-	r = mp__await_ready(data->report, pidfd);
+	r = mp__await_ready(data->report, pidfd, deadline);
 	if (r < 0)
 		return r;
 	ret_started->pid = pid;
@@ -36,14 +36,15 @@ static int start_execution(const struct mp_process *process, struct mp__startdat
 	return 0;
 }
 
-int mp__start_spawn(struct mp_process *process, struct mp__started *ret_started)
+int mp__start_spawn(
+	struct mp_process *process, mp__deadline deadline, struct mp__started *ret_started)
 {
 	struct mp__startdata data;
 
 	int r = mp__startdata_make(process, true, &data);
 	if (r < 0)
 		return r;
-	r = start_execution(process, &data, ret_started);
+	r = start_execution(process, &data, deadline, ret_started);
 	if (r < 0 && process->setting.death)
 		mp__life_release();
 	mp__startdata_close(&data);
