@@ -228,3 +228,66 @@ Test(many, descriptors_up_to_the_limit)
 	T_OK(mp_process_close(p));
 	cr_assert_eq(t_count_fds(), used);
 }
+
+/* --- children -------------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define N_CHILDREN 100 /* each is many times as large */
+#else
+#define N_CHILDREN 1000
+#endif
+
+/* All live at once: each waits for the end of one pipe. */
+static int wait_for_the_end(int argc, const mp_obj *argv)
+{
+	char byte;
+
+	T_CHECK(argc == 2 && read(mp_obj_fd(&argv[0]), &byte, 1) == 0);
+	return (int)mp_obj_i64(&argv[1]);
+}
+
+static void start_a_thousand(int method)
+{
+	static mp_process *p[N_CHILDREN];
+	int go[2];
+
+	allow_files(4000);
+	cr_assert(pipe2(go, O_CLOEXEC) == 0);
+	for (int i = 0; i < N_CHILDREN; i++) {
+		T_OK(mp_process_new(wait_for_the_end, MP_ARGS(mp_fd(go[0]), mp_i64(i % 100)),
+			BY(method), &p[i]));
+		T_OK(mp_process_start(p[i]));
+	}
+	T_RESULT(mp_process_children(NULL, 0), N_CHILDREN);
+	close(go[1]);
+	for (int i = 0; i < N_CHILDREN; i++)
+		finish(p[i], i % 100);
+	T_RESULT(mp_process_children(NULL, 0), 0);
+	close(go[0]);
+	mp__forkserver_stop();
+}
+
+Test(many, forkserver_children_live_at_once)
+{
+	start_a_thousand(MP_START_FORKSERVER);
+}
+
+Test(many, spawned_children_live_at_once)
+{
+	start_a_thousand(MP_START_SPAWN);
+}
+
+/* These inherit all descriptors: they are killed. */
+Test(many, forked_children_live_at_once)
+{
+	static mp_process *p[N_CHILDREN];
+
+	allow_files(4000);
+	for (int i = 0; i < N_CHILDREN; i++)
+		p[i] = start(hang, mp_nil(), BY(MP_START_FORK));
+	T_RESULT(mp_process_children(NULL, 0), N_CHILDREN);
+	for (int i = 0; i < N_CHILDREN; i++)
+		T_OK(mp_process_kill(p[i]));
+	for (int i = 0; i < N_CHILDREN; i++)
+		finish(p[i], -SIGKILL);
+}
