@@ -162,7 +162,7 @@ static int preload(int report)
 		r = mp__arrival_settle(&arrival, &report, &child);
 	mp__arrival_release(&arrival);
 	close(report);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* What is said if the function says nothing itself. */
 	mp_error_set(-ECANCELED, "start: the preload function failed");

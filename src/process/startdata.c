@@ -219,7 +219,7 @@ static int send_all(int report, const struct gathered *g)
 int mp__startdata_make(struct mp_process *process, bool there, struct mp__startdata *ret_data)
 {
 	MP__AUTO(release_gathered) struct gathered g = {.cargo.grows = true};
-	int ends[2];
+	int ends[2] = {-1, -1};
 
 	int r = gather(process, there, &g);
 	if (r == 0)
