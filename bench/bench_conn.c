@@ -80,7 +80,7 @@ static int run_talk(struct bench *b, double *ret_value)
 	return bench_time(talk, b->state, ret_value);
 }
 
-/* --- floor: the same bytes over the bare socket -------------------------------------------------- */
+/* --- floor: the same bytes over the bare socket ----------------------------------------------- */
 
 static int call(void *arg)
 {

@@ -319,7 +319,7 @@ Test(conn_hostile, handles_of_connections_that_are_none)
 	bare_close(&b);
 }
 
-/* --- streams -------------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 Test(conn_hostile, a_stream_of_garbage_ends)
 {
@@ -377,8 +377,9 @@ Test(conn_hostile, half_a_message_and_stop)
 	bare_close(&b);
 }
 
-/* --- a listener that refuses, after the client has begun -------------------------------------------- */
+/* --- a listener that refuses, after the client has begun -------------------------------------- */
 
+#ifdef HAVE_NETTLE
 EACH_SOCKET(conn_hostile, a_refusal_is_told)
 {
 	struct bare b = bare(kind, NULL);
@@ -404,3 +405,4 @@ EACH_SOCKET(conn_hostile, a_refusal_is_told)
 	expect(&b, kind == SOCK_STREAM ? -EBADMSG : -EPROTO);
 	bare_close(&b);
 }
+#endif

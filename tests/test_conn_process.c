@@ -14,12 +14,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 T_SUITE(conn_process);
 
 #define DIRECTION(d) MP_CONNECTION_OPTIONS(.direction = (d))
 
-/* --- CPython: test_connection --------------------------------------------------------------------- */
+/* --- CPython: test_connection ----------------------------------------------------------------- */
 
 /* Send everything back, until an empty message; bytes as bytes. */
 static int echo(int argc, const mp_obj *argv)
@@ -100,7 +101,7 @@ EACH_METHOD(conn_process, spawn_close)
 	mp_connection_close(p.a);
 }
 
-/* --- CPython: test_fd_transfer, test_large_fd_transfer ------------------------------------------------ */
+/* --- CPython: test_fd_transfer, test_large_fd_transfer ---------------------------------------- */
 
 static int write_there(int argc, const mp_obj *argv)
 {
@@ -220,7 +221,7 @@ Test(conn_process, too_many_descriptors_under_way)
 	t_expect_exit(&child, 0);
 }
 
-/* --- CPython: _TestPicklingConnections --------------------------------------------------------------- */
+/* --- CPython: _TestPicklingConnections -------------------------------------------------------- */
 
 /* Gets a connection over a connection and says so over that. */
 static int answer_there(int argc, const mp_obj *argv)
@@ -301,7 +302,7 @@ Test(conn_process, an_end_with_a_message_in_hand_does_not_travel)
 	conn_close(&p);
 }
 
-/* --- CPython: _TestPoll ---------------------------------------------------------------------------------- */
+/* --- CPython: _TestPoll ----------------------------------------------------------------------- */
 
 EACH_SOCKET(conn_process, empty_string)
 {
@@ -372,7 +373,7 @@ EACH_SOCKET(conn_process, boundaries)
 	conn_close(&p);
 }
 
-/* --- ends that several processes share ------------------------------------------------------------------- */
+/* --- ends that several processes share -------------------------------------------------------- */
 
 #define SHARERS 4
 #define EACH_SENDS 500
@@ -491,7 +492,43 @@ Test(conn_process, half_a_message_of_the_parents)
 	conn_close(&p);
 }
 
-/* --- death --------------------------------------------------------------------------------------------- */
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static void on_signal(int signal)
+{
+	(void)signal;
+}
+
+/* A signal each half millisecond, none of which restarts anything: nothing is cut or given up. */
+EACH_SOCKET(conn_process, a_storm_of_signals)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	struct itimerval often = {{0, 500}, {0, 500}};
+	struct itimerval never = {{0, 0}, {0, 0}};
+	struct conn_pair p = conn_pair(kind, NULL);
+	mp_process *child = start(echo, MP_ARGS(mp_handle(p.b)), BY(MP_START_FORK));
+	static char data[200000], got[200000];
+	size_t size;
+	mp_obj none;
+
+	mp_connection_close(p.b);
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (int i = 1; i <= 100; i++) {
+		memset(data, i, sizeof(data));
+		T_OK(mp_connection_send_bytes(p.a, data, (size_t)i * 2000, T_TIMEOUT_MS));
+		T_OK(mp_connection_recv_bytes_into(p.a, got, sizeof(got), T_TIMEOUT_MS, &size));
+		cr_assert(size == (size_t)i * 2000 && memcmp(data, got, size) == 0);
+	}
+	T_RESULT(mp_connection_recv(p.a, 20, &none), -ETIMEDOUT);
+	cr_assert_eq(mp_connection_poll(p.a, 20), 0);
+	setitimer(ITIMER_REAL, &never, NULL);
+	T_OK(mp_connection_send_bytes(p.a, "", 0, T_TIMEOUT_MS));
+	finish(child, 0);
+	mp_connection_close(p.a);
+}
+
+/* --- death ------------------------------------------------------------------------------------ */
 
 static int send_long(void *c)
 {

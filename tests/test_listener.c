@@ -107,7 +107,7 @@ static void *open_thread(void *argument)
 	return NULL;
 }
 
-/* --- CPython: _TestListener, _TestListenerClient --------------------------------------------------- */
+/* --- CPython: _TestListener, _TestListenerClient ---------------------------------------------- */
 
 static int say_hello(void *address)
 {
@@ -300,7 +300,7 @@ Test(listener, keys_need_a_library)
 }
 #endif
 
-/* --- addresses --------------------------------------------------------------------------------------- */
+/* --- addresses -------------------------------------------------------------------------------- */
 
 Test(listener, addresses_that_are_none)
 {
@@ -472,7 +472,7 @@ Test(listener, addresses_of_both_sides)
 	mp_listener_close(l);
 }
 
-/* --- guests who behave badly -------------------------------------------------------------------------- */
+/* --- guests who behave badly ------------------------------------------------------------------ */
 
 static int bare_connect(mp_listener *l)
 {
@@ -717,7 +717,7 @@ Test(listener, fileno_is_readable_when_somebody_comes)
 	mp_listener_close(l);
 }
 
-/* --- a fork ------------------------------------------------------------------------------------------- */
+/* --- a fork ----------------------------------------------------------------------------------- */
 
 static int accept_one(void *l)
 {

@@ -87,7 +87,7 @@ Test(slab, thousands_take_one_descriptor)
 		things[i] = new_thing((uint64_t)i);
 	cr_assert_eq(t_count_fds(), before + 1);
 	for (int i = 0; i < MANY; i++)
-		cr_assert_eq(things[i]->number, i);
+		cr_assert_eq(things[i]->number, (uint64_t)i);
 	for (int i = 0; i < MANY; i++)
 		cr_assert(mp__slab_unref(things[i]));
 	cr_assert_eq(t_count_fds(), before);

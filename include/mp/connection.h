@@ -103,9 +103,9 @@ int mp_connection_recv_bytes_into(
 int mp_connection_poll(mp_connection *connection, int timeout_ms);
 
 /*
- * A descriptor that polls readable (POLLIN) when something arrived. It belongs to the connection: do
- * not read, write or close it. For a receiving end, poll with mp_connection_recv_bytes_into() alone
- * misses a message that stayed after -EMSGSIZE or -ENOMSG.
+ * A descriptor that polls readable (POLLIN) when something arrived. It belongs to the connection:
+ * do not read, write or close it. A message that stayed after -EMSGSIZE or -ENOMSG does not show
+ * there, only in mp_connection_poll().
  */
 int mp_connection_fileno(mp_connection *connection);
 

@@ -7,8 +7,9 @@
  *
  *	mp_connection_open("unix:/run/app/socket", NULL, 1000, &connection);	the others
  *
- * Addresses: "unix:/path" a Unix socket in the file system; "unix:@name" one without a file, open to
- * all users of the machine; "tcp:host:port" and "tcp:[::1]:port", where port 0 lets the kernel choose.
+ * Addresses: "unix:/path" a Unix socket in the file system; "unix:@name" one without a file, open
+ * to all users of the machine; "tcp:host:port" and "tcp:[::1]:port", where port 0 lets the kernel
+ * choose.
  *
  * With a key both sides prove that they know it (HMAC-SHA256); what follows is not encrypted. Who
  * connects and then says nothing, or nonsense, holds up nobody: accept works on all that have
@@ -46,7 +47,8 @@ typedef struct mp_listener_options {
  * socket that is left over from a program that has died is replaced; one where somebody listens is
  * -EADDRINUSE. -EINVAL no such form of address, a bad option; -E2BIG; -ENAMETOOLONG; -EEXIST the
  * path is a file and no socket; -EADDRNOTAVAIL not an address of this machine, an unknown host;
- * -ENOTSUP a key, in a libmp without; -EMFILE; -ENOMEM; -EACCES, -ENOENT and what else bind(2) says.
+ * -ENOTSUP a key, in a libmp without; -EMFILE; -ENOMEM; -EACCES, -ENOENT and what else bind(2)
+ * says.
  */
 int mp_listener_new(
 	const char *address, const mp_listener_options *options, mp_listener **ret_listener);

@@ -28,7 +28,7 @@ struct turn {
 	char remark[REMARK_SIZE]; /* for the log, once the lock is free */
 };
 
-/* --- guests ---------------------------------------------------------------------------------------- */
+/* --- guests ----------------------------------------------------------------------------------- */
 
 static void count(mp_listener *l, uint64_t *counter, struct turn *turn)
 {
@@ -115,7 +115,7 @@ static int serve(mp_listener *l, struct mp__guest *guest, struct turn *turn)
 	return 0;
 }
 
-/* --- new ones -------------------------------------------------------------------------------------- */
+/* --- new ones --------------------------------------------------------------------------------- */
 
 /* In the backlog it would wake us for ever: take it with the spare descriptor, and close it. */
 static void turn_away(mp_listener *l, struct turn *turn)

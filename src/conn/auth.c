@@ -84,7 +84,7 @@ int mp__auth_start(struct mp__auth *auth, enum mp__auth_role role, const void *k
 	return r;
 }
 
-/* --- what can go wrong --------------------------------------------------------------------------- */
+/* --- what can go wrong ------------------------------------------------------------------------ */
 
 static int nonsense(void)
 {
@@ -126,7 +126,7 @@ int mp__auth_refusal(const uint8_t *in, size_t size)
 	return is_word(in, size) && in[AT_TYPE] == REFUSAL ? meaning(in[AT_REASON]) : nonsense();
 }
 
-/* --- the four steps ------------------------------------------------------------------------------ */
+/* --- the four steps --------------------------------------------------------------------------- */
 
 static int hear_hello(struct mp__auth *auth, const uint8_t *in, uint8_t *out, bool *ret_say)
 {

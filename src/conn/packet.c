@@ -3,9 +3,9 @@
  * Connections over Unix sockets that keep boundaries (SOCK_SEQPACKET): one message is one packet.
  *
  * So the kernel does what a protocol would have to do badly. A message arrives whole or not at all,
- * however its sender ends; it is never torn when it runs out of time; and threads and processes that
- * share an end never mix theirs up: each message goes to exactly one receiver. There is no
- * lock around sending.
+ * however its sender ends; it is never torn when it runs out of time; and threads and processes
+ * that share an end never mix theirs up: each message goes to exactly one receiver. There is no lock
+ * around sending.
  *
  * What is longer than a packet: its beginning stands in the packet, the rest in a sealed memfd that
  * travels with it. (The beginning makes the kernel count such messages against the socket's
@@ -58,7 +58,7 @@ static struct packet *packet_of(struct mp_connection *c)
 	return (struct packet *)c;
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 /* What a message is as a packet. */
 struct parcel {
@@ -178,7 +178,7 @@ static int packet_send(
 	return r;
 }
 
-/* --- receiving ---------------------------------------------------------------------------------- */
+/* --- receiving -------------------------------------------------------------------------------- */
 
 static void drop(struct packet *p)
 {
@@ -382,7 +382,7 @@ static int packet_poll(struct mp_connection *c, mp__deadline deadline)
 	return r == -ETIMEDOUT ? 0 : r < 0 ? r : 1;
 }
 
-/* --- the rest ----------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static int packet_fileno(struct mp_connection *c)
 {

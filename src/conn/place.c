@@ -29,7 +29,7 @@
 
 #define ADDRESS_MAX 320
 
-/* --- the file of a Unix socket -------------------------------------------------------------------- */
+/* --- the file of a Unix socket ---------------------------------------------------------------- */
 
 /*
  * The lock, or -1: the directory cannot be read, or a stranger keeps it locked. Binding works
@@ -98,7 +98,7 @@ static int set_mode(const char *path, unsigned int mode, struct mp__place *place
 	return 0;
 }
 
-/* --- binding ---------------------------------------------------------------------------------------- */
+/* --- binding ---------------------------------------------------------------------------------- */
 
 static int bind_error(const struct mp__endpoint *at)
 {

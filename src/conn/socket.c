@@ -33,7 +33,7 @@ int mp__socket_error(const char *what)
 	}
 }
 
-/* --- kinds of sockets --------------------------------------------------------------------------- */
+/* --- kinds of sockets ------------------------------------------------------------------------- */
 
 static int option(int fd, int name, int *ret_value)
 {
@@ -118,7 +118,7 @@ int mp_connection_pair(
 	return 0;
 }
 
-/* --- travelling --------------------------------------------------------------------------------- */
+/* --- travelling ------------------------------------------------------------------------------- */
 
 /* What stands in a struct mp__handle_wire. Between processes of one machine and one libmp. */
 struct travel {
@@ -163,7 +163,7 @@ int mp__socket_import(struct mp__handle_wire *wire, struct mp_connection **ret_c
 	return r;
 }
 
-/* --- the other side ----------------------------------------------------------------------------- */
+/* --- the other side --------------------------------------------------------------------------- */
 
 int mp__socket_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid)
 {

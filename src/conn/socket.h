@@ -3,8 +3,8 @@
  * conn/socket.h - connections over sockets of all kinds: which back end one gets, how it travels,
  * and what the back ends have in common.
  *
- * All work is done with MSG_DONTWAIT and poll(2), whatever mode the socket is in: the descriptor may
- * be shared with other processes, and its mode with them.
+ * All work is done with MSG_DONTWAIT and poll(2), whatever mode the socket is in: the descriptor
+ * may be shared with other processes, and its mode with them.
  */
 #ifndef MP_CONN_SOCKET_H
 #define MP_CONN_SOCKET_H

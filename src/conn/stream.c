@@ -60,7 +60,7 @@ static int foreign_part(void)
 	return mp_error_set(-EBUSY, "the parent process is within a message");
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static int take_out(struct stream *s, mp__deadline deadline)
 {
@@ -178,7 +178,7 @@ static int stream_send(
 	return r;
 }
 
-/* --- receiving ---------------------------------------------------------------------------------- */
+/* --- receiving -------------------------------------------------------------------------------- */
 
 static void next_message(struct stream *s)
 {
@@ -360,7 +360,7 @@ static int stream_poll(struct mp_connection *c, mp__deadline deadline)
 	return r == -ETIMEDOUT ? 0 : r < 0 ? r : 1;
 }
 
-/* --- the rest ----------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static int stream_fileno(struct mp_connection *c)
 {
