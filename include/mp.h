@@ -18,6 +18,8 @@
 #include <mp/pool.h>
 #include <mp/connection.h>
 #include <mp/listener.h>
+#include <mp/event.h>
+#include <mp/semaphore.h>
 #include <mp/manager.h>
 #include <mp/timer.h>
 #include <mp/lock.h>

@@ -7,6 +7,8 @@
 
 #include "conn/connection.h"
 #include "obj/handle.h"
+#include "sync/event.h"
+#include "sync/semaphore.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
@@ -18,5 +20,7 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__manager_class,
 	&mp__dict_class,
 #endif
+	&mp__event_type.class,
+	&mp__semaphore_type.class,
 	NULL,
 };

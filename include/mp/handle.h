@@ -19,12 +19,17 @@
 typedef struct mp_manager mp_manager;
 typedef struct mp_dict mp_dict;
 typedef struct mp_connection mp_connection;
+typedef struct mp_event mp_event;
+typedef struct mp_semaphore mp_semaphore;
 
 MP__BEGIN_DECLS
 
 mp_obj mp_manager_handle(mp_manager *manager);
 mp_obj mp_dict_handle(mp_dict *dict);
 mp_obj mp_connection_handle(mp_connection *connection);
+/* Nil for one that stands in memory of the program's own. */
+mp_obj mp_event_handle(mp_event *event);
+mp_obj mp_semaphore_handle(mp_semaphore *semaphore);
 
 /*
  * A file descriptor. In the receiver it is another number for the same open file, close-on-exec,
@@ -36,6 +41,8 @@ mp_obj mp_fd(int fd);
 mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
 mp_connection *mp_obj_connection(const mp_obj *value);
+mp_event *mp_obj_event(const mp_obj *value);
+mp_semaphore *mp_obj_semaphore(const mp_obj *value);
 
 /*
  * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
@@ -60,12 +67,22 @@ static inline mp_obj mp_handle(mp_connection *x)
 {
 	return mp_connection_handle(x);
 }
+static inline mp_obj mp_handle(mp_event *x)
+{
+	return mp_event_handle(x);
+}
+static inline mp_obj mp_handle(mp_semaphore *x)
+{
+	return mp_semaphore_handle(x);
+}
 #else
-#define mp_handle(x)                               \
-	_Generic((x), mp_manager *                 \
-		 : mp_manager_handle, mp_dict *    \
-		 : mp_dict_handle, mp_connection * \
-		 : mp_connection_handle)(x)
+#define mp_handle(x)                                \
+	_Generic((x), mp_manager *                  \
+		 : mp_manager_handle, mp_dict *     \
+		 : mp_dict_handle, mp_connection *  \
+		 : mp_connection_handle, mp_event * \
+		 : mp_event_handle, mp_semaphore *  \
+		 : mp_semaphore_handle)(x)
 #endif
 
 #endif

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-__thread struct mp__stamp_cache mp__stamp_cache __attribute__((tls_model("initial-exec")));
+__thread struct mp__stamps mp__stamp_cache __attribute__((tls_model("initial-exec")));
 
 /* Of /proc/N/stat; all zero when it can't be read. */
 struct life {
@@ -113,36 +113,34 @@ static mp__stamp stamp_of(int32_t tid)
 	return life.start << 32 | namespace_bits() | (uint64_t)tid;
 }
 
-mp__stamp mp__stamp_make(void)
-{
-	int saved_errno = errno;
-	struct mp__stamp_cache mine = {
-		.origin = mp__origin_here(),
-		.stamp = stamp_of((int32_t)syscall(SYS_gettid)),
-	};
-
-	/* A signal handler that comes in between writes the same. */
-	mp__stamp_cache.stamp = mine.stamp;
-	atomic_signal_fence(memory_order_seq_cst);
-	mp__stamp_cache.origin = mine.origin;
-	errno = saved_errno;
-	return mine.stamp;
-}
-
-mp__stamp mp__stamp_process(void)
+/* The same for all threads: read once. Threads that come here together write the same. */
+static mp__stamp process_stamp(void)
 {
 	static _Atomic uint64_t stamp;
 	static _Atomic uint64_t stamp_for;
 	mp__origin here = mp__origin_here();
 
-	/* Threads that come here together write the same. */
 	if (atomic_load_explicit(&stamp_for, memory_order_acquire) != here) {
-		int saved_errno = errno;
 		atomic_store_explicit(&stamp, stamp_of(getpid()), memory_order_relaxed);
 		atomic_store_explicit(&stamp_for, here, memory_order_release);
-		errno = saved_errno;
 	}
 	return atomic_load_explicit(&stamp, memory_order_relaxed);
+}
+
+const struct mp__stamps *mp__stamps_make(void)
+{
+	int saved_errno = errno;
+	mp__origin here = mp__origin_here();
+	mp__stamp process = process_stamp();
+	pid_t tid = (pid_t)syscall(SYS_gettid);
+
+	/* A signal handler that comes in between writes the same. */
+	mp__stamp_cache.process = process;
+	mp__stamp_cache.thread = tid == getpid() ? process : stamp_of(tid);
+	atomic_signal_fence(memory_order_seq_cst);
+	mp__stamp_cache.origin = here;
+	errno = saved_errno;
+	return &mp__stamp_cache;
 }
 
 /* 1 dead, 0 alive or can't be said, -1 there is somebody of this number: look closer. */

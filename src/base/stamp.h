@@ -36,28 +36,39 @@ typedef uint64_t mp__stamp; /* 0: nobody */
 #define MP__STAMP_MARK1 (UINT64_C(1) << 31)
 #define MP__STAMP_MARKS (MP__STAMP_MARK0 | MP__STAMP_MARK1)
 
-/* Each thread's own, made at its first use. Use mp__stamp_self(). */
-struct mp__stamp_cache {
+/* Each thread's own, made at its first use. Use mp__stamps(). */
+struct mp__stamps {
 	mp__origin origin; /* of the process that it was made in: a forked child has another */
-	mp__stamp stamp;
+	mp__stamp thread;
+	mp__stamp process;
 };
-extern __thread struct mp__stamp_cache mp__stamp_cache __attribute__((tls_model("initial-exec")));
+extern __thread struct mp__stamps mp__stamp_cache
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-mp__stamp mp__stamp_make(void);
+const struct mp__stamps *mp__stamps_make(void);
+
+/* Both at once, at the cost of one. Async-signal-safe. */
+static inline const struct mp__stamps *mp__stamps(void)
+{
+	if (__builtin_expect(mp__stamp_cache.origin == mp__origin_here(), 1))
+		return &mp__stamp_cache;
+	return mp__stamps_make();
+}
 
 /* Of the calling thread; never 0. Async-signal-safe. */
 static inline mp__stamp mp__stamp_self(void)
 {
-	if (mp__stamp_cache.origin == mp__origin_here())
-		return mp__stamp_cache.stamp;
-	return mp__stamp_make();
+	return mp__stamps()->thread;
 }
 
 /*
  * Of the process, that is of its first thread; for what all of its threads hold together. Never 0.
  * Async-signal-safe.
  */
-mp__stamp mp__stamp_process(void);
+static inline mp__stamp mp__stamp_process(void)
+{
+	return mp__stamps()->process;
+}
 
 /* The thread's number, or the process's for mp__stamp_process(). */
 static inline int32_t mp__stamp_tid(mp__stamp stamp)

@@ -20,11 +20,27 @@
 
 #include <mp/error.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef _Atomic uint64_t mp__guard;
 
 int mp__guard_enter_slowly(mp__guard *guard, mp__deadline deadline);
+
+/* Enter if nobody is inside; `self` is mp__stamp_self(), for who has it at hand. */
+static inline bool mp__guard_try_as(mp__guard *guard, mp__stamp self)
+{
+	uint64_t nobody = 0;
+
+	/* Partner: the release in mp__guard_leave(). */
+	return atomic_compare_exchange_strong_explicit(
+		guard, &nobody, self, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline bool mp__guard_try(mp__guard *guard)
+{
+	return mp__guard_try_as(guard, mp__stamp_self());
+}
 
 /*
  * 0 or MP_OWNER_DIED: entered. -ETIMEDOUT; -EDEADLK this thread is inside (it is a signal handler
@@ -32,13 +48,7 @@ int mp__guard_enter_slowly(mp__guard *guard, mp__deadline deadline);
  */
 static inline int mp__guard_enter(mp__guard *guard, mp__deadline deadline)
 {
-	uint64_t nobody = 0;
-
-	/* Partner: the release in mp__guard_leave(). */
-	if (atomic_compare_exchange_strong_explicit(
-		    guard, &nobody, mp__stamp_self(), memory_order_acquire, memory_order_relaxed))
-		return 0;
-	return mp__guard_enter_slowly(guard, deadline);
+	return mp__guard_try(guard) ? 0 : mp__guard_enter_slowly(guard, deadline);
 }
 
 static inline void mp__guard_leave(mp__guard *guard)
