@@ -24,5 +24,6 @@
 #include <mp/timer.h>
 #include <mp/lock.h>
 #include <mp/rwlock.h>
+#include <mp/barrier.h>
 
 #endif

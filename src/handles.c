@@ -9,6 +9,7 @@
 #include "obj/handle.h"
 #include "sync/event.h"
 #include "sync/semaphore.h"
+#include "sync/barrier_round.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
@@ -22,5 +23,6 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 #endif
 	&mp__event_type.class,
 	&mp__semaphore_type.class,
+	&mp__barrier_type.class,
 	NULL,
 };

@@ -21,6 +21,7 @@ typedef struct mp_dict mp_dict;
 typedef struct mp_connection mp_connection;
 typedef struct mp_event mp_event;
 typedef struct mp_semaphore mp_semaphore;
+typedef struct mp_barrier mp_barrier;
 
 MP__BEGIN_DECLS
 
@@ -30,6 +31,7 @@ mp_obj mp_connection_handle(mp_connection *connection);
 /* Nil for one that stands in memory of the program's own. */
 mp_obj mp_event_handle(mp_event *event);
 mp_obj mp_semaphore_handle(mp_semaphore *semaphore);
+mp_obj mp_barrier_handle(mp_barrier *barrier);
 
 /*
  * A file descriptor. In the receiver it is another number for the same open file, close-on-exec,
@@ -43,6 +45,7 @@ mp_dict *mp_obj_dict(const mp_obj *value);
 mp_connection *mp_obj_connection(const mp_obj *value);
 mp_event *mp_obj_event(const mp_obj *value);
 mp_semaphore *mp_obj_semaphore(const mp_obj *value);
+mp_barrier *mp_obj_barrier(const mp_obj *value);
 
 /*
  * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
@@ -75,14 +78,20 @@ static inline mp_obj mp_handle(mp_semaphore *x)
 {
 	return mp_semaphore_handle(x);
 }
+static inline mp_obj mp_handle(mp_barrier *x)
+{
+	return mp_barrier_handle(x);
+}
 #else
-#define mp_handle(x)                                \
-	_Generic((x), mp_manager *                  \
-		 : mp_manager_handle, mp_dict *     \
-		 : mp_dict_handle, mp_connection *  \
-		 : mp_connection_handle, mp_event * \
-		 : mp_event_handle, mp_semaphore *  \
-		 : mp_semaphore_handle)(x)
+/* clang-format off */
+#define mp_handle(x) _Generic((x), \
+	mp_manager *: mp_manager_handle, \
+	mp_dict *: mp_dict_handle, \
+	mp_connection *: mp_connection_handle, \
+	mp_event *: mp_event_handle, \
+	mp_semaphore *: mp_semaphore_handle, \
+	mp_barrier *: mp_barrier_handle)(x)
+/* clang-format on */
 #endif
 
 #endif

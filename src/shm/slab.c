@@ -268,6 +268,15 @@ bool mp__slab_unref(void *object)
 	return record;
 }
 
+size_t mp__slab_size(const void *object)
+{
+	take_lock();
+	struct record *record = find(object);
+	size_t size = record ? record->size : 0;
+	release_lock();
+	return size;
+}
+
 void mp__slab_handle_ref(struct mp__handle *handle)
 {
 	take_lock();

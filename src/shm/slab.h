@@ -39,6 +39,9 @@ int mp__slab_alloc(size_t size, enum mp__handle_kind kind, void **ret_object);
 bool mp__slab_ref(void *object);
 bool mp__slab_unref(void *object);
 
+/* How many bytes the object has at least; 0: no slab has it. */
+size_t mp__slab_size(const void *object);
+
 /* The object as a value for mp_obj; nil if no slab has it, or it is of another kind. Borrows. */
 mp_obj mp__slab_handle(void *object, enum mp__handle_kind kind);
 /* The object in a value of that kind, or NULL. It belongs to the value. */
