@@ -31,6 +31,7 @@ struct storm_object {
 
 /* Each ended by an entry without a name. */
 extern const struct storm_object storm_locks[];
+extern const struct storm_object storm_semaphores[];
 
 /* What a lock guards: equal, unless somebody died in between. */
 struct storm_pair {

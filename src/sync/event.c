@@ -18,7 +18,8 @@
 
 static int check(const struct mp__event *e)
 {
-	return mp__sync_check(&e->head, MP__MAGIC_EVENT);
+	/* The head comes first; `e` may be NULL or misaligned. */
+	return mp__sync_check((const struct mp__sync_head *)e, MP__MAGIC_EVENT);
 }
 
 static uint32_t look(struct mp__event *e)
@@ -41,7 +42,7 @@ int mp_event_init(mp_event *event, const mp_event_options *options)
 	int r = mp__options_load(&o, sizeof(o), 0, options);
 	if (r < 0)
 		return r;
-	r = mp__sync_place(&e->head, MP__MAGIC_EVENT);
+	r = mp__sync_place((const struct mp__sync_head *)e, MP__MAGIC_EVENT);
 	if (r < 0)
 		return r;
 	mp__sync_prepare(&e->head, o.name, 0);

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "sync/semaphore.h"
+#include "sync/semaphore_layout.h"
 
 #include "base/error.h"
 #include "base/futex.h"
-#include "base/options.h"
 #include "base/spin.h"
 #include "base/stamp.h"
 #include "base/testpoint.h"
-#include "sync/semaphore_layout.h"
 #include "sync/waiting.h"
 
 #include <limits.h>
-#include <mp/handle.h>
 
 /* A thread that is stopped inside the guard is waited for so long by who has no deadline... */
 #define RELEASE_PATIENCE_MS 10000
@@ -30,7 +27,8 @@
 
 static int check(const struct mp__semaphore *s)
 {
-	return mp__sync_check(&s->head, MP__MAGIC_SEMAPHORE);
+	/* The head comes first; `s` may be NULL or misaligned. */
+	return mp__sync_check((const struct mp__sync_head *)s, MP__MAGIC_SEMAPHORE);
 }
 
 static bool has_owners(const struct mp__semaphore *s)
@@ -122,6 +120,8 @@ static struct mp__semaphore_cell *claim_cell(struct mp__semaphore *s, mp__stamp 
 		struct mp__semaphore_cell *cell = &s->cells[(start + i) % n];
 		if (LOAD(cell->count) == 0) {
 			STORE(cell->process, process);
+			/* Who dies after the count must be found by the name. */
+			atomic_signal_fence(memory_order_seq_cst);
 			MP__TEST_POINT("semaphore.claimed");
 			return cell;
 		}
@@ -378,7 +378,7 @@ static int acquire_now(struct mp__semaphore *s)
 
 static int sleep_for_permit(struct mp__semaphore *s, mp__deadline deadline)
 {
-	uint32_t heard;
+	uint32_t heard = 0;
 
 	for (mp__deadline look = mp__deadline_slice(deadline, ASK_EVERY_MS);;) {
 		/* It may have been destroyed while this thread slept. */
@@ -535,38 +535,7 @@ int mp_semaphore_release_n(mp_semaphore *semaphore, int64_t n)
 	return n > MP_SEMAPHORE_MAX ? too_many(s, n) : release_slowly(s, (uint32_t)n);
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
-
-int mp_semaphore_init(mp_semaphore *semaphore, int64_t value, const mp_semaphore_options *options)
-{
-	struct mp__semaphore *s = (struct mp__semaphore *)semaphore;
-	mp_semaphore_options o;
-
-	int r = mp__options_load(&o, sizeof(o), 0, options);
-	if (r < 0)
-		return r;
-	r = mp__sync_place(&s->head, MP__MAGIC_SEMAPHORE);
-	if (r < 0)
-		return r;
-	if (value < 0)
-		return mp_error_set(-EINVAL, "semaphore of %lld permits: it must be 0 or more",
-			(long long)value);
-	if (value > MP_SEMAPHORE_MAX)
-		return mp_error_set(-EOVERFLOW, "semaphore of %lld permits: the most are %d",
-			(long long)value, MP_SEMAPHORE_MAX);
-
-	mp__sync_prepare(&s->head, o.name,
-		(o.bounded ? MP__SEMAPHORE_BOUNDED : 0) |
-			(o.ownerless ? MP__SEMAPHORE_OWNERLESS : 0));
-	memset((char *)s + sizeof(s->head), 0, sizeof(*s) - sizeof(s->head));
-	STORE(s->value, (uint32_t)value);
-	STORE(s->total, (uint32_t)value);
-	s->limit = o.bounded ? (uint32_t)value : MP_SEMAPHORE_MAX;
-	s->n_cells = MP_SEMAPHORE_HOLDERS;
-	MP__TEST_POINT("semaphore.made");
-	mp__sync_publish(&s->head, MP__MAGIC_SEMAPHORE);
-	return 0;
-}
+/* --- the end, and a look -------------------------------------------------------------------------------------- */
 
 int mp_semaphore_destroy(mp_semaphore *semaphore)
 {
@@ -607,55 +576,4 @@ int mp_semaphore_value(mp_semaphore *semaphore)
 	uint32_t value = LOAD(s->value);
 	leave(s);
 	return value < MP_SEMAPHORE_MAX ? (int)value : MP_SEMAPHORE_MAX;
-}
-
-/* --- an object of its own ----------------------------------------------------------------------- */
-
-static int check_import(const void *object, size_t size)
-{
-	const struct mp__semaphore *s = object;
-
-	if (size < sizeof(*s) || check(s) < 0)
-		return mp_error_set(-EBADMSG, "the handle of a semaphore leads to something else");
-	return 0;
-}
-
-MP__SLAB_TYPE(mp__semaphore_type, MP__HANDLE_SEMAPHORE, "semaphore", check_import)
-
-int mp_semaphore_new(
-	int64_t value, const mp_semaphore_options *options, mp_semaphore **ret_semaphore)
-{
-	void *object;
-
-	int r = mp__slab_alloc(sizeof(struct mp__semaphore), MP__HANDLE_SEMAPHORE, &object);
-	if (r < 0)
-		return r;
-	r = mp_semaphore_init(object, value, options);
-	if (r < 0) {
-		mp__slab_unref(object);
-		return r;
-	}
-	*ret_semaphore = object;
-	return 0;
-}
-
-mp_semaphore *mp_semaphore_ref(mp_semaphore *semaphore)
-{
-	mp__slab_ref(semaphore);
-	return semaphore;
-}
-
-void mp_semaphore_close(mp_semaphore *semaphore)
-{
-	mp__slab_unref(semaphore);
-}
-
-mp_obj mp_semaphore_handle(mp_semaphore *semaphore)
-{
-	return mp__slab_handle(semaphore, MP__HANDLE_SEMAPHORE);
-}
-
-mp_semaphore *mp_obj_semaphore(const mp_obj *value)
-{
-	return mp__slab_object(value, MP__HANDLE_SEMAPHORE);
 }
