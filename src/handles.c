@@ -6,6 +6,8 @@
 #include <config.h>
 
 #include "conn/connection.h"
+#include "sync/lock.h"
+#include "sync/rwlock.h"
 #include "obj/handle.h"
 #include "sync/event.h"
 #include "sync/semaphore.h"
@@ -17,6 +19,9 @@
 
 const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__connection_class,
+	&mp__lock_type.class,
+	&mp__rlock_type.class,
+	&mp__rwlock_type.class,
 #ifdef ENABLE_MANAGER
 	&mp__manager_class,
 	&mp__dict_class,

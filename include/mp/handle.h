@@ -22,6 +22,9 @@ typedef struct mp_connection mp_connection;
 typedef struct mp_event mp_event;
 typedef struct mp_semaphore mp_semaphore;
 typedef struct mp_barrier mp_barrier;
+typedef struct mp_lock mp_lock;
+typedef struct mp_rlock mp_rlock;
+typedef struct mp_rwlock mp_rwlock;
 
 MP__BEGIN_DECLS
 
@@ -32,6 +35,11 @@ mp_obj mp_connection_handle(mp_connection *connection);
 mp_obj mp_event_handle(mp_event *event);
 mp_obj mp_semaphore_handle(mp_semaphore *semaphore);
 mp_obj mp_barrier_handle(mp_barrier *barrier);
+
+/* Of what mp_lock_new() and the like made; nil for those in memory of the program's own. */
+mp_obj mp_lock_handle(mp_lock *lock);
+mp_obj mp_rlock_handle(mp_rlock *lock);
+mp_obj mp_rwlock_handle(mp_rwlock *rwlock);
 
 /*
  * A file descriptor. In the receiver it is another number for the same open file, close-on-exec,
@@ -46,6 +54,9 @@ mp_connection *mp_obj_connection(const mp_obj *value);
 mp_event *mp_obj_event(const mp_obj *value);
 mp_semaphore *mp_obj_semaphore(const mp_obj *value);
 mp_barrier *mp_obj_barrier(const mp_obj *value);
+mp_lock *mp_obj_lock(const mp_obj *value);
+mp_rlock *mp_obj_rlock(const mp_obj *value);
+mp_rwlock *mp_obj_rwlock(const mp_obj *value);
 
 /*
  * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
@@ -82,6 +93,18 @@ static inline mp_obj mp_handle(mp_barrier *x)
 {
 	return mp_barrier_handle(x);
 }
+static inline mp_obj mp_handle(mp_lock *x)
+{
+	return mp_lock_handle(x);
+}
+static inline mp_obj mp_handle(mp_rlock *x)
+{
+	return mp_rlock_handle(x);
+}
+static inline mp_obj mp_handle(mp_rwlock *x)
+{
+	return mp_rwlock_handle(x);
+}
 #else
 /* clang-format off */
 #define mp_handle(x) _Generic((x), \
@@ -90,7 +113,10 @@ static inline mp_obj mp_handle(mp_barrier *x)
 	mp_connection *: mp_connection_handle, \
 	mp_event *: mp_event_handle, \
 	mp_semaphore *: mp_semaphore_handle, \
-	mp_barrier *: mp_barrier_handle)(x)
+	mp_barrier *: mp_barrier_handle, \
+	mp_lock *: mp_lock_handle, \
+	mp_rlock *: mp_rlock_handle, \
+	mp_rwlock *: mp_rwlock_handle)(x)
 /* clang-format on */
 #endif
 

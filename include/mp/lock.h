@@ -56,6 +56,21 @@ int mp_lock_init(mp_lock *lock, const mp_lock_options *options);
 int mp_lock_destroy(mp_lock *lock);
 
 /*
+ * A lock that is an object of its own, in shared memory of the library: works in forked children as it
+ * is, and travels to others as an argument (mp_handle()). -EINVAL, -E2BIG as above; -ENOMEM, -ENOSPC,
+ * -EMFILE, -ENFILE.
+ */
+int mp_lock_new(const mp_lock_options *options, mp_lock **ret_lock);
+
+/*
+ * One more reference, or one less, of this process, to what mp_lock_new() or mp_obj_lock() gave. With
+ * the last one the lock goes here; it stays a lock for other processes. For a lock in memory of
+ * yours, and for NULL, both do nothing. ref returns `lock`.
+ */
+mp_lock *mp_lock_ref(mp_lock *lock);
+void mp_lock_close(mp_lock *lock);
+
+/*
  * Take it. 0 or MP_OWNER_DIED: it is this thread's. -EAGAIN it is taken (MP_NOWAIT); -ETIMEDOUT;
  * -EDEADLK this thread has it already; -EINVAL no lock.
  */
@@ -77,6 +92,9 @@ int mp_lock_owner(const mp_lock *lock);
  */
 int mp_rlock_init(mp_rlock *lock, const mp_lock_options *options);
 int mp_rlock_destroy(mp_rlock *lock);
+int mp_rlock_new(const mp_lock_options *options, mp_rlock **ret_lock);
+mp_rlock *mp_rlock_ref(mp_rlock *lock);
+void mp_rlock_close(mp_rlock *lock);
 int mp_rlock_acquire(mp_rlock *lock, int timeout_ms);
 int mp_rlock_release(mp_rlock *lock);
 int mp_rlock_locked(const mp_rlock *lock);

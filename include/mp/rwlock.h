@@ -47,6 +47,20 @@ int mp_rwlock_init(mp_rwlock *rwlock, const mp_rwlock_options *options);
 int mp_rwlock_destroy(mp_rwlock *rwlock);
 
 /*
+ * An object of its own, in shared memory of the library: works in forked children as it is, and
+ * travels to others as an argument (mp_handle()). -EINVAL, -E2BIG as above; -ENOMEM, -ENOSPC, -EMFILE,
+ * -ENFILE.
+ */
+int mp_rwlock_new(const mp_rwlock_options *options, mp_rwlock **ret_rwlock);
+
+/*
+ * One more reference, or one less, of this process, to what mp_rwlock_new() or mp_obj_rwlock() gave.
+ * For one in memory of yours, and for NULL, both do nothing. ref returns `rwlock`.
+ */
+mp_rwlock *mp_rwlock_ref(mp_rwlock *rwlock);
+void mp_rwlock_close(mp_rwlock *rwlock);
+
+/*
  * Take it together with other readers; once more in the same thread, even while a writer waits. 0, or
  * MP_OWNER_DIED: taken too, but a writer died, and none has had the lock since: the data may be half
  * changed. -EAGAIN (MP_NOWAIT), -ETIMEDOUT a writer has it or wants it; -EDEADLK this thread has it

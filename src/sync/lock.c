@@ -6,8 +6,10 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/testpoint.h"
+#include "shm/slab.h"
 
 #include <errno.h>
+#include <mp/handle.h>
 
 static struct mp__lock *layout(const mp_lock *lock)
 {
@@ -119,6 +121,55 @@ int mp_lock_owner(const mp_lock *lock)
 	int r = mp__sync_check(&l->head, MP__MAGIC_LOCK);
 
 	return r < 0 ? r : (int)mp__stamp_tid(mp__owner_of(&l->word));
+}
+
+/* --- as an object of its own ---------------------------------------------------------------------------- */
+
+static int check_foreign(const void *object, size_t size)
+{
+	return size >= sizeof(mp_lock) && mp__sync_check(object, MP__MAGIC_LOCK) == 0 ? 0
+										      : -EBADMSG;
+}
+
+MP__SLAB_TYPE(mp__lock_type, MP__HANDLE_LOCK, "lock", check_foreign)
+
+int mp_lock_new(const mp_lock_options *options, mp_lock **ret_lock)
+{
+	void *object;
+	int r = mp__slab_alloc(sizeof(mp_lock), MP__HANDLE_LOCK, &object);
+
+	if (r < 0)
+		return r;
+	r = mp_lock_init(object, options);
+	if (r < 0) {
+		(void)mp__slab_unref(object);
+		return r;
+	}
+	*ret_lock = object;
+	return 0;
+}
+
+mp_lock *mp_lock_ref(mp_lock *lock)
+{
+	if (lock)
+		(void)mp__slab_ref(lock);
+	return lock;
+}
+
+void mp_lock_close(mp_lock *lock)
+{
+	if (lock)
+		(void)mp__slab_unref(lock);
+}
+
+mp_obj mp_lock_handle(mp_lock *lock)
+{
+	return mp__slab_handle(lock, MP__HANDLE_LOCK);
+}
+
+mp_lock *mp_obj_lock(const mp_obj *value)
+{
+	return mp__slab_object(value, MP__HANDLE_LOCK);
 }
 
 /* --- for conditions ----------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #define MP_SYNC_LOCK_H
 
 #include "base/deadline.h"
+#include "shm/slab.h"
 #include "sync/lock_layout.h"
 
 #include <stdbool.h>
@@ -27,6 +28,9 @@ int mp__lock_let_go(void *lock, uint64_t *ret_depth);
  * With MP__DEADLINE_NEVER only the last two can fail.
  */
 int mp__lock_take_back(void *lock, uint64_t depth, mp__deadline deadline);
+
+extern const struct mp__slab_type mp__lock_type;
+extern const struct mp__slab_type mp__rlock_type;
 
 /* What lock and rlock have in common. */
 int mp__lock_make(struct mp__lock *lock, uint32_t magic, const mp_lock_options *options);

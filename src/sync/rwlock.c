@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "sync/rwlock_layout.h"
+#include "sync/rwlock.h"
 
 #include "base/error.h"
 #include "base/options.h"
 #include "base/spin.h"
 #include "base/testpoint.h"
+#include "sync/rwlock_layout.h"
 #include "sync/waiting.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <mp/handle.h>
 
 #define DEPTH_MAX INT32_MAX
 #define N_CELLS MP_RWLOCK_READERS_MAX
@@ -511,4 +513,54 @@ int mp_rwlock_readers(const mp_rwlock *rwlock)
 	for (unsigned i = 0; n >= 0 && i < N_CELLS; i++)
 		n += reader_of(&layout(rwlock)->cells[i]) != 0;
 	return n;
+}
+
+/* --- as an object of its own ---------------------------------------------------------------------------- */
+
+static int check_foreign(const void *object, size_t size)
+{
+	return size >= sizeof(mp_rwlock) && mp__sync_check(object, MP__MAGIC_RWLOCK) == 0
+		       ? 0
+		       : -EBADMSG;
+}
+
+MP__SLAB_TYPE(mp__rwlock_type, MP__HANDLE_RWLOCK, "rwlock", check_foreign)
+
+int mp_rwlock_new(const mp_rwlock_options *options, mp_rwlock **ret_rwlock)
+{
+	void *object;
+	int r = mp__slab_alloc(sizeof(mp_rwlock), MP__HANDLE_RWLOCK, &object);
+
+	if (r < 0)
+		return r;
+	r = mp_rwlock_init(object, options);
+	if (r < 0) {
+		(void)mp__slab_unref(object);
+		return r;
+	}
+	*ret_rwlock = object;
+	return 0;
+}
+
+mp_rwlock *mp_rwlock_ref(mp_rwlock *rwlock)
+{
+	if (rwlock)
+		(void)mp__slab_ref(rwlock);
+	return rwlock;
+}
+
+void mp_rwlock_close(mp_rwlock *rwlock)
+{
+	if (rwlock)
+		(void)mp__slab_unref(rwlock);
+}
+
+mp_obj mp_rwlock_handle(mp_rwlock *rwlock)
+{
+	return mp__slab_handle(rwlock, MP__HANDLE_RWLOCK);
+}
+
+mp_rwlock *mp_obj_rwlock(const mp_obj *value)
+{
+	return mp__slab_object(value, MP__HANDLE_RWLOCK);
 }
