@@ -16,6 +16,7 @@
 #include <mp/handle.h>
 #include <mp/process.h>
 #include <mp/pool.h>
+#include <mp/queue.h>
 #include <mp/connection.h>
 #include <mp/listener.h>
 #include <mp/event.h>

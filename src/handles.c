@@ -12,6 +12,7 @@
 #include "sync/event.h"
 #include "sync/semaphore.h"
 #include "sync/barrier_round.h"
+#include "queue/queue.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
@@ -29,5 +30,6 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__event_type.class,
 	&mp__semaphore_type.class,
 	&mp__barrier_type.class,
+	&mp__queue_class,
 	NULL,
 };

@@ -25,6 +25,7 @@ typedef struct mp_barrier mp_barrier;
 typedef struct mp_lock mp_lock;
 typedef struct mp_rlock mp_rlock;
 typedef struct mp_rwlock mp_rwlock;
+typedef struct mp_queue mp_queue;
 
 MP__BEGIN_DECLS
 
@@ -40,6 +41,7 @@ mp_obj mp_barrier_handle(mp_barrier *barrier);
 mp_obj mp_lock_handle(mp_lock *lock);
 mp_obj mp_rlock_handle(mp_rlock *lock);
 mp_obj mp_rwlock_handle(mp_rwlock *rwlock);
+mp_obj mp_queue_handle(mp_queue *queue);
 
 /*
  * A file descriptor. In the receiver it is another number for the same open file, close-on-exec,
@@ -57,6 +59,7 @@ mp_barrier *mp_obj_barrier(const mp_obj *value);
 mp_lock *mp_obj_lock(const mp_obj *value);
 mp_rlock *mp_obj_rlock(const mp_obj *value);
 mp_rwlock *mp_obj_rwlock(const mp_obj *value);
+mp_queue *mp_obj_queue(const mp_obj *value);
 
 /*
  * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
@@ -105,12 +108,17 @@ static inline mp_obj mp_handle(mp_rwlock *x)
 {
 	return mp_rwlock_handle(x);
 }
+static inline mp_obj mp_handle(mp_queue *x)
+{
+	return mp_queue_handle(x);
+}
 #else
 /* clang-format off */
 #define mp_handle(x) _Generic((x), \
 	mp_manager *: mp_manager_handle, \
 	mp_dict *: mp_dict_handle, \
 	mp_connection *: mp_connection_handle, \
+	mp_queue *: mp_queue_handle, \
 	mp_event *: mp_event_handle, \
 	mp_semaphore *: mp_semaphore_handle, \
 	mp_barrier *: mp_barrier_handle, \

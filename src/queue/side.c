@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* How a side of a queue is entered, and how one waits for the other side. */
+#include <config.h>
+
+#include "queue/ring.h"
+
+#include "base/error.h"
+
+/* Even a call that does not wait gives a thread in the middle of a change so long. */
+#define GRACE_MS 200
+/* Breaths between two looks while spinning: few at first, then enough for some messages. */
+#define PAUSE_MAX 32
+
+static void start(struct mp__queue_wait *wait)
+{
+	if (!wait->started)
+		wait->deadline = mp__deadline_in(wait->timeout_ms);
+	wait->started = true;
+}
+
+int mp__queue_enter_slowly(struct mp_queue *q, mp__guard *guard, struct mp__queue_wait *wait)
+{
+	mp__deadline grace = mp__deadline_in(GRACE_MS);
+
+	start(wait);
+	int r = mp__guard_enter_slowly(
+		guard, wait->deadline.ns > grace.ns ? wait->deadline : grace);
+	if (r == MP_OWNER_DIED) {
+		if (guard == &q->control->get_guard)
+			mp__ring_recover_getter(q);
+		r = 0;
+	}
+	return r;
+}
+
+/*
+ * Who finds nothing looks less and less often: each look takes the cache line away from the other
+ * side, and it is faster to let that get ahead by some messages than to fight about each.
+ */
+bool mp__queue_spin_for(struct mp_queue *q, mp__queue_condition *condition, const void *argument)
+{
+	struct mp__spin spin = mp__spin_begin();
+	unsigned pause = 1;
+	bool done = false;
+	bool on = true;
+
+	while (on && !done) {
+		for (unsigned i = 0; i < pause && on; i++)
+			on = mp__spin_on(&spin);
+		pause = pause < PAUSE_MAX ? pause * 2 : pause;
+		done = condition(q, argument);
+	}
+	mp__spin_end(&spin, done);
+	return done;
+}
+
+int mp__queue_wait_for(struct mp_queue *q, mp__bell *bell, struct mp__queue_wait *wait,
+	mp__queue_condition *condition, const void *argument)
+{
+	if (wait->timeout_ms == 0)
+		return -EAGAIN;
+	start(wait);
+	if (mp__queue_spin_for(q, condition, argument))
+		return 0;
+	uint32_t heard = mp__bell_listen(bell);
+	if (condition(q, argument))
+		return 0;
+	wait->slept = true;
+	int64_t before = mp__now_ns();
+	int r = mp__bell_sleep(bell, heard, wait->deadline);
+	wait->suspicious = mp__now_ns() - before >= MP__BELL_RECHECK_MS * INT64_C(900000);
+	return r;
+}

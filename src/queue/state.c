@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a queue, and who still works on what came out of it. */
+#include <config.h>
+
+#include "queue/get.h"
+
+#include "base/error.h"
+#include "base/testpoint.h"
+
+#include <limits.h>
+
+/* How long a thread that stands still in the middle of a change may hold up a shutdown. */
+#define SHUTDOWN_MS 10000
+
+/* --- shutting down -------------------------------------------------------------------------------- */
+
+static int no_more_puts(struct mp_queue *q)
+{
+	struct mp__queue_control *c = q->control;
+	struct mp__queue_wait wait = mp__queue_wait_of(SHUTDOWN_MS);
+
+	/* Inside, so that no message comes after a getter has seen the bit and an empty queue. */
+	int r = mp__queue_enter(q, &c->put_guard, &wait);
+	if (r < 0)
+		return r;
+	atomic_fetch_or(&c->shutdown, MP__QUEUE_NO_PUTS);
+	MP__TEST_POINT("queue.shutdown.puts");
+	mp__guard_leave(&c->put_guard);
+	return 0;
+}
+
+static int no_more_gets(struct mp_queue *q)
+{
+	struct mp__queue_control *c = q->control;
+	struct mp__queue_wait wait = mp__queue_wait_of(SHUTDOWN_MS);
+
+	int r = mp__queue_enter(q, &c->get_guard, &wait);
+	if (r < 0)
+		return r;
+	atomic_fetch_or(&c->shutdown, MP__QUEUE_NO_GETS);
+	MP__TEST_POINT("queue.shutdown.gets");
+	/* All that is there goes at once; the count of bytes does not matter any more. */
+	atomic_store_explicit(&c->head, atomic_load_explicit(&c->tail, memory_order_acquire),
+		memory_order_release);
+	mp__guard_leave(&c->get_guard);
+	return 0;
+}
+
+int mp_queue_shutdown(mp_queue *queue, int how)
+{
+	if (!queue || (how != MP_QUEUE_DRAIN && how != MP_QUEUE_IMMEDIATE))
+		return mp_error_set(
+			-EINVAL, "shutting down: no queue, or %d is no way to do it", how);
+	struct mp__queue_control *c = queue->control;
+	int r = no_more_puts(queue);
+	if (r == 0 && how == MP_QUEUE_IMMEDIATE)
+		r = no_more_gets(queue);
+	atomic_thread_fence(memory_order_seq_cst);
+	mp__bell_ring(&c->items_bell, INT_MAX);
+	mp__bell_ring(&c->room_bell, INT_MAX);
+	mp__bell_ring(&c->done_bell, INT_MAX);
+	return r;
+}
+
+int mp_queue_is_shutdown(mp_queue *queue)
+{
+	uint32_t bits = queue ? atomic_load(&queue->control->shutdown) : 0;
+
+	return bits & MP__QUEUE_NO_GETS ? MP_QUEUE_IMMEDIATE : bits ? MP_QUEUE_DRAIN : 0;
+}
+
+/* --- cells ---------------------------------------------------------------------------------------- */
+
+static struct mp__queue_cell *own_cell(struct mp_queue *q, uint64_t self)
+{
+	unsigned at = atomic_load_explicit(&q->cell, memory_order_relaxed);
+
+	if (atomic_load_explicit(&q->cells[at].process, memory_order_relaxed) == self)
+		return &q->cells[at];
+	for (at = 0; at < MP__QUEUE_CELLS; at++) {
+		if (atomic_load_explicit(&q->cells[at].process, memory_order_relaxed) == self) {
+			atomic_store_explicit(&q->cell, at, memory_order_relaxed);
+			return &q->cells[at];
+		}
+	}
+	return NULL;
+}
+
+/* Inside get_guard: a cell that nobody has, or whose process is dead. */
+static struct mp__queue_cell *claim_cell(struct mp_queue *q, uint64_t self, bool of_the_dead)
+{
+	for (unsigned at = 0; at < MP__QUEUE_CELLS; at++) {
+		struct mp__queue_cell *cell = &q->cells[at];
+		uint64_t process = atomic_load_explicit(&cell->process, memory_order_relaxed);
+
+		if (process != 0 && !(of_the_dead && mp__stamp_process_dead(process)))
+			continue;
+		atomic_store_explicit(&cell->taken, 0, memory_order_relaxed);
+		MP__TEST_POINT("queue.cell.cleared");
+		if (atomic_compare_exchange_strong(&cell->process, &process, self)) {
+			atomic_store_explicit(&q->cell, at, memory_order_relaxed);
+			return cell;
+		}
+	}
+	return NULL;
+}
+
+int mp__queue_note_taken(struct mp_queue *q)
+{
+	uint64_t self = mp__stamp_process();
+	struct mp__queue_cell *cell = own_cell(q, self);
+
+	if (!cell)
+		cell = claim_cell(q, self, false);
+	if (!cell)
+		cell = claim_cell(q, self, true);
+	if (!cell)
+		return mp_error_set(-EUSERS,
+			"getting a message: %u processes get from this joinable queue already",
+			MP__QUEUE_CELLS);
+	atomic_fetch_add_explicit(&cell->taken, 1, memory_order_relaxed);
+	MP__TEST_POINT("queue.cell.counted");
+	return 0;
+}
+
+/* One less, unless there is none: 1 it was the last, 0 done, -1 there is none. */
+static int take_one(struct mp__queue_cell *cell)
+{
+	uint64_t taken = atomic_load_explicit(&cell->taken, memory_order_relaxed);
+
+	while (taken > 0) {
+		/* Release: what was done for the message comes before; partner: all_done(). */
+		if (atomic_compare_exchange_weak(&cell->taken, &taken, taken - 1))
+			return taken == 1;
+	}
+	return -1;
+}
+
+int mp_queue_task_done(mp_queue *queue)
+{
+	if (!queue || !(queue->flags & MP__QUEUE_JOINABLE))
+		return mp_error_set(-EINVAL, "task done: no queue, or it is not joinable");
+	struct mp__queue_cell *cell = own_cell(queue, mp__stamp_process());
+	int r = cell ? take_one(cell) : -1;
+	/* A message may have been handed on, to a child for example. */
+	for (unsigned i = 0; r < 0 && i < MP__QUEUE_CELLS; i++) {
+		if (atomic_load_explicit(&queue->cells[i].process, memory_order_relaxed) != 0)
+			r = take_one(&queue->cells[i]);
+	}
+	if (r < 0)
+		return mp_error_set(-ERANGE, "task done: no message is out that is not done");
+	if (r == 1)
+		mp__bell_ring(&queue->control->done_bell, INT_MAX);
+	return 0;
+}
+
+/* Of this cell; a dead process's are done. */
+static uint64_t unfinished(struct mp__queue_cell *cell, bool suspicious)
+{
+	uint64_t process = atomic_load_explicit(&cell->process, memory_order_acquire);
+	uint64_t taken = atomic_load_explicit(&cell->taken, memory_order_acquire);
+
+	if (process == 0 || taken == 0)
+		return 0;
+	if (!suspicious || !mp__stamp_process_dead(process))
+		return taken;
+	atomic_compare_exchange_strong(&cell->process, &process, 0);
+	return 0;
+}
+
+/*
+ * Was there an instant with nothing in the queue and nothing in a cell? If the queue was empty and
+ * nothing has been put since, no cell can have gone up either, so looking at them one by one will
+ * do.
+ */
+static bool all_done(struct mp_queue *q, bool suspicious)
+{
+	struct mp__queue_control *c = q->control;
+	uint64_t tail = atomic_load_explicit(&c->tail, memory_order_acquire);
+
+	if (mp__ring_items(tail, atomic_load_explicit(&c->head, memory_order_acquire)) != 0)
+		return false;
+	for (unsigned i = 0; i < MP__QUEUE_CELLS; i++) {
+		if (unfinished(&q->cells[i], suspicious) != 0)
+			return false;
+	}
+	return mp__ring_items(atomic_load_explicit(&c->tail, memory_order_acquire), tail) == 0;
+}
+
+static bool may_be_done(struct mp_queue *q, const void *argument)
+{
+	(void)argument;
+	return all_done(q, false);
+}
+
+int mp_queue_join(mp_queue *queue, int timeout_ms)
+{
+	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
+
+	if (!queue || !(queue->flags & MP__QUEUE_JOINABLE))
+		return mp_error_set(-EINVAL, "joining: no queue, or it is not joinable");
+	wait.suspicious = timeout_ms == 0;
+	while (!all_done(queue, wait.suspicious)) {
+		int r = mp__queue_wait_for(
+			queue, &queue->control->done_bell, &wait, may_be_done, NULL);
+		if (r < 0)
+			return mp_error_set(r, "joining: not all messages are done");
+	}
+	return 0;
+}
