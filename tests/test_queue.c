@@ -758,8 +758,6 @@ static int make_without(void *argument)
 	(void)argument;
 	T_CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 	T_CHECK(mp_queue_new(NULL, &q) == -ENOSPC);
-	limit.rlim_cur = limit.rlim_max = 1;
-	T_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	return 0;
 }
 
@@ -782,3 +780,24 @@ Test(queue, a_poor_process_gets_errors)
 	c = t_spawn(make_without_fds, NULL);
 	t_expect_exit(&c, 0);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static int make_without_addresses(void *argument)
+{
+	struct rlimit limit = {UINT64_C(1) << 30, UINT64_C(1) << 30};
+	mp_queue *q;
+
+	(void)argument;
+	T_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+	T_CHECK(mp_queue_new(NULL, &q) == -ENOMEM);
+	T_CHECK(mp_queue_new(MP_QUEUE_OPTIONS(.max_bytes = 1 << 20), &q) == 0);
+	return 0;
+}
+
+Test(queue, a_small_limit_needs_few_addresses)
+{
+	struct t_child c = t_spawn(make_without_addresses, NULL);
+
+	t_expect_exit(&c, 0);
+}
+#endif
