@@ -230,6 +230,40 @@ def conn_rtt_64B():
     return us(op)
 
 
+def semaphore():
+    permits = mp.Semaphore(1)
+
+    def op():
+        permits.acquire()
+        permits.release()
+
+    return rate(op)
+
+
+def answer(mine, theirs, cpus):
+    os.sched_setaffinity(0, cpus)
+    while True:
+        mine.wait()
+        mine.clear()
+        theirs.set()
+
+
+def handover(cpus):
+    os.sched_setaffinity(0, cpus)
+    mine, theirs = mp.Event(), mp.Event()
+    context = mp.get_context("fork")
+    child = context.Process(target=answer, args=(theirs, mine, cpus), daemon=True)
+    child.start()
+
+    def op():
+        theirs.set()
+        mine.wait()
+        mine.clear()
+
+    run = us(op)
+    return lambda: run() / 2
+
+
 ROWS = {
     "process_fork": lambda: process("fork"),
     "process_spawn": lambda: process("spawn"),
@@ -246,6 +280,9 @@ ROWS = {
     "manager_get_50": lambda: manager_50(get_next),
     "obj_roundtrip": obj_roundtrip,
     "conn_rtt_64B": conn_rtt_64B,
+    "semaphore": semaphore,
+    "event_handover": lambda: handover({min(os.sched_getaffinity(0))}),
+    "event_handover_spin": lambda: handover(os.sched_getaffinity(0)),
 }
 
 

@@ -314,6 +314,86 @@ static void stress_connection(void)
 	mp_listener_close(t.listener);
 }
 
+/* --- semaphore, event ---------------------------------------------------------------------------- */
+
+struct permitted {
+	mp_semaphore *semaphore; /* of one permit, for what follows */
+	int plain;
+	mp_event *event;
+	_Atomic int turns;
+};
+
+static void *use_permit(void *argument)
+{
+	struct permitted *p = argument;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		mp_semaphore *mine = mp_semaphore_ref(p->semaphore);
+		int r = mp_semaphore_acquire(mine, i % 4 ? MP_FOREVER : MP_NOWAIT);
+		CHECK(r == 0 || (i % 4 == 0 && r == -EAGAIN));
+		if (r == 0) {
+			p->plain++;
+			CHECK(mp_semaphore_release_n(mine, 1) == 0);
+		}
+		CHECK(mp_semaphore_value(mine) >= 0);
+		mp_semaphore_close(mine);
+	}
+	return NULL;
+}
+
+static void *use_event(void *argument)
+{
+	struct permitted *p = argument;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		if (p->turns++ % 3 == 0)
+			CHECK(mp_event_clear(p->event) == 0);
+		else
+			CHECK(mp_event_set(p->event) == 0);
+		int r = mp_event_wait(p->event, i % 2);
+		CHECK(r == 0 || r == -EAGAIN || r == -ETIMEDOUT);
+		CHECK(mp_event_is_set(p->event) >= 0);
+	}
+	return NULL;
+}
+
+/* What was written before the set is seen after the wait. */
+static void *await_plain(void *argument)
+{
+	struct permitted *p = argument;
+
+	CHECK(mp_event_wait(p->event, MP_FOREVER) == 0);
+	CHECK(p->plain == -1);
+	return NULL;
+}
+
+static void *publish_plain(void *argument)
+{
+	struct permitted *p = argument;
+
+	p->plain = -1;
+	CHECK(mp_event_set(p->event) == 0);
+	return NULL;
+}
+
+static void stress_semaphore(void)
+{
+	struct permitted p = {0};
+	pthread_t publisher;
+
+	CHECK(mp_semaphore_new(1, MP_SEMAPHORE_OPTIONS(.bounded = true), &p.semaphore) == 0);
+	CHECK(mp_event_new(NULL, &p.event) == 0);
+	in_threads(use_permit, &p);
+	CHECK(p.plain >= THREADS * ROUNDS / 2);
+	in_threads(use_event, &p);
+	CHECK(mp_event_clear(p.event) == 0);
+	CHECK(pthread_create(&publisher, NULL, publish_plain, &p) == 0);
+	in_threads(await_plain, &p);
+	CHECK(pthread_join(publisher, NULL) == 0);
+	mp_semaphore_close(p.semaphore);
+	mp_event_close(p.event);
+}
+
 int main(int argc, char **argv)
 {
 	static _Atomic int records;
@@ -321,6 +401,7 @@ int main(int argc, char **argv)
 	mp_begin(&argc, &argv);
 	in_threads(change_handler, (void *)&records);
 	stress_timer();
+	stress_semaphore();
 	stress_pool();
 	stress_process();
 	stress_connection();
