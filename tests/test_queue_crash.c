@@ -382,7 +382,7 @@ static int use(void *argument)
 			(void)mp_queue_commit(p->q, 500);
 		}
 		if (mp_queue_peek(p->q, 0, &peeked, &size) == 0) {
-			volatile char last = size > 0 ? ((const char *)peeked)[size - 1] : 0;
+			volatile int last = size > 0 ? ((const char *)peeked)[size - 1] : 0;
 			(void)last;
 			(void)mp_queue_consume(p->q);
 		}
@@ -420,7 +420,7 @@ Test(queue_crash, a_damaged_ring_is_an_error)
 	size_t size;
 
 	T_OK(mp_queue_put(q, mp_i64(1), 0));
-	memset(q->base + MP__QUEUE_REGION, 0xff, 8);
+	memset(q->base + MP__QUEUE_REGION, 0x7f, 8);
 	T_RESULT(mp_queue_get(q, 0, &value), -EBADMSG);
 	T_RESULT(mp_queue_get_bytes_into(q, buffer, 8, 0, &size), -EBADMSG);
 	q->control->head = UINT64_MAX >> 1;

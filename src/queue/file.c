@@ -168,6 +168,7 @@ int mp__queue_file_new(const mp_queue_options *options, struct mp_queue *q)
 	c->flags = q->flags;
 	if (options->name)
 		strncpy(c->name, options->name, sizeof(c->name) - 1);
+	c->allocated[0] = MP__QUEUE_REGION;
 	uint64_t start = mp__ring_pack(0, MP__QUEUE_REGION);
 	c->tail = c->tail_seen = c->head = c->head_seen = start;
 	/* Partner: the acquire load in check_control(). */

@@ -167,7 +167,8 @@ int mp_queue_get_bytes_into(
 			"getting a message of %zu bytes into a buffer of %zu; it stays",
 			(size_t)record.size, size);
 	} else {
-		memcpy(buffer, record.data, record.size);
+		if (record.size > 0)
+			memcpy(buffer, record.data, record.size);
 		r = mp__queue_take(queue, &record);
 	}
 	mp__queue_get_done(queue, &wait, r == 0);

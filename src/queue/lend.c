@@ -19,7 +19,7 @@
 int mp_queue_reserve(mp_queue *queue, size_t size, int timeout_ms, void **ret_data)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
-	struct mp__ring_place place;
+	struct mp__ring_place place = {0};
 
 	if (!queue || !ret_data)
 		return mp_error_set(-EINVAL, "reserving: no queue, or no place for the pointer");

@@ -35,7 +35,7 @@ static size_t write_run(
 int mp_queue_put_many_bytes(mp_queue *queue, const struct iovec *messages, size_t n, int timeout_ms)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
-	struct mp__ring_place place;
+	struct mp__ring_place place = {0};
 	size_t done = 0;
 	int r = 0;
 

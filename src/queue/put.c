@@ -130,7 +130,7 @@ static int put(struct mp_queue *q, enum mp__record_kind kind, const void *data, 
 	int timeout_ms)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
-	struct mp__ring_place place;
+	struct mp__ring_place place = {0};
 
 	int r = mp__queue_check_size(q, size);
 	if (r == 0)

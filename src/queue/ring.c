@@ -16,7 +16,7 @@
 /* A ring this many times larger than what is in it is too large. */
 #define ROOMY 4
 /* Nobody but a liar makes more JUMPs in a row: one for each region. */
-#define JUMPS_MAX (2 * MP__QUEUE_REGIONS)
+#define JUMPS_MAX 48u
 
 static int damaged(const char *what, uint64_t value)
 {
@@ -289,7 +289,7 @@ bool mp__ring_is_grown(struct mp_queue *q)
 	uint64_t at =
 		mp__ring_unpack(atomic_load_explicit(&q->control->head, memory_order_relaxed)).at;
 
-	return at >= 2 * MP__QUEUE_REGION;
+	return at >= mp__ring_region_start(1);
 }
 
 bool mp__ring_is_large(struct mp_queue *q)
@@ -314,11 +314,11 @@ static void go_home(struct mp_queue *q)
 		mp__ring_region(at.at) == 0 ||
 		atomic_load_explicit(&c->reserved, memory_order_relaxed) != 0)
 		return;
-	mp__ring_write_header(q, at.at, MP__QUEUE_REGION / MP__QUEUE_UNIT, MP__RECORD_JUMP);
+	mp__ring_write_header(q, at.at, mp__ring_region_start(0) / MP__QUEUE_UNIT, MP__RECORD_JUMP);
 	MP__TEST_POINT("queue.trim.jump");
 	/* Partner: the acquire in mp__ring_next(). */
 	atomic_store_explicit(
-		&c->tail, mp__ring_pack(at.count, MP__QUEUE_REGION), memory_order_release);
+		&c->tail, mp__ring_pack(at.count, mp__ring_region_start(0)), memory_order_release);
 	MP__TEST_POINT("queue.trim.tail");
 }
 

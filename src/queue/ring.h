@@ -62,9 +62,6 @@ static inline uint64_t mp__ring_region_end(const struct mp_queue *q, unsigned re
 /* --- putting ------------------------------------------------------------------------------------ */
 
 #define MP__RING_GROW 1
-#ifndef MP__RING_AHEAD
-#define MP__RING_AHEAD 256
-#endif
 
 int mp__ring_place_slowly(
 	struct mp_queue *q, uint64_t need, bool grow, struct mp__ring_place *place);
@@ -83,11 +80,18 @@ static inline int mp__ring_place(
 	uint64_t head_at = (head_word & MP__QUEUE_POS_MASK) * MP__QUEUE_UNIT;
 	uint64_t bytes = atomic_load_explicit(&c->put_bytes[tail.count & 1], memory_order_relaxed) -
 			 atomic_load_explicit(&c->get_bytes_seen, memory_order_relaxed);
-	/* In the small region, which has its memory, and all on this side of what is unread. */
-	uint64_t limit = head_at > tail.at && head_at < 2 * MP__QUEUE_REGION
-				 ? head_at
-				 : (q->last_region > 0 ? 2 * MP__QUEUE_REGION : q->file_size);
+	/* Before what is unread, before the end of the region, and where that has its memory. */
+	unsigned region = mp__ring_region(tail.at);
+	uint64_t limit =
+		region < MP__QUEUE_REGIONS
+			? mp__ring_region_start(region) +
+				  atomic_load_explicit(&c->allocated[region], memory_order_relaxed)
+			: 0;
+	uint64_t end = mp__ring_region_end(q, region);
 
+	if (head_at > tail.at && head_at < end)
+		end = head_at;
+	limit = limit < end ? limit : end;
 	place->tail = tail_word;
 	place->at = tail.at;
 	place->need = need;
@@ -124,7 +128,6 @@ static inline void mp__ring_commit(struct mp_queue *q, const struct mp__ring_pla
 	mp__ring_write_header(q, place->at, size, kind);
 	atomic_store_explicit(
 		&c->put_bytes[(count + 1) & 1], bytes + place->need, memory_order_relaxed);
-	__builtin_prefetch(q->base + place->at + place->need + MP__RING_AHEAD, 1);
 	/* Partner: the acquire in mp__ring_next(). */
 	atomic_store_explicit(&c->tail,
 		mp__ring_pack((count + 1) & MP__QUEUE_COUNT_MASK, place->at + place->need),
@@ -178,7 +181,6 @@ static inline void mp__ring_consume(struct mp_queue *q, const struct mp__ring_re
 		atomic_load_explicit(&c->get_bytes[record->count & 1], memory_order_relaxed);
 
 	atomic_store_explicit(&c->get_bytes[next & 1], bytes + need, memory_order_relaxed);
-	__builtin_prefetch(q->base + record->at + need + MP__RING_AHEAD);
 	/* Partner: the acquire in mp__ring_refresh(): what was read here may be written again. */
 	atomic_store_explicit(&c->head,
 		mp__ring_pack(next & MP__QUEUE_COUNT_MASK, record->at + need),
