@@ -53,6 +53,7 @@ extern const struct bench bench_process[];
 extern const struct bench bench_pool[];
 extern const struct bench bench_manager[];
 extern const struct bench bench_obj[];
+extern const struct bench bench_lock[];
 extern const struct bench bench_conn[];
 extern const struct bench bench_signal[];
 

@@ -26,7 +26,7 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 	"process_fork_1GiB", "process_spawn_1GiB", "pool_map_chunk1", "pool_submit",
 	"pool_apply_rtt", "manager_start", "manager_set_1", "manager_get_1", "manager_set_50",
 	"manager_get_50", "obj_roundtrip", "conn_rtt_64B", "semaphore", "event_handover",
-	"event_handover_spin", NULL};
+	"event_handover_spin", "lock_uncontended", "rlock_uncontended", NULL};
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
 	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
 static const char *const rows_load[] = {"manager_get_50_p16", NULL};
@@ -44,8 +44,8 @@ const struct peer peers[] = {
 
 struct contender *contenders_of(const char *row, size_t *ret_n)
 {
-	const struct bench *groups[] = {
-		bench_process, bench_pool, bench_manager, bench_obj, bench_conn, bench_signal};
+	const struct bench *groups[] = {bench_process, bench_pool, bench_manager, bench_obj,
+		bench_conn, bench_signal, bench_lock};
 	struct contender *list = calloc(MAX_RUNNING, sizeof(*list));
 	size_t n = 0;
 

@@ -36,6 +36,12 @@ const struct bench_row bench_rows[] = {
 	{"semaphore", "op/s", BENCH_HIGHER},
 	{"event_handover", "us", BENCH_LOWER},
 	{"event_handover_spin", "us", BENCH_LOWER},
+	{"lock_uncontended", "ns", BENCH_LOWER},
+	{"lock_contended_2p", "ns", BENCH_LOWER},
+	{"lock_handover", "us", BENCH_LOWER},
+	{"rlock_uncontended", "ns", BENCH_LOWER},
+	{"rwlock_read_1", "ns", BENCH_LOWER},
+	{"rwlock_read_2", "ns", BENCH_LOWER},
 	{NULL, NULL, BENCH_HIGHER},
 };
 

@@ -264,6 +264,17 @@ def handover(cpus):
     return lambda: run() / 2
 
 
+def uncontended(lock):
+    acquire, release = lock.acquire, lock.release
+
+    def op():
+        acquire()
+        release()
+
+    measure = us(op)
+    return lambda: measure() * 1000
+
+
 ROWS = {
     "process_fork": lambda: process("fork"),
     "process_spawn": lambda: process("spawn"),
@@ -283,6 +294,8 @@ ROWS = {
     "semaphore": semaphore,
     "event_handover": lambda: handover({min(os.sched_getaffinity(0))}),
     "event_handover_spin": lambda: handover(os.sched_getaffinity(0)),
+    "lock_uncontended": lambda: uncontended(mp.Lock()),
+    "rlock_uncontended": lambda: uncontended(mp.RLock()),
 }
 
 

@@ -274,10 +274,9 @@ static int wait_for_destroyed(void *argument)
 Test(lock, who_waits_for_what_is_destroyed_is_told)
 {
 	struct t_child waiters[2];
-	struct mp__lock *l = (struct mp__lock *)&s->lock;
 
 	make_shared();
-	l = (struct mp__lock *)&s->lock;
+	struct mp__lock *l = (struct mp__lock *)&s->lock;
 	T_OK(mp_lock_acquire(&s->lock, MP_NOWAIT));
 	for (int i = 0; i < 2; i++) {
 		waiters[i] = t_spawn(wait_for_destroyed, NULL);

@@ -16,6 +16,11 @@ static struct mp__lock *layout(const mp_lock *lock)
 	return (struct mp__lock *)lock;
 }
 
+static int check(const mp_lock *lock)
+{
+	return mp__sync_check((const struct mp__sync_head *)lock, MP__MAGIC_LOCK);
+}
+
 /* --- made and unmade, of both kinds --------------------------------------------------------------- */
 
 int mp__lock_make(struct mp__lock *lock, uint32_t magic, const mp_lock_options *options)
@@ -25,7 +30,7 @@ int mp__lock_make(struct mp__lock *lock, uint32_t magic, const mp_lock_options *
 
 	if (r < 0)
 		return r;
-	r = mp__sync_place(&lock->head, magic);
+	r = mp__sync_place((struct mp__sync_head *)lock, magic);
 	if (r < 0)
 		return r;
 	mp__sync_prepare(&lock->head, known.name, 0);
@@ -39,7 +44,7 @@ int mp__lock_make(struct mp__lock *lock, uint32_t magic, const mp_lock_options *
 
 int mp__lock_unmake(struct mp__lock *lock, uint32_t magic)
 {
-	int r = mp__sync_check(&lock->head, magic);
+	int r = mp__sync_check((struct mp__sync_head *)lock, magic);
 
 	if (r < 0)
 		return r;
@@ -85,7 +90,7 @@ int mp_lock_destroy(mp_lock *lock)
 int mp_lock_acquire(mp_lock *lock, int timeout_ms)
 {
 	struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_LOCK);
+	int r = check(lock);
 
 	if (r < 0)
 		return r;
@@ -97,7 +102,7 @@ int mp_lock_acquire(mp_lock *lock, int timeout_ms)
 int mp_lock_release(mp_lock *lock)
 {
 	struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_LOCK);
+	int r = check(lock);
 
 	if (r < 0)
 		return r;
@@ -110,7 +115,7 @@ int mp_lock_release(mp_lock *lock)
 int mp_lock_locked(const mp_lock *lock)
 {
 	const struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_LOCK);
+	int r = check(lock);
 
 	return r < 0 ? r : mp__owner_of(&l->word) != 0;
 }
@@ -118,7 +123,7 @@ int mp_lock_locked(const mp_lock *lock)
 int mp_lock_owner(const mp_lock *lock)
 {
 	const struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_LOCK);
+	int r = check(lock);
 
 	return r < 0 ? r : (int)mp__stamp_tid(mp__owner_of(&l->word));
 }
@@ -181,7 +186,7 @@ int mp__lock_check(const void *lock)
 	if (l && ((uintptr_t)l & 7) == 0 &&
 		atomic_load_explicit(&l->head.magic, memory_order_acquire) == MP__MAGIC_RLOCK)
 		return 0;
-	return mp__sync_check(&l->head, MP__MAGIC_LOCK);
+	return mp__sync_check(lock, MP__MAGIC_LOCK);
 }
 
 bool mp__lock_is_mine(const void *lock)

@@ -18,6 +18,11 @@ static struct mp__lock *layout(const mp_rlock *lock)
 	return (struct mp__lock *)lock;
 }
 
+static int check(const mp_rlock *lock)
+{
+	return mp__sync_check((const struct mp__sync_head *)lock, MP__MAGIC_RLOCK);
+}
+
 int mp_rlock_init(mp_rlock *lock, const mp_lock_options *options)
 {
 	return mp__lock_make(layout(lock), MP__MAGIC_RLOCK, options);
@@ -40,7 +45,7 @@ static int deeper(struct mp__lock *lock)
 int mp_rlock_acquire(mp_rlock *lock, int timeout_ms)
 {
 	struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+	int r = check(lock);
 
 	if (r < 0)
 		return r;
@@ -59,7 +64,7 @@ int mp_rlock_acquire(mp_rlock *lock, int timeout_ms)
 int mp_rlock_release(mp_rlock *lock)
 {
 	struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+	int r = check(lock);
 
 	if (r < 0)
 		return r;
@@ -78,7 +83,7 @@ int mp_rlock_release(mp_rlock *lock)
 int mp_rlock_locked(const mp_rlock *lock)
 {
 	const struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+	int r = check(lock);
 
 	return r < 0 ? r : mp__owner_of(&l->word) != 0;
 }
@@ -86,7 +91,7 @@ int mp_rlock_locked(const mp_rlock *lock)
 int mp_rlock_owner(const mp_rlock *lock)
 {
 	const struct mp__lock *l = layout(lock);
-	int r = mp__sync_check(&l->head, MP__MAGIC_RLOCK);
+	int r = check(lock);
 
 	return r < 0 ? r : (int)mp__stamp_tid(mp__owner_of(&l->word));
 }

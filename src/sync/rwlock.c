@@ -33,7 +33,7 @@ static struct mp__rwlock *layout(const mp_rwlock *rwlock)
 
 static int check(const mp_rwlock *rwlock)
 {
-	return mp__sync_check(&layout(rwlock)->head, MP__MAGIC_RWLOCK);
+	return mp__sync_check((const struct mp__sync_head *)rwlock, MP__MAGIC_RWLOCK);
 }
 
 /* --- cells -------------------------------------------------------------------------------------------- */
@@ -149,7 +149,7 @@ int mp_rwlock_init(mp_rwlock *rwlock, const mp_rwlock_options *options)
 
 	if (r < 0)
 		return r;
-	r = mp__sync_place(&rw->head, MP__MAGIC_RWLOCK);
+	r = mp__sync_place((struct mp__sync_head *)rwlock, MP__MAGIC_RWLOCK);
 	if (r < 0)
 		return r;
 	mp__sync_prepare(&rw->head, known.name, 0);
