@@ -394,6 +394,57 @@ static void stress_semaphore(void)
 	mp_event_close(p.event);
 }
 
+/* --- lock, rlock, rwlock -------------------------------------------------------------------------- */
+
+struct locked {
+	mp_lock lock;
+	mp_rlock rlock;
+	mp_rwlock rwlock;
+	int by_lock, by_rlock, by_rwlock;
+};
+
+static void *use_locks(void *argument)
+{
+	struct locked *l = argument;
+
+	for (int i = 0; i < ROUNDS * 10; i++) {
+		CHECK(mp_lock_acquire(&l->lock, MP_FOREVER) == 0);
+		l->by_lock++;
+		CHECK(mp_lock_release(&l->lock) == 0);
+		CHECK(mp_rlock_acquire(&l->rlock, MP_FOREVER) == 0);
+		CHECK(mp_rlock_acquire(&l->rlock, MP_NOWAIT) == 0);
+		l->by_rlock++;
+		CHECK(mp_rlock_release(&l->rlock) == 0);
+		CHECK(mp_rlock_release(&l->rlock) == 0);
+		CHECK(mp_rwlock_acquire_read(&l->rwlock, MP_FOREVER) == 0);
+		CHECK(l->by_rwlock >= 0);
+		CHECK(mp_rwlock_release_read(&l->rwlock) == 0);
+		if (i % 8 != 0)
+			continue;
+		CHECK(mp_rwlock_acquire_write(&l->rwlock, MP_FOREVER) == 0);
+		l->by_rwlock++;
+		CHECK(mp_rwlock_downgrade(&l->rwlock) == 0);
+		CHECK(l->by_rwlock > 0);
+		CHECK(mp_rwlock_release_read(&l->rwlock) == 0);
+	}
+	return NULL;
+}
+
+static void stress_lock(void)
+{
+	static struct locked l;
+
+	CHECK(mp_lock_init(&l.lock, NULL) == 0);
+	CHECK(mp_rlock_init(&l.rlock, NULL) == 0);
+	CHECK(mp_rwlock_init(&l.rwlock, NULL) == 0);
+	in_threads(use_locks, &l);
+	CHECK(l.by_lock == THREADS * ROUNDS * 10 && l.by_rlock == l.by_lock);
+	CHECK(l.by_rwlock == THREADS * ROUNDS * 10 / 8);
+	CHECK(mp_lock_destroy(&l.lock) == 0);
+	CHECK(mp_rlock_destroy(&l.rlock) == 0);
+	CHECK(mp_rwlock_destroy(&l.rwlock) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	static _Atomic int records;
@@ -401,6 +452,7 @@ int main(int argc, char **argv)
 	mp_begin(&argc, &argv);
 	in_threads(change_handler, (void *)&records);
 	stress_timer();
+	stress_lock();
 	stress_semaphore();
 	stress_pool();
 	stress_process();
