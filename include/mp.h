@@ -26,5 +26,6 @@
 #include <mp/lock.h>
 #include <mp/rwlock.h>
 #include <mp/barrier.h>
+#include <mp/condition.h>
 
 #endif

@@ -13,6 +13,7 @@
 #include "sync/semaphore.h"
 #include "sync/barrier_round.h"
 #include "queue/queue.h"
+#include "sync/condition.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
@@ -31,5 +32,6 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__semaphore_type.class,
 	&mp__barrier_type.class,
 	&mp__queue_class,
+	&mp__condition_type.class,
 	NULL,
 };

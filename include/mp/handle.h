@@ -26,6 +26,7 @@ typedef struct mp_lock mp_lock;
 typedef struct mp_rlock mp_rlock;
 typedef struct mp_rwlock mp_rwlock;
 typedef struct mp_queue mp_queue;
+typedef struct mp_condition mp_condition;
 
 MP__BEGIN_DECLS
 
@@ -36,6 +37,7 @@ mp_obj mp_connection_handle(mp_connection *connection);
 mp_obj mp_event_handle(mp_event *event);
 mp_obj mp_semaphore_handle(mp_semaphore *semaphore);
 mp_obj mp_barrier_handle(mp_barrier *barrier);
+mp_obj mp_condition_handle(mp_condition *condition);
 
 /* Of what mp_lock_new() and the like made; nil for those in memory of the program's own. */
 mp_obj mp_lock_handle(mp_lock *lock);
@@ -60,6 +62,7 @@ mp_lock *mp_obj_lock(const mp_obj *value);
 mp_rlock *mp_obj_rlock(const mp_obj *value);
 mp_rwlock *mp_obj_rwlock(const mp_obj *value);
 mp_queue *mp_obj_queue(const mp_obj *value);
+mp_condition *mp_obj_condition(const mp_obj *value);
 
 /*
  * The descriptor, lent or given; -EINVAL it is something else, -EBADF already taken, or negative.
@@ -96,6 +99,10 @@ static inline mp_obj mp_handle(mp_barrier *x)
 {
 	return mp_barrier_handle(x);
 }
+static inline mp_obj mp_handle(mp_condition *x)
+{
+	return mp_condition_handle(x);
+}
 static inline mp_obj mp_handle(mp_lock *x)
 {
 	return mp_lock_handle(x);
@@ -118,13 +125,14 @@ static inline mp_obj mp_handle(mp_queue *x)
 	mp_manager *: mp_manager_handle, \
 	mp_dict *: mp_dict_handle, \
 	mp_connection *: mp_connection_handle, \
-	mp_queue *: mp_queue_handle, \
 	mp_event *: mp_event_handle, \
 	mp_semaphore *: mp_semaphore_handle, \
 	mp_barrier *: mp_barrier_handle, \
+	mp_condition *: mp_condition_handle, \
 	mp_lock *: mp_lock_handle, \
 	mp_rlock *: mp_rlock_handle, \
-	mp_rwlock *: mp_rwlock_handle)(x)
+	mp_rwlock *: mp_rwlock_handle, \
+	mp_queue *: mp_queue_handle)(x)
 /* clang-format on */
 #endif
 

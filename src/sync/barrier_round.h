@@ -34,10 +34,10 @@ int mp__barrier_enter(mp__barrier *b, mp__deadline deadline);
 /* Leave it after a change that somebody waits for: all who sleep inside look at their cells. */
 void mp__barrier_leave_and_wake(mp__barrier *b);
 
-/* The state of a cell without its flags. */
+/* The state of a cell without its flags. Sequentially consistent: read after the bell was told. */
 static inline unsigned mp__cell_state(mp__cell *c)
 {
-	return atomic_load_explicit(&c->state, memory_order_acquire) & MP__CELL_STATES;
+	return atomic_load(&c->state) & MP__CELL_STATES;
 }
 
 /* --- inside the guard ------------------------------------------------------------------------ */
