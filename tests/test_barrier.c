@@ -4,6 +4,8 @@
 
 #include "tests/support/world.h"
 
+#include "base/stamp.h"
+
 #include <mp/barrier.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -439,6 +441,23 @@ Test(barrier, wrong_uses)
 		T_RESULT(mp_barrier_destroy(wrong[i]), -EINVAL);
 	}
 	T_RESULT(mp_barrier_leave(&w->barrier), -EPERM);
+	teardown(w);
+}
+
+/* As if a signal handler had interrupted this thread inside. */
+Test(barrier, a_call_inside_a_call)
+{
+	struct world *w = setup(2);
+	uint64_t *guard = (uint64_t *)(void *)&w->barrier + 4;
+
+	*guard = mp__stamp_self();
+	T_RESULT(mp_barrier_wait(&w->barrier, MP_FOREVER), -EDEADLK);
+	T_RESULT(mp_barrier_abort(&w->barrier), -EDEADLK);
+	T_RESULT(mp_barrier_reset(&w->barrier), -EDEADLK);
+	T_RESULT(mp_barrier_join(&w->barrier), -EDEADLK);
+	T_RESULT(mp_barrier_leave(&w->barrier), -EDEADLK);
+	T_RESULT(mp_barrier_destroy(&w->barrier), -EDEADLK);
+	*guard = 0;
 	teardown(w);
 }
 

@@ -379,6 +379,24 @@ Test(condition, wrong_uses)
 	teardown();
 }
 
+/* As if a signal handler had interrupted this thread inside. */
+Test(condition, a_call_inside_a_call)
+{
+	uint64_t *guard;
+
+	setup();
+	guard = (uint64_t *)(void *)&w->condition + 4;
+	lock();
+	*guard = mp__stamp_self();
+	T_RESULT(mp_condition_wait(&w->condition, &w->lock, MP_FOREVER), -EDEADLK);
+	T_RESULT(mp_condition_notify(&w->condition, 1), -EDEADLK);
+	T_RESULT(mp_condition_notify_all(&w->condition), -EDEADLK);
+	T_RESULT(mp_condition_destroy(&w->condition), -EDEADLK);
+	*guard = 0;
+	unlock();
+	teardown();
+}
+
 static int wait_until_destroyed(void *arg)
 {
 	(void)arg;
