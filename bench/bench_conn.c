@@ -5,7 +5,9 @@
 #include "bench/bench.h"
 
 #include <mp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SIZE 64
@@ -19,14 +21,11 @@ struct talk {
 /* --- libmp ------------------------------------------------------------------------------------ */
 
 /* In the other process: send everything back, until the end. */
-static int echo(int fd)
+static int echo(mp_connection *c)
 {
 	char message[SIZE];
-	mp_connection *c;
 	size_t size;
 
-	if (mp_connection_from_fd(fd, NULL, &c) < 0)
-		return 1;
 	while (mp_connection_recv_bytes_into(c, message, SIZE, MP_FOREVER, &size) == 0) {
 		if (mp_connection_send_bytes(c, message, size, MP_FOREVER) < 0)
 			return 1;
@@ -46,24 +45,35 @@ static int talk(void *arg)
 	return r < 0 ? bench_fail_mp("a message and its answer", r) : 0;
 }
 
-static int setup_talk(struct bench *b)
+static int setup_with(struct bench *b,
+	int (*make)(const mp_connection_options *, mp_connection **, mp_connection **))
 {
 	struct talk *t = calloc(1, sizeof(*t));
 	mp_connection *there;
 
 	if (!t)
 		return bench_fail("out of memory");
-	int r = mp_connection_pair(NULL, &t->connection, &there);
+	int r = make(NULL, &t->connection, &there);
 	if (r < 0)
-		return bench_fail_mp("mp_connection_pair", r);
+		return bench_fail_mp("a pair of connections", r);
 	t->pid = fork();
 	if (t->pid == 0) {
 		mp_connection_close(t->connection);
-		_exit(echo(mp_connection_fileno(there)));
+		_exit(echo(there));
 	}
 	mp_connection_close(there);
 	b->state = t;
 	return t->pid < 0 ? bench_fail("fork failed") : 0;
+}
+
+static int setup_talk(struct bench *b)
+{
+	return setup_with(b, mp_connection_pair);
+}
+
+static int setup_pipe(struct bench *b)
+{
+	return setup_with(b, mp_pipe);
 }
 
 static void teardown_talk(struct bench *b)
@@ -117,7 +127,77 @@ static int run_call(struct bench *b, double *ret_value)
 	return bench_time(call, b->state, ret_value);
 }
 
+/* --- floor of the pipe: two words in shared memory, and no sleep ever ------------------------------ */
+
+struct ball {
+	_Alignas(64) _Atomic uint32_t there;
+	_Alignas(64) _Atomic uint32_t back;
+};
+
+struct game {
+	pid_t pid;
+	struct ball *ball;
+	uint32_t round;
+};
+
+static int hit_back(struct ball *ball)
+{
+	for (uint32_t round = 1;; round++) {
+		uint32_t seen;
+		while ((seen = atomic_load_explicit(&ball->there, memory_order_acquire)) != round) {
+			if (seen == UINT32_MAX)
+				return 0;
+		}
+		atomic_store_explicit(&ball->back, round, memory_order_release);
+	}
+}
+
+static int hit(void *arg)
+{
+	struct game *g = arg;
+
+	atomic_store_explicit(&g->ball->there, ++g->round, memory_order_release);
+	while (atomic_load_explicit(&g->ball->back, memory_order_acquire) != g->round)
+		;
+	return 0;
+}
+
+static int setup_game(struct bench *b)
+{
+	struct game *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return bench_fail("out of memory");
+	g->ball = mmap(
+		NULL, sizeof(*g->ball), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (g->ball == MAP_FAILED)
+		return bench_fail("mmap failed");
+	g->pid = fork();
+	if (g->pid == 0)
+		_exit(hit_back(g->ball));
+	b->state = g;
+	return g->pid < 0 ? bench_fail("fork failed") : 0;
+}
+
+static void teardown_game(struct bench *b)
+{
+	struct game *g = b->state;
+
+	atomic_store(&g->ball->there, UINT32_MAX);
+	bench_reap(g->pid);
+	munmap(g->ball, sizeof(*g->ball));
+	free(g);
+}
+
+static int run_game(struct bench *b, double *ret_value)
+{
+	return bench_time(hit, b->state, ret_value);
+}
+
 const struct bench bench_conn[] = {
+	{"pipe_rtt_64B", "libmp", setup_pipe, run_talk, teardown_talk, 0, NULL},
+	{"pipe_rtt_64B", "floor", setup_game, run_game, teardown_game, 0, NULL},
+	{"pipe_rtt_64B", "socketpair", setup_call, run_call, teardown_call, 0, NULL},
 	{"conn_rtt_64B", "libmp", setup_talk, run_talk, teardown_talk, 0, NULL},
 	{"conn_rtt_64B", "floor", setup_call, run_call, teardown_call, 0, NULL},
 	{NULL, NULL, NULL, NULL, NULL, 0, NULL},

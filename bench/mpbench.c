@@ -42,6 +42,7 @@ const struct bench_row bench_rows[] = {
 	{"rlock_uncontended", "ns", BENCH_LOWER},
 	{"rwlock_read_1", "ns", BENCH_LOWER},
 	{"rwlock_read_2", "ns", BENCH_LOWER},
+	{"pipe_rtt_64B", "us", BENCH_LOWER},
 	{NULL, NULL, BENCH_HIGHER},
 };
 

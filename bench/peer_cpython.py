@@ -296,6 +296,7 @@ ROWS = {
     "event_handover_spin": lambda: handover(os.sched_getaffinity(0)),
     "lock_uncontended": lambda: uncontended(mp.Lock()),
     "rlock_uncontended": lambda: uncontended(mp.RLock()),
+    "pipe_rtt_64B": conn_rtt_64B,
 }
 
 

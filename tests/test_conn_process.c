@@ -81,6 +81,11 @@ EACH_METHOD_AND_THREAD(conn_process, connection)
 	echo_over(method, SOCK_SEQPACKET);
 }
 
+EACH_METHOD_AND_THREAD(conn_process, connection_over_a_pipe)
+{
+	echo_over(method, CONN_PIPE);
+}
+
 EACH_METHOD_AND_THREAD(conn_process, connection_over_a_stream)
 {
 	echo_over(method, SOCK_STREAM);
@@ -450,9 +455,10 @@ static int has_nothing(void *c)
 	return 0;
 }
 
+/* In a pipe it stays where both see it. */
 EACH_SOCKET(conn_process, a_message_in_hand_is_not_the_childs)
 {
-	struct conn_pair p = conn_pair(kind, NULL);
+	struct conn_pair p = conn_pair(kind == CONN_PIPE ? SOCK_STREAM : kind, NULL);
 	char text[8];
 	size_t size;
 

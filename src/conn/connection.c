@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/options.h"
+#include "conn/pipe.h"
 #include "conn/socket.h"
 
 #include <limits.h>
@@ -102,7 +103,7 @@ int mp_connection_send_bytes(mp_connection *c, const void *data, size_t size, in
 		return r;
 	if (!data && size > 0)
 		return mp_error_set(-EINVAL, "%zu bytes at NULL", size);
-	const struct mp__outgoing message = {MP__MESSAGE_BYTES, data, size, NULL, 0};
+	const struct mp__outgoing message = {.kind = MP__MESSAGE_BYTES, .data = data, .size = size};
 	return send_message(c, &message, timeout_ms);
 }
 
@@ -328,11 +329,15 @@ static int class_export(struct mp__handle *handle, struct mp__handle_wire *ret_w
 static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle)
 {
 	mp_connection *c;
+	int r;
 
 	/* The first byte says which back end it is. */
-	int r = wire->size > 0 && wire->data[0] == MP__TRAVEL_SOCKET
-			? mp__socket_import(wire, &c)
-			: mp_error_set(-EBADMSG, "the handle of a connection is damaged");
+	if (wire->size > 0 && wire->data[0] == MP__TRAVEL_SOCKET)
+		r = mp__socket_import(wire, &c);
+	else if (wire->size > 0 && wire->data[0] == MP__TRAVEL_PIPE)
+		r = mp__pipe_import(wire, &c);
+	else
+		r = mp_error_set(-EBADMSG, "the handle of a connection is damaged");
 	if (r == 0)
 		*ret_handle = &c->handle;
 	return r;

@@ -28,6 +28,7 @@ enum mp__message_kind {
 	MP__MESSAGE_VALUE = 1,     /* an encoded mp.Value, with descriptors perhaps */
 	MP__MESSAGE_BYTES = 2,     /* the user's bytes */
 	MP__MESSAGE_HANDSHAKE = 3, /* never seen by the front: how connections begin */
+	MP__MESSAGE_WAKE = 4,      /* likewise: makes the socket of a pipe readable */
 };
 
 /* One to send: all of it is the caller's. */
@@ -37,6 +38,7 @@ struct mp__outgoing {
 	size_t size;
 	const int *fds;
 	size_t n_fds;
+	uint16_t tag; /* 0 but in the socket of a pipe */
 };
 
 /* One that came: all of it is the back end's, until it is released. */
@@ -44,6 +46,7 @@ struct mp__incoming {
 	enum mp__message_kind kind;
 	const uint8_t *data; /* NULL: it is not in memory, ask `read` */
 	size_t size;
+	uint16_t tag;
 	struct mp__cargo *cargo; /* descriptors; decoding takes them out of there */
 };
 

@@ -13,11 +13,12 @@ void mp__head_write(uint8_t *at, const struct mp__head *head)
 {
 	uint64_t length = htole64(head->length);
 	uint32_t n_fds = htole32(head->n_fds);
+	uint16_t tag = htole16(head->tag);
 
 	memcpy(at, &length, sizeof(length));
 	at[8] = head->kind;
 	at[9] = head->flags;
-	at[10] = at[11] = 0;
+	memcpy(at + 10, &tag, sizeof(tag));
 	memcpy(at + 12, &n_fds, sizeof(n_fds));
 }
 
@@ -26,11 +27,13 @@ int mp__head_read(const uint8_t *at, size_t max, struct mp__head *ret_head)
 	struct mp__head head = {.kind = at[8], .flags = at[9]};
 
 	memcpy(&head.length, at, sizeof(head.length));
+	memcpy(&head.tag, at + 10, sizeof(head.tag));
 	memcpy(&head.n_fds, at + 12, sizeof(head.n_fds));
+	head.tag = le16toh(head.tag);
 	head.length = le64toh(head.length);
 	head.n_fds = le32toh(head.n_fds);
-	if (head.kind < MP__MESSAGE_VALUE || head.kind > MP__MESSAGE_HANDSHAKE ||
-		head.flags & ~(MP__HEAD_LONG | MP__HEAD_ENVELOPE) || at[10] != 0 || at[11] != 0)
+	if (head.kind < MP__MESSAGE_VALUE || head.kind > MP__MESSAGE_WAKE ||
+		head.flags & ~(MP__HEAD_LONG | MP__HEAD_ENVELOPE))
 		return mp_error_set(-EBADMSG, "what came over the connection is no message");
 	if (head.n_fds > 0 && head.kind != MP__MESSAGE_VALUE)
 		return mp_error_set(-EBADMSG, "a message without handles has descriptors");

@@ -4,11 +4,12 @@
  *
  *	 0        8      9       10         12        16
  *	+--------+------+-------+----------+---------+---------------
- *	| length | kind | flags | 0      0 | n_fds   | message ...
+ *	| length | kind | flags | tag      | n_fds   | message ...
  *	+--------+------+-------+----------+---------+---------------
  *
  * Numbers are little-endian. `length` is that of the whole message, without these bytes; `n_fds` is
- * how many descriptors of its handles travel beside it. What is not known is no message.
+ * how many descriptors of its handles travel beside it; `tag` is 0 but in the socket of a pipe
+ * (pipe_layout.h). What is not known is no message.
  */
 #ifndef MP_CONN_MESSAGE_H
 #define MP_CONN_MESSAGE_H
@@ -17,6 +18,7 @@
 #include <stdint.h>
 
 #define MP__HEAD_SIZE 16
+#define MP__HEAD_KIND 8 /* where the kind stands */
 
 /* The end of the message lies in a memfd, the first of the descriptors. */
 #define MP__HEAD_LONG 1
@@ -27,6 +29,7 @@ struct mp__head {
 	uint64_t length;
 	uint8_t kind; /* enum mp__message_kind */
 	uint8_t flags;
+	uint16_t tag;
 	uint32_t n_fds;
 };
 

@@ -133,6 +133,7 @@ static int wrap(struct packet *p, const struct mp__outgoing *message, struct par
 		.flags = (parcel->rest >= 0 ? MP__HEAD_LONG : 0) |
 			 (parcel->envelope >= 0 ? MP__HEAD_ENVELOPE : 0),
 		.n_fds = (uint32_t)message->n_fds,
+		.tag = message->tag,
 	};
 	mp__head_write(parcel->head, &head);
 	return 0;
@@ -333,6 +334,7 @@ static int packet_look(struct mp_connection *c, mp__deadline deadline, struct mp
 		.kind = p->head.kind,
 		.data = p->rest >= 0 ? NULL : p->space + MP__HEAD_SIZE,
 		.size = p->head.length,
+		.tag = p->head.tag,
 		.cargo = &p->cargo,
 	};
 	return 0;

@@ -24,6 +24,7 @@ enum mp__segment_kind {
 	MP__SEGMENT_LIST = 3,
 	MP__SEGMENT_HEAP = 4,
 	MP__SEGMENT_QUEUE = 5,
+	MP__SEGMENT_PIPE = 6,
 };
 
 /* What a module says about its segments, once. */

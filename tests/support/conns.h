@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/support/conns.h - for tests of connections: pairs over each kind of socket.
+ * tests/support/conns.h - for tests of connections: pairs of each kind.
  *
- * EACH_SOCKET(suite, name) { ... kind ... } makes two tests of one body: packet_name and
- * stream_name.
+ * EACH_SOCKET(suite, name) { ... kind ... } makes three tests of one body: packet_name,
+ * stream_name and pipe_name. A kind is a type of sockets, or CONN_PIPE.
  */
 #ifndef TESTS_CONNS_H
 #define TESTS_CONNS_H
@@ -15,6 +15,8 @@
 #include <mp/connection.h>
 #include <sys/socket.h>
 
+#define CONN_PIPE (-1)
+
 #define EACH_SOCKET(suite, name)             \
 	static void each_##name(int kind);   \
 	Test(suite, packet_##name)           \
@@ -24,6 +26,10 @@
 	Test(suite, stream_##name)           \
 	{                                    \
 		each_##name(SOCK_STREAM);    \
+	}                                    \
+	Test(suite, pipe_##name)             \
+	{                                    \
+		each_##name(CONN_PIPE);      \
 	}                                    \
 	static void each_##name(int kind)
 
@@ -41,6 +47,10 @@ static inline struct conn_pair conn_pair(int kind, const mp_connection_options *
 
 	if (kind == SOCK_SEQPACKET) {
 		T_OK(mp_connection_pair(&o, &p.a, &p.b));
+		return p;
+	}
+	if (kind == CONN_PIPE) {
+		T_OK(mp_pipe(&o, &p.a, &p.b));
 		return p;
 	}
 	T_OK(mp__socket_pair(kind, ends));
