@@ -64,7 +64,7 @@ static void expect_fine(const struct bare *b)
 {
 	mp_obj got;
 
-	say(b, (struct mp__head){5, MP__MESSAGE_BYTES, 0, 0}, "hello", 5, NULL, 0);
+	say(b, (struct mp__head){5, MP__MESSAGE_BYTES, 0, 0, 0}, "hello", 5, NULL, 0);
 	T_OK(mp_connection_recv(b->c, T_TIMEOUT_MS, &got));
 	cr_assert_eq(mp_obj_len(&got), 5);
 	mp_obj_free(&got);
@@ -73,17 +73,18 @@ static void expect_fine(const struct bare *b)
 Test(conn_hostile, packets_that_are_no_messages)
 {
 	static const struct mp__head heads[] = {
-		{4, 0, 0, 0},                 /* no kind */
-		{4, 4, 0, 0},                 /* an unknown kind */
-		{4, MP__MESSAGE_BYTES, 4, 0}, /* an unknown flag */
-		{3, MP__MESSAGE_BYTES, 0, 0}, /* shorter than it is */
-		{5, MP__MESSAGE_BYTES, 0, 0}, /* longer than it is */
-		{UINT64_MAX, MP__MESSAGE_BYTES, 0, 0},
-		{4, MP__MESSAGE_BYTES, 0, 1}, /* bytes with a descriptor */
-		{4, MP__MESSAGE_VALUE, 0, 1}, /* which did not come */
-		{4, MP__MESSAGE_VALUE, 0, UINT32_MAX}, {9, MP__MESSAGE_BYTES, MP__HEAD_LONG, 0},
-		{4, MP__MESSAGE_VALUE, MP__HEAD_ENVELOPE, 300},
-		{4, MP__MESSAGE_VALUE, 0, 0}, /* whose bytes are no value */
+		{4, 0, 0, 0, 0},                 /* no kind */
+		{4, MP__MESSAGE_WAKE, 0, 0, 0},  /* an unknown kind */
+		{4, MP__MESSAGE_BYTES, 4, 0, 0}, /* an unknown flag */
+		{3, MP__MESSAGE_BYTES, 0, 0, 0}, /* shorter than it is */
+		{5, MP__MESSAGE_BYTES, 0, 0, 0}, /* longer than it is */
+		{UINT64_MAX, MP__MESSAGE_BYTES, 0, 0, 0},
+		{4, MP__MESSAGE_BYTES, 0, 1, 0}, /* bytes with a descriptor */
+		{4, MP__MESSAGE_VALUE, 0, 1, 0}, /* which did not come */
+		{4, MP__MESSAGE_VALUE, 0, UINT32_MAX, 0},
+		{9, MP__MESSAGE_BYTES, MP__HEAD_LONG, 0, 0},
+		{4, MP__MESSAGE_VALUE, MP__HEAD_ENVELOPE, 300, 0},
+		{4, MP__MESSAGE_VALUE, 0, 0, 0}, /* whose bytes are no value */
 	};
 	struct bare b = bare(SOCK_SEQPACKET, NULL);
 
@@ -130,7 +131,7 @@ Test(conn_hostile, longer_than_the_receiver_wants)
 {
 	struct bare b = bare(SOCK_SEQPACKET, MP_CONNECTION_OPTIONS(.max_message = 7));
 
-	say(&b, (struct mp__head){8, MP__MESSAGE_BYTES, 0, 0}, "12345678", 8, NULL, 0);
+	say(&b, (struct mp__head){8, MP__MESSAGE_BYTES, 0, 0, 0}, "12345678", 8, NULL, 0);
 	expect(&b, -EBADMSG);
 	expect_fine(&b);
 	bare_close(&b);
@@ -205,12 +206,12 @@ Test(conn_hostile, descriptors_that_nobody_asked_for_are_closed)
 
 	for (size_t i = 0; i < MP__FDS_MAX; i++)
 		fds[i] = b.fd;
-	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 0}, "\x08", 2, fds, MP__FDS_MAX);
+	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 0, 0}, "\x08", 2, fds, MP__FDS_MAX);
 	expect(&b, -EBADMSG);
-	say(&b, (struct mp__head){2, MP__MESSAGE_BYTES, 0, 0}, "\x08", 2, fds, 1);
+	say(&b, (struct mp__head){2, MP__MESSAGE_BYTES, 0, 0, 0}, "\x08", 2, fds, 1);
 	expect(&b, -EBADMSG);
 	/* The value does not mention them: they are closed with the message. */
-	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 3}, "\x08", 2, fds, 3);
+	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 3, 0}, "\x08", 2, fds, 3);
 	expect(&b, 0);
 	expect_fine(&b);
 	bare_close(&b);
@@ -224,7 +225,7 @@ Test(conn_hostile, no_room_for_descriptors_costs_the_message)
 	mp_obj got;
 
 	getrlimit(RLIMIT_NOFILE, &old);
-	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 3}, "\x08", 2, fds, 3);
+	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 3, 0}, "\x08", 2, fds, 3);
 	int next = dup(b.fd);
 	none = old;
 	none.rlim_cur = (rlim_t)next + 2; /* room for two */
@@ -258,20 +259,21 @@ static size_t nest(uint8_t *out, int depth)
 	return size + inner_size;
 }
 
-EACH_SOCKET(conn_hostile, values_that_cannot_be)
+EACH_BARE(conn_hostile, values_that_cannot_be)
 {
 	struct bare b = bare(kind, NULL);
 	uint8_t deep[1024];
 	size_t size = nest(deep, MP_OBJ_MAX_DEPTH + 1);
 
-	say(&b, (struct mp__head){size, MP__MESSAGE_VALUE, 0, 0}, deep, size, NULL, 0);
+	say(&b, (struct mp__head){size, MP__MESSAGE_VALUE, 0, 0, 0}, deep, size, NULL, 0);
 	expect(&b, -EOVERFLOW);
 	/* A handle of kind 999. */
-	say(&b, (struct mp__head){5, MP__MESSAGE_VALUE, 0, 0}, "\x52\x03\x08\xe7\x07", 5, NULL, 0);
+	say(&b, (struct mp__head){5, MP__MESSAGE_VALUE, 0, 0, 0}, "\x52\x03\x08\xe7\x07", 5, NULL,
+		0);
 	expect(&b, -ENOTSUP);
 	/* A descriptor that did not come. */
-	say(&b, (struct mp__head){6, MP__MESSAGE_VALUE, 0, 0}, "\x52\x04\x08\x01\x18\x01", 6, NULL,
-		0);
+	say(&b, (struct mp__head){6, MP__MESSAGE_VALUE, 0, 0, 0}, "\x52\x04\x08\x01\x18\x01", 6,
+		NULL, 0);
 	expect(&b, -EBADMSG);
 	expect_fine(&b);
 	bare_close(&b);
@@ -310,7 +312,7 @@ Test(conn_hostile, handles_of_connections_that_are_none)
 		*at++ = 1;
 		size_t n = (size_t)(at - value);
 		mp_obj got;
-		say(&b, (struct mp__head){n, MP__MESSAGE_VALUE, 0, 1}, value, n, &fd, 1);
+		say(&b, (struct mp__head){n, MP__MESSAGE_VALUE, 0, 1, 0}, value, n, &fd, 1);
 		T_RESULT(mp_connection_recv(b.c, T_TIMEOUT_MS, &got), i < 5 ? -EBADMSG : 0);
 		if (i == 5)
 			mp_obj_free(&got);
@@ -338,7 +340,7 @@ Test(conn_hostile, a_stream_with_descriptors)
 {
 	struct bare b = bare(SOCK_STREAM, NULL);
 
-	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 1}, "\x08", 2, &b.fd, 1);
+	say(&b, (struct mp__head){2, MP__MESSAGE_VALUE, 0, 1, 0}, "\x08", 2, &b.fd, 1);
 	expect(&b, -EBADMSG);
 	bare_close(&b);
 }
@@ -349,7 +351,8 @@ Test(conn_hostile, a_head_that_lies_gets_no_memory)
 	mp_obj got;
 
 	/* An exabyte, of which five bytes come. */
-	say(&b, (struct mp__head){UINT64_C(1) << 60, MP__MESSAGE_BYTES, 0, 0}, "hello", 5, NULL, 0);
+	say(&b, (struct mp__head){UINT64_C(1) << 60, MP__MESSAGE_BYTES, 0, 0, 0}, "hello", 5, NULL,
+		0);
 	T_RESULT(mp_connection_recv(b.c, 20, &got), -ETIMEDOUT);
 	bare_close(&b);
 }
@@ -360,7 +363,7 @@ Test(conn_hostile, half_a_message_and_stop)
 	uint8_t message[MP__HEAD_SIZE + 5];
 	mp_obj got;
 
-	mp__head_write(message, &(struct mp__head){5, MP__MESSAGE_BYTES, 0, 0});
+	mp__head_write(message, &(struct mp__head){5, MP__MESSAGE_BYTES, 0, 0, 0});
 	memcpy(message + MP__HEAD_SIZE, "hello", 5);
 	/* A byte at a time, and each time somebody who does not wait any longer. */
 	for (size_t i = 0; i < sizeof(message) - 1; i++) {
@@ -380,7 +383,7 @@ Test(conn_hostile, half_a_message_and_stop)
 /* --- a listener that refuses, after the client has begun -------------------------------------- */
 
 #ifdef HAVE_NETTLE
-EACH_SOCKET(conn_hostile, a_refusal_is_told)
+EACH_BARE(conn_hostile, a_refusal_is_told)
 {
 	struct bare b = bare(kind, NULL);
 	struct mp__auth auth;
@@ -391,17 +394,17 @@ EACH_SOCKET(conn_hostile, a_refusal_is_told)
 	T_OK(mp__auth_start(&auth, MP__AUTH_LISTENER, "key", 3, answer));
 	T_RESULT(mp__auth_feed(&auth, hello, sizeof(hello), answer, &answers), -EKEYREJECTED);
 	cr_assert(answers);
-	say(&b, (struct mp__head){MP__AUTH_SIZE, MP__MESSAGE_HANDSHAKE, 0, 0}, answer,
+	say(&b, (struct mp__head){MP__AUTH_SIZE, MP__MESSAGE_HANDSHAKE, 0, 0, 0}, answer,
 		MP__AUTH_SIZE, NULL, 0);
 	expect(&b, -EKEYREJECTED);
 	bare_close(&b);
 	b = bare(kind, NULL);
-	say(&b, (struct mp__head){MP__AUTH_SIZE, MP__MESSAGE_HANDSHAKE, 0, 0}, hello, MP__AUTH_SIZE,
-		NULL, 0);
+	say(&b, (struct mp__head){MP__AUTH_SIZE, MP__MESSAGE_HANDSHAKE, 0, 0, 0}, hello,
+		MP__AUTH_SIZE, NULL, 0);
 	expect(&b, -EPROTO);
 	bare_close(&b);
 	b = bare(kind, NULL);
-	say(&b, (struct mp__head){2, MP__MESSAGE_HANDSHAKE, 0, 0}, "hi", 2, NULL, 0);
+	say(&b, (struct mp__head){2, MP__MESSAGE_HANDSHAKE, 0, 0, 0}, "hi", 2, NULL, 0);
 	expect(&b, kind == SOCK_STREAM ? -EBADMSG : -EPROTO);
 	bare_close(&b);
 }

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 T_SUITE(pipe);
@@ -159,6 +160,21 @@ Test(pipe, so_many_descriptors_that_the_socket_is_full)
 	T_OK(mp_connection_send_bytes(p.a, block, 100000, T_TIMEOUT_MS));
 	free(block);
 	conn_close(&p);
+}
+
+Test(pipe, no_memory_for_a_pipe)
+{
+	struct rlimit before;
+	mp_connection *a = NULL;
+	mp_connection *b = NULL;
+
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	const struct rlimit small = {100000, before.rlim_max};
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	int r = mp_pipe(NULL, &a, &b);
+	setrlimit(RLIMIT_FSIZE, &before);
+	T_RESULT(r, -ENOSPC);
+	cr_assert(!a && !b);
 }
 
 /* --- polling ---------------------------------------------------------------------------------- */

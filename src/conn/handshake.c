@@ -75,7 +75,7 @@ int mp__handshake_step(struct mp__handshake *h, int fd)
 		if (r < 0)
 			return r;
 		h->size = 0;
-		if (mp__head_read(h->in, MP__AUTH_SIZE, &head) < 0 ||
+		if (mp__head_read(h->in, MP__AUTH_SIZE, false, &head) < 0 ||
 			head.kind != MP__MESSAGE_HANDSHAKE || head.length != MP__AUTH_SIZE ||
 			head.flags != 0)
 			return mp_error_set(-EPROTO, "the other side sends no handshake");

@@ -22,7 +22,7 @@ void mp__head_write(uint8_t *at, const struct mp__head *head)
 	memcpy(at + 12, &n_fds, sizeof(n_fds));
 }
 
-int mp__head_read(const uint8_t *at, size_t max, struct mp__head *ret_head)
+int mp__head_read(const uint8_t *at, size_t max, bool beside_pipe, struct mp__head *ret_head)
 {
 	struct mp__head head = {.kind = at[8], .flags = at[9]};
 
@@ -33,6 +33,7 @@ int mp__head_read(const uint8_t *at, size_t max, struct mp__head *ret_head)
 	head.length = le64toh(head.length);
 	head.n_fds = le32toh(head.n_fds);
 	if (head.kind < MP__MESSAGE_VALUE || head.kind > MP__MESSAGE_WAKE ||
+		(!beside_pipe && (head.kind == MP__MESSAGE_WAKE || head.tag != 0)) ||
 		head.flags & ~(MP__HEAD_LONG | MP__HEAD_ENVELOPE))
 		return mp_error_set(-EBADMSG, "what came over the connection is no message");
 	if (head.n_fds > 0 && head.kind != MP__MESSAGE_VALUE)

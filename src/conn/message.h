@@ -14,6 +14,7 @@
 #ifndef MP_CONN_MESSAGE_H
 #define MP_CONN_MESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,13 +30,13 @@ struct mp__head {
 	uint64_t length;
 	uint8_t kind; /* enum mp__message_kind */
 	uint8_t flags;
-	uint16_t tag;
 	uint32_t n_fds;
+	uint16_t tag;
 };
 
 void mp__head_write(uint8_t *at, const struct mp__head *head);
 
-/* 0, or -EBADMSG; a length above `max` is that too. */
-int mp__head_read(const uint8_t *at, size_t max, struct mp__head *ret_head);
+/* 0, or -EBADMSG; a length above `max` is that too, and what is for pipes only. */
+int mp__head_read(const uint8_t *at, size_t max, bool beside_pipe, struct mp__head *ret_head);
 
 #endif

@@ -42,6 +42,7 @@
 struct packet {
 	struct mp_connection connection;
 	int fd;
+	bool beside_pipe;
 	size_t inline_max; /* bytes of a message that go into a packet of this socket */
 	/* A message that came and was not taken yet; under the lock, in the process that got it. */
 	struct mp__fork_lock lock;
@@ -253,7 +254,7 @@ static int parse(struct packet *p, size_t size)
 {
 	if (size < MP__HEAD_SIZE)
 		return damaged("it is too short");
-	int r = mp__head_read(p->space, p->connection.max_message, &p->head);
+	int r = mp__head_read(p->space, p->connection.max_message, p->beside_pipe, &p->head);
 	if (r < 0)
 		return r;
 	p->inline_size = size - MP__HEAD_SIZE;
@@ -438,6 +439,15 @@ static const struct mp__conn_ops packet_ops = {
 	.export = packet_export,
 	.credentials = packet_credentials,
 };
+
+int mp__packet_beside_pipe(int fd, size_t max_message, struct mp_connection **ret_connection)
+{
+	int r = mp__packet_new(fd, MP_CONNECTION_DUPLEX, max_message, ret_connection);
+
+	if (r == 0)
+		packet_of(*ret_connection)->beside_pipe = true;
+	return r;
+}
 
 int mp__packet_new(int fd, int direction, size_t max_message, struct mp_connection **ret_connection)
 {

@@ -21,6 +21,8 @@ int mp__socket_connection(
 /* The two back ends. They take the descriptor if they succeed. */
 int mp__packet_new(
 	int fd, int direction, size_t max_message, struct mp_connection **ret_connection);
+/* The socket of a pipe: messages have tags, and some say nothing (pipe_layout.h). */
+int mp__packet_beside_pipe(int fd, size_t max_message, struct mp_connection **ret_connection);
 int mp__stream_new(
 	int fd, int direction, size_t max_message, struct mp_connection **ret_connection);
 

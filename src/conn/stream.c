@@ -223,7 +223,7 @@ static ssize_t pull(struct stream *s, uint8_t *at, size_t size)
 
 static int parse(struct stream *s)
 {
-	int r = mp__head_read(s->head_bytes, s->connection.max_message, &s->head);
+	int r = mp__head_read(s->head_bytes, s->connection.max_message, false, &s->head);
 
 	if (r == 0 && (s->head.flags != 0 || s->head.n_fds != 0))
 		r = mp_error_set(-EBADMSG, "a stream carries no descriptors");

@@ -3,7 +3,7 @@
  * tests/support/conns.h - for tests of connections: pairs of each kind.
  *
  * EACH_SOCKET(suite, name) { ... kind ... } makes three tests of one body: packet_name,
- * stream_name and pipe_name. A kind is a type of sockets, or CONN_PIPE.
+ * stream_name and pipe_name; EACH_BARE only the first two. A kind is a type of sockets, or CONN_PIPE.
  */
 #ifndef TESTS_CONNS_H
 #define TESTS_CONNS_H
@@ -17,7 +17,7 @@
 
 #define CONN_PIPE (-1)
 
-#define EACH_SOCKET(suite, name)             \
+#define EACH_BARE(suite, name)               \
 	static void each_##name(int kind);   \
 	Test(suite, packet_##name)           \
 	{                                    \
@@ -27,11 +27,15 @@
 	{                                    \
 		each_##name(SOCK_STREAM);    \
 	}                                    \
-	Test(suite, pipe_##name)             \
-	{                                    \
-		each_##name(CONN_PIPE);      \
-	}                                    \
 	static void each_##name(int kind)
+
+#define EACH_SOCKET(suite, name)           \
+	static void each_##name(int kind); \
+	Test(suite, pipe_##name)           \
+	{                                  \
+		each_##name(CONN_PIPE);    \
+	}                                  \
+	EACH_BARE(suite, name)
 
 struct conn_pair {
 	mp_connection *a;
