@@ -26,18 +26,21 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 	"process_fork_1GiB", "process_spawn_1GiB", "pool_map_chunk1", "pool_submit",
 	"pool_apply_rtt", "manager_start", "manager_set_1", "manager_get_1", "manager_set_50",
 	"manager_get_50", "obj_roundtrip", "conn_rtt_64B", "pipe_rtt_64B", "semaphore",
-	"event_handover", "event_handover_spin", "lock_uncontended", "rlock_uncontended", NULL};
+	"event_handover", "event_handover_spin", "lock_uncontended", "rlock_uncontended",
+	"queue_64B_1p1c", "queue_64B_2p2c", "queue_1MiB", NULL};
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
 	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
 static const char *const rows_load[] = {"manager_get_50_p16", NULL};
 static const char *const rows_call[] = {"pool_apply_rtt", NULL};
+static const char *const rows_boost[] = {
+	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", NULL};
 
 /* libmp is among them where its parts are measured below the public interface. */
 const struct peer peers[] = {
 	{"libmp", BENCH_PROGRAMS "/load_managerd", NULL, "not built: no managerd", rows_load},
 	{"cpython", BENCH_SOURCES "/peer_cpython.py", "python3", "script not found", rows_cpython},
 	{"redis", BENCH_PROGRAMS "/peer_redis", NULL, "not built: hiredis is missing", rows_redis},
-	{"boost", BENCH_PROGRAMS "/peer_boost", NULL, "not built: Boost is missing", rows_call},
+	{"boost", BENCH_PROGRAMS "/peer_boost", NULL, "not built: Boost is missing", rows_boost},
 	{"zeromq", BENCH_PROGRAMS "/peer_zeromq", NULL, "not built: libzmq is missing", rows_call},
 	{NULL, NULL, NULL, NULL, NULL},
 };
@@ -45,7 +48,7 @@ const struct peer peers[] = {
 struct contender *contenders_of(const char *row, size_t *ret_n)
 {
 	const struct bench *groups[] = {bench_process, bench_pool, bench_manager, bench_obj,
-		bench_conn, bench_signal, bench_lock};
+		bench_conn, bench_signal, bench_lock, bench_queue};
 	struct contender *list = calloc(MAX_RUNNING, sizeof(*list));
 	size_t n = 0;
 

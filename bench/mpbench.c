@@ -43,6 +43,11 @@ const struct bench_row bench_rows[] = {
 	{"rwlock_read_1", "ns", BENCH_LOWER},
 	{"rwlock_read_2", "ns", BENCH_LOWER},
 	{"pipe_rtt_64B", "us", BENCH_LOWER},
+	{"queue_64B_1p1c", "msg/s", BENCH_HIGHER},
+	{"queue_64B_2p2c", "msg/s", BENCH_HIGHER},
+	{"queue_64B_batch", "msg/s", BENCH_HIGHER},
+	{"queue_1MiB", "byte/s", BENCH_HIGHER},
+	{"queue_1MiB_peek", "byte/s", BENCH_HIGHER},
 	{NULL, NULL, BENCH_HIGHER},
 };
 

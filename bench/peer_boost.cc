@@ -9,10 +9,14 @@ extern "C" {
 #include "bench/bench.h"
 }
 
+#include <atomic>
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <boost/version.hpp>
 #include <memory>
+#include <new>
 #include <string>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace bip = boost::interprocess;
 
@@ -98,7 +102,79 @@ void teardown(struct bench *b)
 	delete l;
 }
 
+/* --- one queue, as bench_queue.c ---------------------------------------------------------------- */
+
+struct counts {
+	std::atomic<uint64_t> n[2][16];
+};
+
+uint64_t got(const counts &c)
+{
+	return c.n[0][0].load(std::memory_order_relaxed) +
+	       c.n[1][0].load(std::memory_order_relaxed);
+}
+
+[[noreturn]] void produce(bip::message_queue &q)
+{
+	char message[BENCH_ECHO_SIZE] = "";
+
+	for (;;)
+		q.send(message, sizeof(message), 0);
+}
+
+[[noreturn]] void consume(bip::message_queue &q, std::atomic<uint64_t> &count)
+{
+	char message[BENCH_ECHO_SIZE];
+	bip::message_queue::size_type size;
+	unsigned priority;
+
+	for (;;) {
+		q.receive(message, sizeof(message), size, priority);
+		count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+	}
+}
+
+int run_queue(struct bench *b, double *ret_value)
+{
+	void *memory = mmap(
+		nullptr, sizeof(counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return bench_fail("no memory");
+	auto *c = new (memory) counts();
+	std::string name = "mpbench-" + std::to_string(getpid()) + "-queue";
+	bip::message_queue q(bip::create_only, name.c_str(), 1024, BENCH_ECHO_SIZE);
+	bip::message_queue::remove(name.c_str());
+	pid_t pids[4];
+	for (int i = 0; i < 2 * b->variant; i++) {
+		pids[i] = bench_fork();
+		if (pids[i] == 0 && i < b->variant)
+			produce(q);
+		else if (pids[i] == 0)
+			consume(q, c->n[i - b->variant][0]);
+	}
+	usleep(50000);
+	uint64_t before = got(*c);
+	int64_t start = bench_now();
+	usleep(BENCH_ROUND_NS / 1000);
+	*ret_value = static_cast<double>(got(*c) - before) * 1e9 /
+		     static_cast<double>(bench_now() - start);
+	for (int i = 0; i < 2 * b->variant; i++)
+		bench_reap(pids[i]);
+	munmap(memory, sizeof(counts));
+	return 0;
+}
+
+int setup_queue(struct bench *)
+{
+	bench_set_version("%d.%d.%d", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000,
+		BOOST_VERSION % 100);
+	return 0;
+}
+
 const struct bench benches[] = {
+	{"queue_64B_1p1c", "boost", setup_queue, run_queue, nullptr, 1, nullptr},
+	{"queue_64B_2p2c", "boost", setup_queue, run_queue, nullptr, 2, nullptr},
 	{"pool_apply_rtt", "boost", setup, run, teardown, 0, nullptr},
 	{nullptr, nullptr, nullptr, nullptr, nullptr, 0, nullptr},
 };

@@ -92,6 +92,53 @@ def pool_submit():
     return rate(submit_all, 1000)
 
 
+def queue_of(size, side):
+    """One queue; what `side` consumers get from as many producers in a round."""
+    data = b"v" * size
+
+    def produce(q):
+        while True:
+            q.put(data)
+
+    def consume(q, count):
+        while True:
+            q.get()
+            count.value += 1
+
+    def run():
+        fork = mp.get_context("fork")
+        q = fork.Queue(1024 if size < 4096 else 4)
+        counts = [fork.Value("q", 0, lock=False) for _ in range(side)]
+        children = [fork.Process(target=produce, args=(q,), daemon=True) for _ in counts]
+        children += [fork.Process(target=consume, args=(q, c), daemon=True) for c in counts]
+        for child in children:
+            child.start()
+        time.sleep(0.05)
+        before = sum(c.value for c in counts)
+        start = time.perf_counter()
+        time.sleep(ROUND)
+        got = sum(c.value for c in counts) - before
+        elapsed = time.perf_counter() - start
+        for child in children:
+            child.kill()
+            child.join()
+        return got * (size if size >= 4096 else 1) / elapsed
+
+    return run
+
+
+def queue_64B_1p1c():
+    return queue_of(64, 1)
+
+
+def queue_64B_2p2c():
+    return queue_of(64, 2)
+
+
+def queue_1MiB():
+    return queue_of(1 << 20, 1)
+
+
 def pool_apply_rtt():
     pool = mp.Pool(WORKERS)
     return us(lambda: pool.apply(nothing))
@@ -284,6 +331,9 @@ ROWS = {
     "pool_map_chunk1": pool_map_chunk1,
     "pool_submit": pool_submit,
     "pool_apply_rtt": pool_apply_rtt,
+    "queue_1MiB": queue_1MiB,
+    "queue_64B_1p1c": queue_64B_1p1c,
+    "queue_64B_2p2c": queue_64B_2p2c,
     "manager_start": manager_start,
     "manager_set_1": lambda: manager_1(set_next),
     "manager_get_1": lambda: manager_1(get_next),

@@ -7,10 +7,11 @@
 #include "base/testpoint.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 /* How much a region gets at a time. */
 #define STEP_MIN UINT64_C(65536)
-#define STEP_MAX (UINT64_C(8) << 20)
+#define STEP_MAX (UINT64_C(1) << 20)
 /* A drained queue gives more than this back at once, less when it stays so. */
 #define KEEP (UINT64_C(8) << 20)
 /* A ring this many times larger than what is in it is too large. */
@@ -64,6 +65,10 @@ static int allocate(struct mp_queue *q, unsigned region, uint64_t end)
 	if (r < 0)
 		return mp_error_set(r == -ENOMEM ? -ENOSPC : r,
 			"putting a message: no memory for a larger queue (%s)", mp_strerror(r));
+#ifdef MADV_POPULATE_WRITE
+	/* All pages in one call, not by one fault each; a kernel that can't lets them come. */
+	(void)madvise(q->base + start + have, more - have, MADV_POPULATE_WRITE);
+#endif
 	MP__TEST_POINT("queue.put.allocated");
 	atomic_store_explicit(allocated, more, memory_order_relaxed);
 	return 0;
