@@ -30,6 +30,7 @@ struct storm_object {
 };
 
 /* Each ended by an entry without a name. */
+extern const struct storm_object storm_barriers[];
 extern const struct storm_object storm_locks[];
 extern const struct storm_object storm_semaphores[];
 

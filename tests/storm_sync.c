@@ -31,7 +31,7 @@
 #define LINE 64
 #define FAILED 99
 
-static const struct storm_object *const tables[] = {storm_locks, storm_semaphores};
+static const struct storm_object *const tables[] = {storm_locks, storm_semaphores, storm_barriers};
 
 struct place {
 	const struct storm_object *type;

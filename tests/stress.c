@@ -274,7 +274,7 @@ static void *talk(void *argument)
 }
 
 /* Half of the threads connect, half accept; then the two have a connection of their own. */
-static void *meet(void *argument)
+static void *meet_at_barrier(void *argument)
 {
 	struct talk *t = argument;
 	bool opens = atomic_fetch_add(&t->next, 1) % 2 == 0;
@@ -445,6 +445,84 @@ static void stress_lock(void)
 	CHECK(mp_rwlock_destroy(&l.rwlock) == 0);
 }
 
+/* --- barrier, condition ---------------------------------------------------------------------------- */
+
+struct met {
+	mp_barrier barrier;
+	mp_lock lock;
+	mp_condition changed;
+	int items;
+	int consumed;
+	int plain[THREADS];
+};
+
+static int add_up(void *argument)
+{
+	struct met *m = argument;
+	int sum = 0;
+
+	for (int i = 0; i < THREADS; i++)
+		sum += m->plain[i];
+	m->consumed = sum;
+	return 0;
+}
+
+/* What each wrote before the barrier, all see after it. */
+static void *meet_at_barrier(void *argument)
+{
+	struct met *m = argument;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int index = mp_barrier_wait(&m->barrier, MP_FOREVER);
+		CHECK(index >= 0 && index < THREADS);
+		m->plain[index] = i;
+		CHECK(mp_barrier_wait_action(&m->barrier, add_up, m, MP_FOREVER) >= 0);
+		CHECK(m->consumed == i * THREADS);
+		CHECK(mp_barrier_broken(&m->barrier, NULL) == 0);
+	}
+	return NULL;
+}
+
+static int has_items(void *argument)
+{
+	return ((struct met *)argument)->items > 0;
+}
+
+static void *produce_and_consume(void *argument)
+{
+	struct met *m = argument;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		CHECK(mp_lock_acquire(&m->lock, MP_FOREVER) == 0);
+		m->items += 2;
+		CHECK(mp_lock_release(&m->lock) == 0);
+		CHECK(mp_condition_notify(&m->changed, 2) == 0);
+		for (int k = 0; k < 2; k++) {
+			CHECK(mp_lock_acquire(&m->lock, MP_FOREVER) == 0);
+			CHECK(mp_condition_wait_for(
+				      &m->changed, &m->lock, has_items, m, MP_FOREVER) == 0);
+			m->items--;
+			CHECK(mp_lock_release(&m->lock) == 0);
+		}
+	}
+	return NULL;
+}
+
+static void stress_barrier(void)
+{
+	static struct met m;
+
+	CHECK(mp_barrier_init(&m.barrier, THREADS, NULL) == 0);
+	CHECK(mp_lock_init(&m.lock, NULL) == 0);
+	CHECK(mp_condition_init(&m.changed, NULL) == 0);
+	in_threads(meet_at_barrier, &m);
+	in_threads(produce_and_consume, &m);
+	CHECK(m.items == 0);
+	CHECK(mp_condition_destroy(&m.changed) == 0);
+	CHECK(mp_lock_destroy(&m.lock) == 0);
+	CHECK(mp_barrier_destroy(&m.barrier) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	static _Atomic int records;
@@ -454,6 +532,7 @@ int main(int argc, char **argv)
 	stress_timer();
 	stress_lock();
 	stress_semaphore();
+	stress_barrier();
 	stress_pool();
 	stress_process();
 	stress_connection();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sync/barrier_round.h - what happens inside the guard of a barrier: who comes in, how a round ends,
- * who has died. barrier.c, the calls and their waits, stands on it.
+ * who has died. barrier_wait.c, the wait, and barrier.c, the other calls, stand
+ * on it.
  */
 #ifndef MP_SYNC_BARRIER_ROUND_H
 #define MP_SYNC_BARRIER_ROUND_H
@@ -23,6 +24,11 @@ extern const struct mp__slab_type mp__barrier_type; /* in barrier.c */
 
 /* -EINVAL no barrier stands there, or its number of cells can't be. */
 int mp__barrier_of(const mp_barrier *barrier, mp__barrier *ret);
+
+/* " NAME" of a barrier that has one, for sentences. */
+const char *mp__barrier_label(mp__barrier *b, char buffer[MP__SYNC_NAME_SIZE + 1]);
+/* -EPIPE, with who broke it. */
+int mp__barrier_broken_error(mp__barrier *b);
 
 static inline size_t mp__barrier_size(unsigned parties)
 {
