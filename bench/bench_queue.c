@@ -73,12 +73,16 @@ static int run_kind(const struct kind *kind, int variant, double *ret_value)
 	struct count *counts = mmap(NULL, sizeof(struct count) * 2, PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pids[4];
-	void *queue;
+	void *queue = NULL;
 	int n = 0;
 
 	if (counts == MAP_FAILED)
 		return bench_fail("no memory");
 	int r = kind->make(variant, &queue);
+	if (r < 0) {
+		munmap(counts, sizeof(struct count) * 2);
+		return r;
+	}
 	for (; r == 0 && n < 2 * side; n++) {
 		pids[n] = bench_fork();
 		if (pids[n] == 0) {
