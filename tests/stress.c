@@ -274,7 +274,7 @@ static void *talk(void *argument)
 }
 
 /* Half of the threads connect, half accept; then the two have a connection of their own. */
-static void *meet_at_barrier(void *argument)
+static void *meet(void *argument)
 {
 	struct talk *t = argument;
 	bool opens = atomic_fetch_add(&t->next, 1) % 2 == 0;
