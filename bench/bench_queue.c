@@ -79,7 +79,7 @@ static int run_kind(const struct kind *kind, int variant, double *ret_value)
 	if (counts == MAP_FAILED)
 		return bench_fail("no memory");
 	int r = kind->make(variant, &queue);
-	if (r < 0) {
+	if (r != 0 || !queue) {
 		munmap(counts, sizeof(struct count) * 2);
 		return r;
 	}
