@@ -14,6 +14,7 @@
 #include <mp/log.h>
 #include <mp/obj.h>
 #include <mp/handle.h>
+#include <mp/block.h>
 #include <mp/process.h>
 #include <mp/pool.h>
 #include <mp/queue.h>

@@ -14,12 +14,14 @@
 #include "sync/barrier_round.h"
 #include "queue/queue.h"
 #include "sync/condition.h"
+#include "shm/block.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
 #endif
 
 const struct mp__handle_class *const mp__handle_classes[] = {
+	&mp__block_class,
 	&mp__connection_class,
 	&mp__lock_type.class,
 	&mp__rlock_type.class,

@@ -18,6 +18,7 @@
 
 typedef struct mp_manager mp_manager;
 typedef struct mp_dict mp_dict;
+typedef struct mp_block mp_block;
 typedef struct mp_connection mp_connection;
 typedef struct mp_event mp_event;
 typedef struct mp_semaphore mp_semaphore;
@@ -32,6 +33,7 @@ MP__BEGIN_DECLS
 
 mp_obj mp_manager_handle(mp_manager *manager);
 mp_obj mp_dict_handle(mp_dict *dict);
+mp_obj mp_block_handle(mp_block *block);
 mp_obj mp_connection_handle(mp_connection *connection);
 /* Nil for one that stands in memory of the program's own. */
 mp_obj mp_event_handle(mp_event *event);
@@ -54,6 +56,7 @@ mp_obj mp_fd(int fd);
 /* What stands in the value, or NULL when that is something else. */
 mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
+mp_block *mp_obj_block(const mp_obj *value);
 mp_connection *mp_obj_connection(const mp_obj *value);
 mp_event *mp_obj_event(const mp_obj *value);
 mp_semaphore *mp_obj_semaphore(const mp_obj *value);
@@ -78,6 +81,10 @@ MP__END_DECLS
 static inline mp_obj mp_handle(mp_manager *x)
 {
 	return mp_manager_handle(x);
+}
+static inline mp_obj mp_handle(mp_block *x)
+{
+	return mp_block_handle(x);
 }
 static inline mp_obj mp_handle(mp_dict *x)
 {
@@ -124,6 +131,7 @@ static inline mp_obj mp_handle(mp_queue *x)
 #define mp_handle(x) _Generic((x), \
 	mp_manager *: mp_manager_handle, \
 	mp_dict *: mp_dict_handle, \
+	mp_block *: mp_block_handle, \
 	mp_connection *: mp_connection_handle, \
 	mp_event *: mp_event_handle, \
 	mp_semaphore *: mp_semaphore_handle, \

@@ -9,6 +9,7 @@
 #include "process/life.h"
 #include "process/place.h"
 #include "process/report.h"
+#include "shm/names.h"
 
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -111,6 +112,7 @@ _Noreturn void mp__child_run(const struct mp__child *child)
 	mp__origin here = mp__origin_here();
 	int code = child->target((int)child->args.count, child->args.as.items);
 	mp__stdio_flush();
+	mp__names_leave();
 	MP__TEST_POINT("process.child.done");
 	/* A child that the target forked, and that came back, does not speak for this one. */
 	if (mp__origin_is_here(here))

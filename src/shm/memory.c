@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 
 /* A signal makes the kernel give back what one call has allocated: pieces make sure of progress. */
@@ -51,6 +52,17 @@ int mp__memory_allocate(int fd, uint64_t from, uint64_t size, const char *what)
 	return r;
 }
 
+/* Files of huge pages have whole ones. */
+static uint64_t whole_pages(int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_blksize <= 0)
+		return size;
+	uint64_t page = (uint64_t)st.st_blksize;
+	return (size + page - 1) / page * page;
+}
+
 int mp__memory_new(const char *name, unsigned int memfd_flags, uint64_t size, uint64_t allocated,
 	int seals, const char *what)
 {
@@ -59,11 +71,15 @@ int mp__memory_new(const char *name, unsigned int memfd_flags, uint64_t size, ui
 
 	if (fd < 0)
 		return mp__error_errno("memfd_create");
+	if (memfd_flags & MFD_HUGETLB)
+		size = whole_pages(fd, size);
 	if (size > mp__file_size_limit())
 		return mp_error_set(-ENOSPC, "%s needs %llu bytes, RLIMIT_FSIZE allows %llu", what,
 			(unsigned long long)size, (unsigned long long)mp__file_size_limit());
 	if (ftruncate(fd, (off_t)size) < 0)
 		return mp__error_errno("sizing shared memory");
+	if (memfd_flags & MFD_HUGETLB)
+		allocated = size; /* it was rounded up */
 	int r = mp__memory_allocate(fd, 0, allocated, what);
 	if (r < 0)
 		return r;

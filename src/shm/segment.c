@@ -50,11 +50,9 @@ static int map(struct mp__segment *s, const struct stat *st, const char *what)
 	void *base = mmap(NULL, s->mapped, s->readonly ? PROT_READ : PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_NORESERVE, s->fd, 0);
 
-	if (base == MAP_FAILED) {
-		int r = errno > 0 ? -errno : -ENOMEM;
-		return mp_error_set(r, "mapping %s of up to %llu bytes: %s", what,
-			(unsigned long long)s->max_size, strerrordesc_np(-r));
-	}
+	if (base == MAP_FAILED || !base)
+		return mp_error_set(-errno, "mapping %s of up to %llu bytes: %s", what,
+			(unsigned long long)s->max_size, strerrordesc_np(errno));
 	s->header = base;
 	s->dev = st->st_dev;
 	s->ino = st->st_ino;

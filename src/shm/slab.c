@@ -379,9 +379,9 @@ static int import_from(struct slab *slab, const struct mp__slab_type *type,
 		*ret_record = *slot;
 		return 0;
 	}
-	int r = type->check((const char *)slab->seg.header + travel->offset, travel->size);
-	if (r == 0)
-		r = record_new(slab, travel->offset, travel->size, ret_record);
+	if (type->check((const char *)slab->seg.header + travel->offset, travel->size) != 0)
+		return mp_error_set(-EBADMSG, "the handle of a %s leads to something else", name);
+	int r = record_new(slab, travel->offset, travel->size, ret_record);
 	if (r < 0)
 		return r;
 	(*ret_record)->kind = type->class.kind;
@@ -394,7 +394,7 @@ int mp__slab_import(
 	const struct mp__slab_type *type, struct mp__handle_wire *wire, struct mp__handle **ret)
 {
 	struct travel travel;
-	struct record *record = NULL;
+	struct record *record;
 	struct slab *slab;
 
 	if (wire->n_fds != 1 || wire->size != sizeof(travel))
