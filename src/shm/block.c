@@ -138,7 +138,7 @@ int mp__shm_new(const struct mp__shm_kind *kind, size_t size, const mp_block_opt
 		r = mp_error_set(-EINVAL, "mode and persist are for blocks that have a name");
 	if (r == 0)
 		r = block_alloc(kind, &block);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = make_anonymous(kind, size, &o, &block->seg);
 	if (r < 0) {
@@ -211,7 +211,7 @@ int mp__shm_create(const struct mp__shm_kind *kind, const char *name, size_t siz
 			-EINVAL, "mode %03o: the owner must be able to read and write", o.mode);
 	if (r == 0)
 		r = block_alloc(kind, &block);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	block->persist = o.persist;
 	if (name)
@@ -321,7 +321,7 @@ int mp__shm_open(const struct mp__shm_kind *kind, const char *name, const mp_blo
 		r = mp_error_set(-EINVAL, "max_size, mode and persist are for making a block");
 	if (r == 0)
 		r = block_alloc(kind, &block);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = o.plain ? open_plain(block, name, &o) : open_named(kind, block, name, &o);
 	if (r < 0) {

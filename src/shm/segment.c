@@ -44,15 +44,14 @@ static size_t mapping_length(uint64_t size, const struct stat *st)
 	return (size_t)((size + unit - 1) / unit * unit);
 }
 
-static int map(struct mp__segment *s, const struct stat *st, const char *what)
+static int map(struct mp__segment *s, const struct stat *st)
 {
 	s->mapped = mapping_length(s->max_size, st);
 	void *base = mmap(NULL, s->mapped, s->readonly ? PROT_READ : PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_NORESERVE, s->fd, 0);
 
 	if (base == MAP_FAILED || !base)
-		return mp_error_set(-errno, "mapping %s of up to %llu bytes: %s", what,
-			(unsigned long long)s->max_size, strerrordesc_np(errno));
+		return mp__error_errno("mapping shared memory");
 	s->header = base;
 	s->dev = st->st_dev;
 	s->ino = st->st_ino;
@@ -67,7 +66,7 @@ int mp__segment_format(const struct mp__segment_type *type, int fd, uint64_t siz
 
 	if (fstat(fd, &st) < 0)
 		return mp__error_errno("looking at shared memory");
-	int r = map(&s, &st, type->what);
+	int r = map(&s, &st);
 	if (r < 0)
 		return r;
 	*s.header = (struct mp__segment_header){
@@ -158,7 +157,7 @@ int mp__segment_attach(const struct mp__segment_type *type, int fd, unsigned int
 		.max_size = h.max_size,
 		.readonly = flags & MP__SEGMENT_READONLY,
 	};
-	r = map(&s, &st, type->what);
+	r = map(&s, &st);
 	if (r < 0)
 		return r;
 	/* Acquire: what was written before the publication is seen from here on. */
