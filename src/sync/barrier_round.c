@@ -176,17 +176,17 @@ void mp__barrier_break(mp__barrier *b, uint32_t cause, const struct mp__barrier_
 
 void mp__barrier_forget_members(mp__barrier *b)
 {
-	unsigned n = b->parties;
-
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t seen = atomic_load_explicit(&b->at->cells[i].state, memory_order_relaxed);
+	for (unsigned i = 0; i < b->parties; i++) {
+		mp__cell *c = &b->at->cells[i];
+		uint32_t seen = atomic_load_explicit(&c->state, memory_order_relaxed);
 		uint32_t state = seen & MP__CELL_STATES;
-		if (state == MP__CELL_OUTSIDE || state == MP__CELL_GONE)
-			atomic_store(&b->at->cells[i].state, MP__CELL_EMPTY);
-		else if (state == MP__CELL_PASSED &&
-			 !atomic_compare_exchange_strong(
-				 &b->at->cells[i].state, &seen, seen | MP__CELL_FORGET))
-			atomic_store(&b->at->cells[i].state, MP__CELL_EMPTY); /* just left */
+		bool empty = state == MP__CELL_OUTSIDE || state == MP__CELL_GONE;
+		/* It fails when the owner has just left. */
+		if (state == MP__CELL_PASSED)
+			empty = !atomic_compare_exchange_strong(
+				&c->state, &seen, seen | MP__CELL_FORGET);
+		if (empty)
+			atomic_store(&c->state, MP__CELL_EMPTY);
 	}
 }
 
@@ -308,9 +308,7 @@ void mp__barrier_look(mp__barrier *b, unsigned first, unsigned n)
 {
 	unsigned parties = b->parties;
 
-	if (n > parties)
-		n = parties;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n && i < parties; i++) {
 		mp__cell *c = &b->at->cells[(first + i) % parties];
 		uint64_t stamp = atomic_load_explicit(&c->who.stamp, memory_order_relaxed);
 

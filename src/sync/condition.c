@@ -30,7 +30,7 @@ static struct mp__condition *layout(mp_condition *condition)
 
 static int check(struct mp__condition *c)
 {
-	return mp__sync_check(&c->head, MP__MAGIC_CONDITION);
+	return mp__sync_check((const struct mp__sync_head *)(const void *)c, MP__MAGIC_CONDITION);
 }
 
 /* --- make and destroy ------------------------------------------------------------------------- */
