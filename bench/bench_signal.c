@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Semaphores and events: a permit taken and given back, and two processes that tell each other. */
+/* Semaphores, events, conditions: a permit taken and given back, and two processes that tell each other. */
 #include <config.h>
 
 #include "bench/bench.h"
@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <mp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -25,6 +26,11 @@ struct shared {
 	mp_semaphore semaphore;
 	mp_event events[2];
 	sem_t sems[2];
+	mp_lock lock;
+	mp_condition changed;
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	int turn; /* whose: under the lock or the mutex */
 	_Alignas(64) _Atomic uint32_t word0;
 	_Alignas(64) _Atomic uint32_t word1;
 };
@@ -183,6 +189,51 @@ static int exchange_stores(struct shared *s, int me)
 	return 0;
 }
 
+/* Wait for one's turn, and give it to the other one. */
+static int exchange_turns(struct shared *s, int me)
+{
+	int r = mp_lock_acquire(&s->lock, MP_FOREVER);
+
+	while (r == 0 && s->turn != me)
+		r = mp_condition_wait(&s->changed, &s->lock, MP_FOREVER);
+	s->turn = !me;
+	if (r == 0)
+		r = mp_lock_release(&s->lock);
+	if (r == 0)
+		r = mp_condition_notify(&s->changed, 1);
+	return r != 0 ? bench_fail_mp("handing over", r) : 0;
+}
+
+static int exchange_turns_posix(struct shared *s, int me)
+{
+	pthread_mutex_lock(&s->mutex);
+	while (s->turn != me)
+		pthread_cond_wait(&s->cond, &s->mutex);
+	s->turn = !me;
+	pthread_mutex_unlock(&s->mutex);
+	pthread_cond_signal(&s->cond);
+	return 0;
+}
+
+static int make_conditions(struct shared *s)
+{
+	pthread_mutexattr_t for_mutex;
+	pthread_condattr_t for_cond;
+	int r = mp_lock_init(&s->lock, NULL);
+
+	if (r == 0)
+		r = mp_condition_init(&s->changed, NULL);
+	if (r < 0)
+		return bench_fail_mp("mp_condition_init", r);
+	pthread_mutexattr_init(&for_mutex);
+	pthread_mutexattr_setpshared(&for_mutex, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(&s->mutex, &for_mutex);
+	pthread_condattr_init(&for_cond);
+	pthread_condattr_setpshared(&for_cond, PTHREAD_PROCESS_SHARED);
+	pthread_cond_init(&s->cond, &for_cond);
+	return 0;
+}
+
 /* Let a process run only on the n-th of these CPUs. */
 static int place(pid_t pid, const cpu_set_t *all, int n)
 {
@@ -199,8 +250,8 @@ static int place(pid_t pid, const cpu_set_t *all, int n)
 							     : 0;
 }
 
-static exchange *const exchanges[] = {
-	exchange_events, exchange_sems, exchange_futexes, exchange_stores};
+static exchange *const exchanges[] = {exchange_events, exchange_sems, exchange_futexes,
+	exchange_stores, exchange_turns, exchange_turns_posix};
 
 /* The variant: which exchange, and where. */
 #define VARIANT(which, where) ((which)*2 + (int)(where))
@@ -217,6 +268,8 @@ static int setup_telling(struct bench *b)
 		if (r < 0)
 			return bench_fail_mp("mp_event_init", r);
 	}
+	if (make_conditions(t->s) < 0)
+		return -1;
 	t->pid = bench_fork();
 	if (t->pid == 0) {
 		while (exchanges[b->variant / 2](t->s, 1) == 0)
@@ -296,5 +349,11 @@ const struct bench bench_signal[] = {
 	TELLING("event_handover_spin", "libmp", 0, TWO_CPUS),
 	TELLING("event_handover_spin", "floor", 3, TWO_CPUS),
 	TELLING("event_handover_spin", "sem_t", 1, TWO_CPUS),
+	TELLING("condition_handover", "libmp", 4, ONE_CPU),
+	TELLING("condition_handover", "floor", 2, ONE_CPU),
+	TELLING("condition_handover", "pthread", 5, ONE_CPU),
+	TELLING("condition_handover_spin", "libmp", 4, TWO_CPUS),
+	TELLING("condition_handover_spin", "floor", 3, TWO_CPUS),
+	TELLING("condition_handover_spin", "pthread", 5, TWO_CPUS),
 	{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 };

@@ -26,8 +26,9 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 	"process_fork_1GiB", "process_spawn_1GiB", "pool_map_chunk1", "pool_submit",
 	"pool_apply_rtt", "manager_start", "manager_set_1", "manager_get_1", "manager_set_50",
 	"manager_get_50", "obj_roundtrip", "conn_rtt_64B", "pipe_rtt_64B", "semaphore",
-	"event_handover", "event_handover_spin", "lock_uncontended", "rlock_uncontended",
-	"queue_64B_1p1c", "queue_64B_2p2c", "queue_1MiB", NULL};
+	"event_handover", "event_handover_spin", "condition_handover", "condition_handover_spin",
+	"lock_uncontended", "rlock_uncontended", "queue_64B_1p1c", "queue_64B_2p2c", "queue_1MiB",
+	NULL};
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
 	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
 static const char *const rows_load[] = {"manager_get_50_p16", NULL};

@@ -36,6 +36,8 @@ const struct bench_row bench_rows[] = {
 	{"semaphore", "op/s", BENCH_HIGHER},
 	{"event_handover", "us", BENCH_LOWER},
 	{"event_handover_spin", "us", BENCH_LOWER},
+	{"condition_handover", "us", BENCH_LOWER},
+	{"condition_handover_spin", "us", BENCH_LOWER},
 	{"lock_uncontended", "ns", BENCH_LOWER},
 	{"lock_contended_2p", "ns", BENCH_LOWER},
 	{"lock_handover", "us", BENCH_LOWER},

@@ -311,6 +311,29 @@ def handover(cpus):
     return lambda: run() / 2
 
 
+def take_turn(changed, turn, me):
+    with changed:
+        while turn.value != me:
+            changed.wait()
+        turn.value = not me
+        changed.notify()
+
+
+def take_turns(changed, turn, cpus):
+    os.sched_setaffinity(0, cpus)
+    while True:
+        take_turn(changed, turn, 1)
+
+
+def turns(cpus):
+    os.sched_setaffinity(0, cpus)
+    changed, turn = mp.Condition(mp.Lock()), mp.RawValue("i", 0)
+    context = mp.get_context("fork")
+    context.Process(target=take_turns, args=(changed, turn, cpus), daemon=True).start()
+    run = us(lambda: take_turn(changed, turn, 0))
+    return lambda: run() / 2
+
+
 def uncontended(lock):
     acquire, release = lock.acquire, lock.release
 
@@ -344,6 +367,8 @@ ROWS = {
     "semaphore": semaphore,
     "event_handover": lambda: handover({min(os.sched_getaffinity(0))}),
     "event_handover_spin": lambda: handover(os.sched_getaffinity(0)),
+    "condition_handover": lambda: turns({min(os.sched_getaffinity(0))}),
+    "condition_handover_spin": lambda: turns(os.sched_getaffinity(0)),
     "lock_uncontended": lambda: uncontended(mp.Lock()),
     "rlock_uncontended": lambda: uncontended(mp.RLock()),
     "pipe_rtt_64B": conn_rtt_64B,
