@@ -15,6 +15,7 @@
 #include <mp/obj.h>
 #include <mp/handle.h>
 #include <mp/block.h>
+#include <mp/shared_list.h>
 #include <mp/process.h>
 #include <mp/pool.h>
 #include <mp/queue.h>

@@ -15,6 +15,7 @@
 #include "queue/queue.h"
 #include "sync/condition.h"
 #include "shm/block.h"
+#include "shm/list.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
@@ -22,6 +23,7 @@
 
 const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__block_class,
+	&mp__shared_list_class,
 	&mp__connection_class,
 	&mp__lock_type.class,
 	&mp__rlock_type.class,
