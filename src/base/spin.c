@@ -10,6 +10,11 @@
 #define BUDGET_MIN 16
 #define BUDGET_FIRST 500
 #define BUDGET_MAX 2000
+/*
+ * Two that hand over to each other both sleep once both have given up spinning, and neither finds out
+ * that the other one could run. So every so often who has given up tries it at full length.
+ */
+#define TRY_AGAIN 256
 /* The affinity of a process may change while it runs: asked again after so many waits. */
 #define ASK_AGAIN 4096
 
@@ -33,15 +38,21 @@ struct mp__spin mp__spin_begin(void)
 {
 	unsigned n = several_cpus() ? budget : 0;
 
+	if (n == BUDGET_MIN && waits % TRY_AGAIN == 0)
+		n = BUDGET_MAX;
 	return (struct mp__spin){.left = n, .budget = n};
 }
 
 void mp__spin_end(const struct mp__spin *spin, bool rewarded)
 {
+	unsigned used = spin->budget - spin->left;
+
 	if (spin->budget == 0)
 		return;
-	if (!rewarded)
+	if (!rewarded) {
 		budget = budget / 2 > BUDGET_MIN ? budget / 2 : BUDGET_MIN;
-	else if (spin->left != spin->budget) /* it did not come at once: some more may be needed */
-		budget = budget * 2 < BUDGET_MAX ? budget * 2 : BUDGET_MAX;
+	} else if (used > 0) { /* it did not come at once: some more may be needed */
+		unsigned more = used > budget ? used : budget;
+		budget = more * 2 < BUDGET_MAX ? more * 2 : BUDGET_MAX;
+	}
 }
