@@ -243,3 +243,23 @@ Test(shm_guard, a_bell_has_a_deadline)
 		;
 	cr_assert(mp__deadline_passed(soon));
 }
+
+static int ring_once(void *argument)
+{
+	(void)argument;
+	mp__bell_ring(&s->bell, 1);
+	return 0;
+}
+
+/* It has woken nobody yet, and its wake-up is over: so it must find another word. */
+Test(shm_guard, who_is_about_to_sleep_hears_the_bell)
+{
+	make_shared();
+	uint32_t heard = mp__bell_listen(&s->bell);
+	t_arm("bell.rung", "kill");
+	struct t_child child = t_spawn(ring_once, NULL);
+	t_expect_signal(&child, SIGKILL);
+	t_disarm();
+	cr_assert_neq(s->bell, heard);
+	cr_assert(mp__bell_has_sleepers(&s->bell));
+}

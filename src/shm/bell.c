@@ -4,6 +4,7 @@
 #include "shm/bell.h"
 
 #include "base/futex.h"
+#include "base/testpoint.h"
 
 #include <errno.h>
 
@@ -28,9 +29,16 @@ int mp__bell_sleep(mp__bell *bell, uint32_t heard, mp__deadline deadline)
 
 void mp__bell_ring_slowly(mp__bell *bell, int count)
 {
-	uint32_t seen = atomic_load(bell);
+	/*
+	 * First the word changes: who has looked at the state before it changed, and is on its way into
+	 * the kernel, finds another value there and looks again. Without that it could fall asleep
+	 * between our wake-up, which did not find it, and the end of the bit.
+	 */
+	uint32_t mine = atomic_fetch_add(bell, 2) + 2;
 
 	/* Somebody who listened since then has another value, and keeps the bit. */
-	if (mp__futex_wake(bell, count) < count)
-		atomic_compare_exchange_strong(bell, &seen, seen & ~1u);
+	int woken = mp__futex_wake(bell, count);
+	MP__TEST_POINT("bell.rung");
+	if (woken < count)
+		atomic_compare_exchange_strong(bell, &mine, mine & ~1u);
 }

@@ -4,8 +4,9 @@
  *
  * One futex word, {sequence:31, somebody sleeps:1}. A waiter listens (moves the sequence on and sets
  * the bit), looks at the state once more, and sleeps on exactly that value. Who has changed the state
- * looks at the bit, and pays for a system call only when it is set; the bit goes when the kernel
- * found nobody. There is no count of sleepers, so that none can be wrong after a death.
+ * looks at the bit, and pays for a system call only when it is set. Then it moves the sequence on, so
+ * that who is about to fall asleep looks again, and wakes; the bit goes when the kernel found nobody.
+ * There is no count of sleepers, so that none can be wrong after a death.
  *
  *	for (;;) {
  *		uint32_t heard = mp__bell_listen(&bell);
