@@ -47,5 +47,9 @@ int main(int argc, char **argv)
 	printf("the squares of 1 to 100 add up to %lld\n", (long long)sum);
 	mp_queue_close(work);
 	mp_queue_close(results);
+	for (int i = 0; i < 2; i++) { /* they wait for more work */
+		mp_process_kill(p[i]);
+		mp_process_close(p[i]);
+	}
 	return 0;
 }

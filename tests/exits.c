@@ -191,6 +191,51 @@ static void run_case(void)
 
 /* --- others ---------------------------------------------------------------------------------------- */
 
+/*
+ * Killed in the middle of its exit: daemonic children end, the others run to their own end, as after
+ * any other death of their parent.
+ */
+static void killed_at(const char *point)
+{
+	int status;
+
+	open_pipes();
+	CHECK(setenv("MP_TEST_POINT", point, 1) == 0);
+	fflush(NULL);
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0)
+		start_and_exit();
+	close(news[1]);
+	CHECK(read_one(news[0]) == 'e');
+	if (the_case == JOINED)
+		tell_go();
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK(unsetenv("MP_TEST_POINT") == 0);
+	if (the_case == JOINED)
+		CHECK(read_one(news[0]) == 'd');
+	expect_nobody();
+	close(news[0]);
+	close(go[0]);
+	close(go[1]);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static void killed_in_its_exit(void)
+{
+#ifdef MP_TEST_POINTS
+	static const int cases[] = {JOINED, DAEMON};
+
+	for (size_t i = 0; i < 2; i++) {
+		the_case = cases[i];
+		killed_at("process.exit.signalled:kill");
+		killed_at("process.exit.waited:kill");
+	}
+#endif
+}
+
 static int exit_in_child(int argc, const mp_obj *argv)
 {
 	mp_process *p;
@@ -266,6 +311,7 @@ int main(int argc, char **argv)
 		}
 	}
 	method = MP_START_FORK;
+	killed_in_its_exit();
 	CHECK(mp_begin(&argc, &argv) == 0);
 	exit_of_a_forked_child();
 	exit_of_threads();

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/testpoint.h"
 #include "process/children.h"
 #include "process/process.h"
 #include "process/thread.h"
@@ -46,6 +47,7 @@ static size_t end_children(mp__deadline deadline, size_t *ret_left)
 			atomic_load(&children[i]->state) >= MP__PROCESS_RUNNING)
 			mp_process_signal(children[i], children[i]->setting.death);
 	}
+	MP__TEST_POINT("process.exit.signalled");
 	for (size_t i = 0; i < n; i++) {
 		if (atomic_load(&children[i]->state) < MP__PROCESS_RUNNING ||
 			is_left_alone(children[i]))
@@ -54,6 +56,7 @@ static size_t end_children(mp__deadline deadline, size_t *ret_left)
 		if (mp__process_wait(children[i], deadline) < 0)
 			++*ret_left;
 	}
+	MP__TEST_POINT("process.exit.waited");
 	mp__children_drop(children, n);
 	return waited;
 }
