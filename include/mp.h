@@ -25,6 +25,7 @@
 #include <mp/semaphore.h>
 #include <mp/manager.h>
 #include <mp/timer.h>
+#include <mp/heap.h>
 #include <mp/lock.h>
 #include <mp/rwlock.h>
 #include <mp/barrier.h>

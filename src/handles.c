@@ -16,6 +16,7 @@
 #include "sync/condition.h"
 #include "shm/block.h"
 #include "shm/list.h"
+#include "shm/heap.h"
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
@@ -37,5 +38,6 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__barrier_type.class,
 	&mp__queue_class,
 	&mp__condition_type.class,
+	&mp__heap_class,
 	NULL,
 };

@@ -19,6 +19,7 @@
 typedef struct mp_manager mp_manager;
 typedef struct mp_dict mp_dict;
 typedef struct mp_block mp_block;
+typedef struct mp_heap mp_heap;
 typedef struct mp_shared_list mp_shared_list;
 typedef struct mp_connection mp_connection;
 typedef struct mp_event mp_event;
@@ -35,6 +36,7 @@ MP__BEGIN_DECLS
 mp_obj mp_manager_handle(mp_manager *manager);
 mp_obj mp_dict_handle(mp_dict *dict);
 mp_obj mp_block_handle(mp_block *block);
+mp_obj mp_heap_handle(mp_heap *heap);
 mp_obj mp_shared_list_handle(mp_shared_list *list);
 mp_obj mp_connection_handle(mp_connection *connection);
 /* Nil for one that stands in memory of the program's own. */
@@ -59,6 +61,7 @@ mp_obj mp_fd(int fd);
 mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
 mp_block *mp_obj_block(const mp_obj *value);
+mp_heap *mp_obj_heap(const mp_obj *value);
 mp_shared_list *mp_obj_shared_list(const mp_obj *value);
 mp_connection *mp_obj_connection(const mp_obj *value);
 mp_event *mp_obj_event(const mp_obj *value);
@@ -88,6 +91,10 @@ static inline mp_obj mp_handle(mp_manager *x)
 static inline mp_obj mp_handle(mp_block *x)
 {
 	return mp_block_handle(x);
+}
+static inline mp_obj mp_handle(mp_heap *x)
+{
+	return mp_heap_handle(x);
 }
 static inline mp_obj mp_handle(mp_shared_list *x)
 {
@@ -139,6 +146,7 @@ static inline mp_obj mp_handle(mp_queue *x)
 	mp_manager *: mp_manager_handle, \
 	mp_dict *: mp_dict_handle, \
 	mp_block *: mp_block_handle, \
+	mp_heap *: mp_heap_handle, \
 	mp_shared_list *: mp_shared_list_handle, \
 	mp_connection *: mp_connection_handle, \
 	mp_event *: mp_event_handle, \

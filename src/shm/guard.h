@@ -51,6 +51,17 @@ static inline int mp__guard_enter(mp__guard *guard, mp__deadline deadline)
 	return mp__guard_try(guard) ? 0 : mp__guard_enter_slowly(guard, deadline);
 }
 
+/* The same; only who has to wait looks at the clock. */
+static inline int mp__guard_enter_within(mp__guard *guard, int timeout_ms)
+{
+	uint64_t nobody = 0;
+
+	if (atomic_compare_exchange_strong_explicit(
+		    guard, &nobody, mp__stamp_self(), memory_order_acquire, memory_order_relaxed))
+		return 0;
+	return mp__guard_enter_slowly(guard, mp__deadline_in(timeout_ms));
+}
+
 static inline void mp__guard_leave(mp__guard *guard)
 {
 	atomic_store_explicit(guard, 0, memory_order_release);

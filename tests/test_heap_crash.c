@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* Death in the middle of every change of a shared heap: the others go on, nothing is lost or torn. */
+#include <config.h>
+
+#include "tests/support/support.h"
+
+#include "base/cleanup.h"
+
+#include <mp.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+T_SUITE(heap_crash);
+
+#define TEXT "what the living have"
+
+static mp_heap *heap;
+
+static void make(void)
+{
+	char *text;
+
+	T_OK(mp_heap_new(8192, MP_HEAP_OPTIONS(.max_size = 64 << 20), &heap));
+	T_OK(mp_heap_alloc(heap, 100, &text));
+	strcpy(text, TEXT);
+	T_OK(mp_heap_set_root(heap, text));
+}
+
+/* A way through every step: blocks from a bin and from a larger one, aligned ones, all mergers. */
+static int work(void *argument)
+{
+	char *p[6], *q;
+
+	(void)argument;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 6; i++)
+			T_CHECK(mp_heap_alloc(heap, 100 + (size_t)i * 50, &p[i]) == 0);
+		T_CHECK(mp_heap_free(heap, p[0]) == 0);
+		T_CHECK(mp_heap_free(heap, p[2]) == 0);
+		T_CHECK(mp_heap_free(heap, p[4]) == 0);
+		T_CHECK(mp_heap_free(heap, p[3]) == 0); /* between two free ones */
+		T_CHECK(mp_heap_alloc_aligned(heap, 1024, 200, &q) == 0);
+		T_CHECK(mp_heap_free(heap, q) == 0);
+		T_CHECK(mp_heap_alloc(heap, 1 << 20, &q) == 0);
+		memset(q, 1, 1 << 20);
+		T_CHECK(mp_heap_free(heap, q) == 0);
+		T_CHECK(mp_heap_free(heap, p[5]) == 0);
+		T_CHECK(mp_heap_free(heap, p[1]) == 0);
+	}
+	return 0;
+}
+
+/* Whole, as the living left it, and free of what the dead had. */
+static void expect_whole(void)
+{
+	mp_heap_stats stats;
+	void *p;
+
+	T_OK(mp_heap_alloc(heap, 300, &p));
+	T_OK(mp_heap_check(heap));
+	T_OK(mp_heap_free(heap, p));
+	cr_assert_geq(mp_heap_reclaim(heap), 0);
+	T_OK(mp_heap_check(heap));
+	T_OK(mp_heap_stat(heap, &stats));
+	cr_assert_eq(stats.n_used, 1);
+	cr_assert_leq(stats.n_free, 2); /* before and behind ours */
+	cr_assert_str_eq(mp_heap_root(heap), TEXT);
+}
+
+static void wait_until_stopped(struct t_child *child)
+{
+	siginfo_t info;
+
+	cr_assert_eq(waitid(P_PID, (id_t)child->pid, &info, WSTOPPED), 0);
+	cr_assert_eq(info.si_code, CLD_STOPPED);
+}
+
+static const char *const points[] = {"heap.unlink", "heap.unlinked", "heap.cut", "heap.cut_front",
+	"heap.split", "heap.taken", "heap.given", "heap.join_next", "heap.join_before",
+	"heap.joined_before", "heap.marked", "heap.allocated", "heap.new_end", "heap.grown"};
+
+Test(heap_crash, killed_at_any_step)
+{
+	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+		make();
+		t_arm(points[i], "kill");
+		struct t_child child = t_spawn(work, NULL);
+		t_expect_signal(&child, SIGKILL);
+		cr_assert(t_fired(), "%s was not reached", points[i]);
+		t_disarm();
+		expect_whole();
+		mp_heap_close(heap);
+	}
+}
+
+Test(heap_crash, exited_at_any_step)
+{
+	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+		make();
+		t_arm(points[i], "exit");
+		struct t_child child = t_spawn(work, NULL);
+		t_expect_exit(&child, 86);
+		t_disarm();
+		expect_whole();
+		mp_heap_close(heap);
+	}
+}
+
+static int work_once_ready(void *argument)
+{
+	t_ready();
+	return work(argument);
+}
+
+Test(heap_crash, stopped_then_killed_with_others_waiting)
+{
+	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+		make();
+		t_arm(points[i], "stop");
+		struct t_child victim = t_spawn(work, NULL);
+		wait_until_stopped(&victim);
+		t_disarm();
+		struct t_child waiter = t_spawn(work_once_ready, NULL);
+		t_wait_ready(&waiter);
+		t_kill(&victim, SIGKILL);
+		t_expect_exit(&waiter, 0);
+		expect_whole();
+		mp_heap_close(heap);
+	}
+}
+
+Test(heap_crash, stopped_then_continued)
+{
+	make();
+	t_arm("heap.split", "stop");
+	struct t_child victim = t_spawn(work, NULL);
+	wait_until_stopped(&victim);
+	t_disarm();
+	struct t_child waiter = t_spawn(work_once_ready, NULL);
+	t_wait_ready(&waiter);
+	t_kill(&victim, SIGCONT);
+	t_expect_exit(&waiter, 0);
+	t_expect_exit(&victim, 0);
+	expect_whole();
+	mp_heap_close(heap);
+}
+
+Test(heap_crash, killed_while_repairing)
+{
+	static const char *const repairs[] = {"heap.taken_over", "heap.rebuild", "heap.rebuilt"};
+
+	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+		for (size_t k = 0; k < MP__COUNT_OF(repairs); k++) {
+			if (strcmp(points[i], "heap.allocated") == 0)
+				continue; /* outside the guard: there is nothing to repair */
+			make();
+			t_arm(points[i], "kill");
+			struct t_child child = t_spawn(work, NULL);
+			t_expect_signal(&child, SIGKILL);
+			t_disarm();
+			t_arm(repairs[k], "kill");
+			child = t_spawn(work, NULL);
+			t_expect_signal(&child, SIGKILL);
+			cr_assert(t_fired(), "%s after %s was not reached", repairs[k], points[i]);
+			t_disarm();
+			expect_whole();
+			mp_heap_close(heap);
+		}
+	}
+}
+
+static int leave_many(void *argument)
+{
+	void *p;
+
+	(void)argument;
+	for (int i = 0; i < 20; i++)
+		T_CHECK(mp_heap_alloc(heap, 50, &p) == 0);
+	return 0;
+}
+
+static int reclaim(void *argument)
+{
+	(void)argument;
+	return mp_heap_reclaim(heap);
+}
+
+Test(heap_crash, killed_while_reclaiming)
+{
+	make();
+	struct t_child child = t_spawn(leave_many, NULL);
+	t_expect_exit(&child, 0);
+	t_arm("heap.reclaimed", "kill");
+	child = t_spawn(reclaim, NULL);
+	t_expect_signal(&child, SIGKILL);
+	t_disarm();
+	cr_assert_eq(mp_heap_reclaim(heap), 19);
+	expect_whole();
+	mp_heap_close(heap);
+}
+
+Test(heap_crash, a_stopped_process_is_waited_for_no_longer_than_said)
+{
+	void *p;
+
+	make();
+	t_arm("heap.split", "stop");
+	struct t_child victim = t_spawn(work, NULL);
+	wait_until_stopped(&victim);
+	t_disarm();
+	T_RESULT(mp_heap_alloc(heap, 1, &p), -ETIMEDOUT);
+	t_kill(&victim, SIGKILL);
+	expect_whole();
+	mp_heap_close(heap);
+}
+
+static void interrupt_a_call(int signal)
+{
+	void *p;
+	int r = mp_heap_alloc(heap, 1, &p);
+
+	(void)signal;
+	_exit(r == -EDEADLK ? 0 : 1);
+}
+
+static int be_interrupted(void *argument)
+{
+	struct sigaction action = {.sa_handler = interrupt_a_call};
+
+	T_CHECK(sigaction(SIGCONT, &action, NULL) == 0);
+	return work(argument);
+}
+
+Test(heap_crash, a_signal_handler_inside_a_call_is_told)
+{
+	make();
+	t_arm("heap.split", "stop");
+	struct t_child child = t_spawn(be_interrupted, NULL);
+	wait_until_stopped(&child);
+	t_disarm();
+	t_kill(&child, SIGCONT);
+	t_expect_exit(&child, 0);
+	expect_whole();
+	mp_heap_close(heap);
+}
+
+/* --- storm --------------------------------------------------------------------------------------- */
+
+#define STORM_PROCESSES 4
+#define STORM_KILLS 60
+#define STORM_LIVE 64
+
+/* Each block says who has it and how long it is, in every byte: nobody else writes there. */
+static void storm_fill(unsigned char *p, uint32_t size, int who)
+{
+	memcpy(p, &size, sizeof(size));
+	memset(p + sizeof(size), who, size - sizeof(size));
+}
+
+static bool storm_whole(const unsigned char *p, int who)
+{
+	uint32_t size;
+
+	memcpy(&size, p, sizeof(size));
+	for (uint32_t i = sizeof(size); i < size; i++) {
+		if (p[i] != (unsigned char)who)
+			return false;
+	}
+	return true;
+}
+
+static int storm(void *argument)
+{
+	int who = *(int *)argument;
+	unsigned char *live[STORM_LIVE] = {NULL};
+	uint64_t random = (uint64_t)getpid();
+
+	for (uint64_t i = 0;; i++) {
+		random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		unsigned char **slot = &live[random >> 33 & (STORM_LIVE - 1)];
+		uint32_t size = 4 + (uint32_t)(random >> 40) % (i % 50 == 0 ? 50000 : 500);
+		if (*slot) {
+			T_CHECK(storm_whole(*slot, who));
+			T_CHECK(mp_heap_free(heap, *slot) == 0);
+			*slot = NULL;
+		} else if (i % 7 == 0) {
+			T_CHECK(mp_heap_alloc_aligned(heap, 256, size, slot) == 0);
+			storm_fill(*slot, size, who);
+		} else {
+			T_CHECK(mp_heap_alloc(heap, size, slot) == 0);
+			storm_fill(*slot, size, who);
+		}
+		if (i == 200)
+			t_ready();
+	}
+}
+
+Test(heap_crash, storm_of_kills)
+{
+	struct t_child children[STORM_PROCESSES];
+	int who[STORM_PROCESSES];
+
+	make();
+	for (int i = 0; i < STORM_PROCESSES; i++) {
+		who[i] = i + 1;
+		children[i] = t_spawn(storm, &who[i]);
+	}
+	for (int kill = 0; kill < STORM_KILLS; kill++) {
+		int i = kill % STORM_PROCESSES;
+		t_wait_ready(&children[i]);
+		t_kill(&children[i], SIGKILL);
+		if (kill % 7 == 0)
+			T_OK(mp_heap_check(heap));
+		if (kill % 5 == 0)
+			cr_assert_geq(mp_heap_reclaim(heap), 0);
+		who[i]++;
+		children[i] = t_spawn(storm, &who[i]);
+	}
+	for (int i = 0; i < STORM_PROCESSES; i++) {
+		t_wait_ready(&children[i]);
+		t_kill(&children[i], SIGKILL);
+	}
+	expect_whole();
+	mp_heap_close(heap);
+}
