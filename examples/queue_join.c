@@ -49,6 +49,7 @@ int main(int argc, char **argv)
 	mp_queue_close(results);
 	for (int i = 0; i < 2; i++) { /* they wait for more work */
 		mp_process_kill(p[i]);
+		mp_process_join(p[i], MP_FOREVER);
 		mp_process_close(p[i]);
 	}
 	return 0;
