@@ -26,6 +26,7 @@
 #include <mp/manager.h>
 #include <mp/timer.h>
 #include <mp/heap.h>
+#include <mp/value.h>
 #include <mp/lock.h>
 #include <mp/rwlock.h>
 #include <mp/barrier.h>

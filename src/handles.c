@@ -13,6 +13,7 @@
 #include "sync/semaphore.h"
 #include "sync/barrier_round.h"
 #include "queue/queue.h"
+#include "sync/cells.h"
 #include "sync/condition.h"
 #include "shm/block.h"
 #include "shm/list.h"
@@ -39,5 +40,7 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 	&mp__queue_class,
 	&mp__condition_type.class,
 	&mp__heap_class,
+	&mp__value_class,
+	&mp__array_class,
 	NULL,
 };

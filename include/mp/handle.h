@@ -20,6 +20,8 @@ typedef struct mp_manager mp_manager;
 typedef struct mp_dict mp_dict;
 typedef struct mp_block mp_block;
 typedef struct mp_heap mp_heap;
+typedef struct mp_value mp_value;
+typedef struct mp_array mp_array;
 typedef struct mp_shared_list mp_shared_list;
 typedef struct mp_connection mp_connection;
 typedef struct mp_event mp_event;
@@ -37,6 +39,8 @@ mp_obj mp_manager_handle(mp_manager *manager);
 mp_obj mp_dict_handle(mp_dict *dict);
 mp_obj mp_block_handle(mp_block *block);
 mp_obj mp_heap_handle(mp_heap *heap);
+mp_obj mp_value_handle(mp_value *value);
+mp_obj mp_array_handle(mp_array *array);
 mp_obj mp_shared_list_handle(mp_shared_list *list);
 mp_obj mp_connection_handle(mp_connection *connection);
 /* Nil for one that stands in memory of the program's own. */
@@ -62,6 +66,8 @@ mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
 mp_block *mp_obj_block(const mp_obj *value);
 mp_heap *mp_obj_heap(const mp_obj *value);
+mp_value *mp_obj_value(const mp_obj *value);
+mp_array *mp_obj_array(const mp_obj *value);
 mp_shared_list *mp_obj_shared_list(const mp_obj *value);
 mp_connection *mp_obj_connection(const mp_obj *value);
 mp_event *mp_obj_event(const mp_obj *value);
@@ -95,6 +101,14 @@ static inline mp_obj mp_handle(mp_block *x)
 static inline mp_obj mp_handle(mp_heap *x)
 {
 	return mp_heap_handle(x);
+}
+static inline mp_obj mp_handle(mp_value *x)
+{
+	return mp_value_handle(x);
+}
+static inline mp_obj mp_handle(mp_array *x)
+{
+	return mp_array_handle(x);
 }
 static inline mp_obj mp_handle(mp_shared_list *x)
 {
@@ -147,6 +161,8 @@ static inline mp_obj mp_handle(mp_queue *x)
 	mp_dict *: mp_dict_handle, \
 	mp_block *: mp_block_handle, \
 	mp_heap *: mp_heap_handle, \
+	mp_value *: mp_value_handle, \
+	mp_array *: mp_array_handle, \
 	mp_shared_list *: mp_shared_list_handle, \
 	mp_connection *: mp_connection_handle, \
 	mp_event *: mp_event_handle, \

@@ -222,11 +222,17 @@ static int allocate(size_t size, enum mp__handle_kind kind, void **ret_object)
 	return 0;
 }
 
+static uint64_t max_of(enum mp__handle_kind kind)
+{
+	return kind == MP__HANDLE_VALUE || kind == MP__HANDLE_ARRAY ? MP__SLAB_ARRAY_MAX
+								    : MP__SLAB_OBJECT_MAX;
+}
+
 int mp__slab_alloc(size_t size, enum mp__handle_kind kind, void **ret_object)
 {
-	if (size == 0 || size > MP__SLAB_OBJECT_MAX)
-		return mp_error_set(-EINVAL, "a shared object has 1 to %u bytes, not %zu",
-			MP__SLAB_OBJECT_MAX, size);
+	if (size == 0 || size > max_of(kind))
+		return mp_error_set(-EINVAL, "a shared object has 1 to %llu bytes, not %zu",
+			(unsigned long long)max_of(kind), size);
 	take_lock();
 	int r = allocate(
 		(size + MP__SLAB_ALIGN - 1) / MP__SLAB_ALIGN * MP__SLAB_ALIGN, kind, ret_object);
@@ -360,7 +366,7 @@ static int import_from(struct slab *slab, const struct mp__slab_type *type,
 	if (travel->offset % MP__SLAB_ALIGN != 0 ||
 		travel->offset < sizeof(struct mp__segment_header) ||
 		travel->offset >= slab->seg.max_size || travel->size == 0 ||
-		travel->size > MP__SLAB_OBJECT_MAX)
+		travel->size > max_of(type->class.kind))
 		return mp_error_set(-EBADMSG, "the handle of a %s leads nowhere", name);
 	if (travel->offset + travel->size > slab->seg.size) {
 		int r = mp__segment_refresh(&slab->seg);

@@ -26,9 +26,10 @@
 
 /*
  * `size` zeroed bytes for a new object of this kind, with one reference. -ENOSPC, -EMFILE, -ENOMEM,
- * -EINVAL more than MP__SLAB_OBJECT_MAX bytes.
+ * -EINVAL more than MP__SLAB_OBJECT_MAX bytes, or MP__SLAB_ARRAY_MAX.
  */
 #define MP__SLAB_OBJECT_MAX (1u << 20)
+#define MP__SLAB_ARRAY_MAX (UINT64_C(1) << 40) /* a value or an array */
 int mp__slab_alloc(size_t size, enum mp__handle_kind kind, void **ret_object);
 
 /*
