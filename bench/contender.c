@@ -27,14 +27,14 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 	"pool_apply_rtt", "manager_start", "manager_set_1", "manager_get_1", "manager_set_50",
 	"manager_get_50", "obj_roundtrip", "conn_rtt_64B", "pipe_rtt_64B", "semaphore",
 	"event_handover", "event_handover_spin", "condition_handover", "condition_handover_spin",
-	"lock_uncontended", "rlock_uncontended", "queue_64B_1p1c", "queue_64B_2p2c", "queue_1MiB",
-	NULL};
+	"lock_uncontended", "rlock_uncontended", "value_add", "value_add_contended",
+	"queue_64B_1p1c", "queue_64B_2p2c", "queue_1MiB", NULL};
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
 	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
 static const char *const rows_load[] = {"manager_get_50_p16", NULL};
 static const char *const rows_call[] = {"pool_apply_rtt", NULL};
 static const char *const rows_boost[] = {
-	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", NULL};
+	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", "heap_alloc_free", NULL};
 
 /* libmp is among them where its parts are measured below the public interface. */
 const struct peer peers[] = {
@@ -49,7 +49,7 @@ const struct peer peers[] = {
 struct contender *contenders_of(const char *row, size_t *ret_n)
 {
 	const struct bench *groups[] = {bench_process, bench_pool, bench_manager, bench_obj,
-		bench_conn, bench_signal, bench_lock, bench_queue};
+		bench_conn, bench_signal, bench_lock, bench_queue, bench_value};
 	struct contender *list = calloc(MAX_RUNNING, sizeof(*list));
 	size_t n = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Boost.Interprocess as a peer: an empty call to another process and back, by two message_queues in
- * shared memory, one for each direction.
+ * shared memory, one for each direction; and blocks of its managed shared memory.
  */
 #include <config.h>
 
@@ -11,6 +11,7 @@ extern "C" {
 
 #include <atomic>
 #include <boost/interprocess/ipc/message_queue.hpp>
+#include <boost/interprocess/managed_shared_memory.hpp>
 #include <boost/version.hpp>
 #include <memory>
 #include <new>
@@ -172,7 +173,67 @@ int setup_queue(struct bench *)
 	return 0;
 }
 
+/* --- a heap: as bench_value.c --------------------------------------------------------------------- */
+
+constexpr int LIVE = 64;
+constexpr int BATCH = 100;
+
+struct blocks {
+	bip::managed_shared_memory memory;
+	void *live[LIVE] = {};
+	unsigned next = 0;
+};
+
+int churn(void *arg)
+{
+	auto *b = static_cast<blocks *>(arg);
+
+	for (int i = 0; i < BATCH; i++) {
+		unsigned n = b->next++ * 2654435761u;
+		void **slot = &b->live[n >> 26];
+		if (*slot)
+			b->memory.deallocate(*slot);
+		*slot = b->memory.allocate(16 + (n >> 8 & 511));
+		*static_cast<volatile char *>(*slot) = 1;
+	}
+	return 0;
+}
+
+int setup_heap(struct bench *b)
+{
+	try {
+		std::string name = "mpbench-" + std::to_string(getpid()) + "-heap";
+		auto h = std::make_unique<blocks>();
+
+		bench_set_version("%d.%d.%d", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000,
+			BOOST_VERSION % 100);
+		h->memory = bip::managed_shared_memory(bip::create_only, name.c_str(), 1 << 20);
+		bip::shared_memory_object::remove(name.c_str());
+		b->state = h.release();
+		return 0;
+	} catch (const std::exception &e) {
+		return bench_fail("managed_shared_memory: %s", e.what());
+	}
+}
+
+int run_heap(struct bench *b, double *ret_value)
+{
+	try {
+		int r = bench_time(churn, b->state, ret_value);
+		*ret_value = *ret_value * 1000 / BATCH;
+		return r;
+	} catch (const std::exception &e) {
+		return bench_fail("managed_shared_memory: %s", e.what());
+	}
+}
+
+void teardown_heap(struct bench *b)
+{
+	delete static_cast<blocks *>(b->state);
+}
+
 const struct bench benches[] = {
+	{"heap_alloc_free", "boost", setup_heap, run_heap, teardown_heap, 0, nullptr},
 	{"queue_64B_1p1c", "boost", setup_queue, run_queue, nullptr, 1, nullptr},
 	{"queue_64B_2p2c", "boost", setup_queue, run_queue, nullptr, 2, nullptr},
 	{"pool_apply_rtt", "boost", setup, run, teardown, 0, nullptr},

@@ -345,7 +345,26 @@ def uncontended(lock):
     return lambda: measure() * 1000
 
 
+def value_add(contended):
+    value = mp.Value("q", 0)
+
+    def op():
+        with value.get_lock():
+            value.value += 1
+
+    def forever():
+        while True:
+            op()
+
+    if contended:
+        mp.get_context("fork").Process(target=forever, daemon=True).start()
+    measure = us(op)
+    return lambda: measure() * 1000
+
+
 ROWS = {
+    "value_add": lambda: value_add(False),
+    "value_add_contended": lambda: value_add(True),
     "process_fork": lambda: process("fork"),
     "process_spawn": lambda: process("spawn"),
     "process_forkserver": lambda: process("forkserver"),

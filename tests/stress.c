@@ -5,6 +5,8 @@
  */
 #include <config.h>
 
+#include "tests/stress_shared.h"
+
 #include <mp.h>
 
 #include <errno.h>
@@ -529,6 +531,7 @@ int main(int argc, char **argv)
 
 	mp_begin(&argc, &argv);
 	in_threads(change_handler, (void *)&records);
+	stress_shared();
 	stress_timer();
 	stress_lock();
 	stress_semaphore();

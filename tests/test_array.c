@@ -106,10 +106,11 @@ static int double_items(int argc, const mp_obj *argv)
 
 	T_CHECK(argc == 1);
 	if (mp_array_type(a) == 'c') {
-		char text[64];
+		char text[11];
+		char twice[21];
 		T_CHECK(mp_array_get_str(a, text, sizeof(text), MP_FOREVER) == 0);
-		memcpy(text + strlen(text), text, strlen(text) + 1);
-		return mp_array_set_str(a, "hellohello", MP_FOREVER) == 0 ? 0 : 1;
+		snprintf(twice, sizeof(twice), "%s%s", text, text);
+		return mp_array_set_str(a, twice, MP_FOREVER) == 0 ? 0 : 1;
 	}
 	double *items = mp_array_data(a);
 	for (size_t i = 0; i < mp_array_length(a); i++)

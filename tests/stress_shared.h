@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_STRESS_SHARED_H
+#define TESTS_STRESS_SHARED_H
+
+void stress_shared(void);
+
+#endif
