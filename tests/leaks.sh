@@ -7,7 +7,8 @@ status=0
 left() {
   ls /dev/shm 2>/dev/null | sed 's/^/shm /'
   ls -d /tmp/mp-* /tmp/managerd* 2>/dev/null | sed 's/^/file /' || true
-  # Programs of this build; and zombies of that name, which have no program any more.
+  # Programs of this build; and zombies of that name, which have no program any more. Those that
+  # were left to init are init's to reap, which takes its time.
   for dir in /proc/[0-9]*; do
     pid=${dir#/proc/}
     name=$(cat "$dir/comm" 2>/dev/null || true)
@@ -16,7 +17,9 @@ left() {
     '')
       case $name in
       managerd* | test_* | Process-* | Pool-*)
-        grep -q '^State:.Z' "$dir/status" 2>/dev/null && echo "zombie $pid $name"
+        awk '/^State:/ { zombie = $2 == "Z" } /^PPid:/ { left = $2 == 1 }
+          END { exit !(zombie && !left) }' "$dir/status" 2>/dev/null &&
+          echo "zombie $pid $name"
         ;;
       esac
       ;;
