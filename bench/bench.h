@@ -54,7 +54,7 @@ extern const struct bench bench_pool[];
 extern const struct bench bench_manager[];
 extern const struct bench bench_obj[];
 extern const struct bench bench_lock[];
-extern const struct bench bench_value[];
+extern const struct bench bench_values[];
 extern const struct bench bench_queue[];
 extern const struct bench bench_conn[];
 extern const struct bench bench_signal[];

@@ -157,7 +157,7 @@ static void teardown_blocks(struct bench *b)
 		name, who, setup_counter, run_counter, teardown_counter, variant, NULL \
 	}
 
-const struct bench bench_value[] = {
+const struct bench bench_values[] = {
 	COUNTER("value_add", "libmp", 0),
 	COUNTER("value_add", "floor", 0),
 	COUNTER("value_add_contended", "libmp", 1),
