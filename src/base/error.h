@@ -22,10 +22,13 @@
 		mp__result;                              \
 	})
 
-/* "WHAT: strerror" with -errno as the result, for a system call that just failed. */
+/*
+ * "WHAT: strerror" with -errno as the result, for a system call that just failed. ENOBUFS is how
+ * sockets say that the kernel has no memory: -ENOMEM.
+ */
 static inline int mp__error_errno(const char *what)
 {
-	int result = -errno;
+	int result = errno == ENOBUFS ? -ENOMEM : -errno;
 
 	if (result >= 0)
 		result = -EIO;

@@ -75,9 +75,11 @@ int mp__fd_wait(int fd, short events, mp__deadline deadline)
 	for (;;) {
 		int n = poll(&p, 1, mp__deadline_poll_ms(deadline));
 		if (n > 0)
-			return p.revents & POLLNVAL ? -EBADF : 0;
+			return p.revents & POLLNVAL
+				       ? mp_error_set(-EBADF, "descriptor %d is not open", fd)
+				       : 0;
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return mp__error_errno("waiting for a descriptor");
 		if (n == 0 && mp__deadline_passed(deadline))
 			return -ETIMEDOUT;
 	}
@@ -110,6 +112,8 @@ int mp__socket_send(int fd, const void *data, size_t size, const int *fds, size_
 			return 0;
 		if (n >= 0) /* only a stream socket whose buffer is smaller than the message */
 			return -EMSGSIZE;
+		if (errno == ENOBUFS)
+			return mp_error_set(-ENOMEM, "sending: the kernel has no memory");
 		if (errno != EINTR)
 			return -errno;
 	}

@@ -31,7 +31,10 @@ int mp__socket_pair(int type, int *ret_ends);
 /* Write exactly `size` bytes to a blocking descriptor. */
 int mp__write_full(int fd, const void *data, size_t size);
 
-/* Wait until poll(2) reports one of `events`, an error or a hang-up: 0, or -ETIMEDOUT. */
+/*
+ * Wait until poll(2) reports one of `events`, an error or a hang-up: 0; or -ETIMEDOUT without a
+ * sentence, since what was waited for is the caller's to say. -EBADF, -ENOMEM.
+ */
 int mp__fd_wait(int fd, short events, mp__deadline deadline);
 
 /*

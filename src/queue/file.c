@@ -72,7 +72,7 @@ static int make_file(const struct mp_queue *q)
 
 	if (fd < 0)
 		return mp__error_errno("a new queue: memfd_create");
-	if (ftruncate(fd, (off_t)q->file_size) < 0)
+	if (TEMP_FAILURE_RETRY(ftruncate(fd, (off_t)q->file_size)) < 0)
 		return mp__error_errno("a new queue: sizing its memory");
 	int r = allocate(fd, 0,
 		q->flags & MP__QUEUE_JOINABLE

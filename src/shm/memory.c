@@ -76,7 +76,7 @@ int mp__memory_new(const char *name, unsigned int memfd_flags, uint64_t size, ui
 	if (size > mp__file_size_limit())
 		return mp_error_set(-ENOSPC, "%s needs %llu bytes, RLIMIT_FSIZE allows %llu", what,
 			(unsigned long long)size, (unsigned long long)mp__file_size_limit());
-	if (ftruncate(fd, (off_t)size) < 0)
+	if (TEMP_FAILURE_RETRY(ftruncate(fd, (off_t)size)) < 0)
 		return mp__error_errno("sizing shared memory");
 	if (memfd_flags & MFD_HUGETLB)
 		allocated = size; /* it was rounded up */
