@@ -5,6 +5,7 @@
 #include "tests/support/faults.h"
 
 #include <mp.h>
+#include <time.h>
 
 T_SUITE(faults_process);
 
@@ -113,6 +114,15 @@ static int twice(int argc, const mp_obj *argv, mp_obj *ret)
 	return 0;
 }
 
+/* Late enough that who waits for it sleeps. */
+static int twice_later(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
+
+	nanosleep(&moment, NULL);
+	return twice(argc, argv, ret);
+}
+
 static int pool_new(void)
 {
 	return mp_pool_new(MP_POOL_OPTIONS(.workers = 2), &pool);
@@ -157,7 +167,7 @@ FAULTS(faults_process, pool_submit, "mp_pool_new mp_obj_copy", pool_made, pool_s
 static void submitted(void)
 {
 	pool_made();
-	T_CHECK(pool_submit() == 0);
+	T_CHECK(mp_pool_submit(pool, twice_later, MP_ARGS(mp_i64(21)), &future) == 0);
 }
 
 FAULTS(faults_process, future_result, "mp_future_result", submitted, future_result, future_done)
