@@ -17,6 +17,7 @@
 #include <mp/block.h>
 #include <mp/shared_list.h>
 #include <mp/process.h>
+#include <mp/future.h>
 #include <mp/pool.h>
 #include <mp/queue.h>
 #include <mp/connection.h>

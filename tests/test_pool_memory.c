@@ -86,3 +86,36 @@ Test(pool_memory, map_survives_each_failure)
 		mp_obj_free(&results[i]);
 	t_pool_end(pool);
 }
+
+static void ignore(mp_future *future, void *data)
+{
+	(void)future;
+	++*(int *)data;
+}
+
+Test(pool_memory, waiting_survives_each_failure)
+{
+	mp_pool *pools[2] = {t_pool(1), t_pool(1)};
+	mp_future *f[2] = {t_submit(pools[0], t_square, MP_ARGS(mp_i64(3))),
+		t_submit(pools[1], t_fail_at_13, MP_ARGS(mp_i64(12)))};
+	mp_as_completed *it;
+	mp_failure failure;
+	int called = 0;
+
+	T_EACH_FAILS(mp_as_completed_new(f, 2, &it), T_OK(mp_as_completed_close(it)));
+	T_EACH_FAILS(mp_future_add_done_callback(f[0], ignore, &called), );
+	for (int i = 0; i < 2; i++)
+		mp_future_done(f[i]);
+	int r;
+	t_starve(0);
+	r = mp_future_wait(f, 2, MP_WAIT_ALL, MP_NOWAIT);
+	t_starve(-1);
+	cr_assert(r == -ENOMEM || r == 2);
+	T_RESULT(mp_future_wait(f, 2, MP_WAIT_ALL, T_TIMEOUT_MS), 2);
+	T_RESULT(mp_future_error(f[1], MP_NOWAIT, &failure), 1);
+	cr_assert_eq(called, 1);
+	for (int i = 0; i < 2; i++) {
+		mp_future_close(f[i]);
+		t_pool_end(pools[i]);
+	}
+}

@@ -23,17 +23,18 @@
 #ifndef MP_POOL_H
 #define MP_POOL_H
 
+#include <mp/future.h>
 #include <mp/obj.h>
 #include <mp/process.h>
 
 MP__BEGIN_DECLS
 
 typedef struct mp_pool mp_pool;
-typedef struct mp_future mp_future;
 
 /*
  * What runs in a worker: any function, as for mp_target. Returns >= 0 with *ret_result set (it is
- * nil before), or a negative errno, best through mp_error_set(). *ret_result may borrow from static
+ * nil before), or a negative errno, best through mp_error_set(); what it has put into *ret_result
+ * then is the detail that mp_future_error() gives. *ret_result may borrow from static
  * data or from argv, or own what a libmp call gave; the library frees it. What lives on the stack
  * has to be copied: `return mp_obj_copy(MP_DICT(...), ret_result)`.
  */
@@ -95,32 +96,6 @@ int mp_pool_join(mp_pool *pool, int timeout_ms);
  * mp_pool_join() before for an orderly end. Futures stay valid. NULL is allowed. 0 or -ECHILD.
  */
 int mp_pool_close(mp_pool *pool);
-
-/* --- futures --------------------------------------------------------------------------------- */
-
-/*
- * Wait for the task and get its result: 0, and *ret_result (which may be NULL) is a copy that the
- * caller frees; asking again gives another. Fails with what the task returned, its sentence in
- * mp_error_detail(); -EOWNERDEAD the worker that ran it died, and the detail says of what;
- * -ECANCELED the pool was closed before; -ENOTSUP the result holds a handle; -ETIMEDOUT, -ECHILD.
- * Since a task may return these codes too, mp_future_state() tells them apart.
- */
-int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result);
-
-enum mp_future_state {
-	MP_FUTURE_PENDING,
-	MP_FUTURE_RUNNING,
-	MP_FUTURE_DONE,      /* the task returned >= 0 */
-	MP_FUTURE_FAILED,    /* the task returned an error */
-	MP_FUTURE_CRASHED,   /* its worker died */
-	MP_FUTURE_CANCELLED, /* it never ran to its end, because the pool was closed */
-};
-
-/* Where it stands now, without waiting: enum mp_future_state, or -ECHILD. */
-int mp_future_state(mp_future *future);
-
-/* Drop the handle; the task goes on. NULL is allowed. Returns 0. */
-int mp_future_close(mp_future *future);
 
 MP__END_DECLS
 

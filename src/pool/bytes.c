@@ -37,6 +37,18 @@ static int grow(struct mp__pool_bytes *b, size_t needed)
 	return 0;
 }
 
+int mp__pool_bytes_add(struct mp__pool_bytes *bytes, const void *data, size_t size)
+{
+	if (bytes->room - bytes->size < size) {
+		int r = grow(bytes, bytes->size + size);
+		if (r < 0)
+			return r;
+	}
+	memcpy(bytes->data + bytes->size, data, size);
+	bytes->size += size;
+	return 0;
+}
+
 static int put(struct mp__pool_bytes *b, const mp_obj *value, struct mp__cargo *cargo, size_t frame)
 {
 	for (;;) {

@@ -23,6 +23,8 @@ struct mp__pool_bytes {
 
 void mp__pool_bytes_init(struct mp__pool_bytes *bytes);
 void mp__pool_bytes_free(struct mp__pool_bytes *bytes);
+/* Append bytes as they are. */
+int mp__pool_bytes_add(struct mp__pool_bytes *bytes, const void *data, size_t size);
 /* Append a value. cargo NULL: handles are -ENOTSUP. Errors of mp_obj_encode(), and -EMSGSIZE. */
 int mp__pool_bytes_put(struct mp__pool_bytes *bytes, const mp_obj *value, struct mp__cargo *cargo);
 /* The same with the length in front. */

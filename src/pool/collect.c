@@ -4,6 +4,7 @@
 #include "pool/collect.h"
 
 #include "base/spin.h"
+#include "pool/callback.h"
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
@@ -28,13 +29,13 @@ static void retire(mp_pool *pool, uint32_t number)
 	if (p->result_paid)
 		mp__pool_payload_drop(&pool->seg, number, MP__POOL_PAYLOAD_RESULT);
 	p->future = NULL;
-	p->active = false;
+	p->active = p->told = p->cancelled = false;
 	atomic_store_explicit(&slot->state, mp__pool_state(p->generation, 0, MP__POOL_FREE),
 		memory_order_relaxed);
 	mp__pool_release_slot(pool, number);
 }
 
-static void end(
+void mp__pool_end(
 	mp_pool *pool, uint32_t number, enum mp_future_state state, int result, const char *why)
 {
 	mp_future *future = pool->pending[number].future;
@@ -60,6 +61,14 @@ static int copy_result(mp_pool *pool, uint32_t number, uint64_t size, mp_future 
 	return mp__pool_payload_read(&pool->seg, number, MP__POOL_PAYLOAD_RESULT, data, size);
 }
 
+/* What a failed task leaves begins with a sentence, up to a NUL, or is empty. */
+static bool has_sentence(mp_future *future)
+{
+	if (future->size == 0)
+		future->data = NULL;
+	return future->size == 0 || memchr(future->data, '\0', future->size);
+}
+
 /* A DONE slot, whose state was loaded with acquire. */
 static void collect(mp_pool *pool, uint32_t number)
 {
@@ -67,26 +76,27 @@ static void collect(mp_pool *pool, uint32_t number)
 	struct mp__pool_slot *slot = &pool->seg.slots[number];
 	uint64_t size = slot->result_size;
 	int result = slot->result;
-	char why[MP__DETAIL_SIZE];
 
 	pool->failures = 0;
-	p->result_paid = result >= 0 && size > MP__POOL_RESULT_INLINE;
+	p->result_paid = size > MP__POOL_RESULT_INLINE;
+	if (result >= 0)
+		result = 0;
+	enum mp_future_state state = result == 0                       ? MP_FUTURE_DONE
+				     : result == -ECANCELED && p->told ? MP_FUTURE_CANCELLED
+								       : MP_FUTURE_FAILED;
 	if (!mp__future_is_wanted(p->future)) {
-		end(pool, number, result < 0 ? MP_FUTURE_FAILED : MP_FUTURE_DONE, result, NULL);
+		mp__pool_end(pool, number, state, result, NULL);
 		return;
 	}
-	if (result >= 0) {
-		int r = copy_result(pool, number, size, p->future);
-		if (r < 0)
-			end(pool, number, MP_FUTURE_FAILED, r, mp_error_detail());
-		else
-			end(pool, number, MP_FUTURE_DONE, 0, NULL);
-		return;
-	}
-	size_t length = size < sizeof(why) ? size : sizeof(why) - 1;
-	memcpy(why, slot->result_bytes, length);
-	why[length] = '\0';
-	end(pool, number, MP_FUTURE_FAILED, result, why);
+	int r = copy_result(pool, number, size, p->future);
+	if (r == 0 && result < 0 && !has_sentence(p->future))
+		r = -EBADMSG;
+	if (r == 0)
+		mp__pool_end(pool, number, state, result, NULL);
+	else if (result == 0)
+		mp__pool_end(pool, number, MP_FUTURE_FAILED, r, mp_error_detail());
+	else
+		mp__pool_end(pool, number, state, result, mp_strerror(result));
 }
 
 static bool collect_if_done(mp_pool *pool, uint32_t number)
@@ -154,16 +164,34 @@ static bool is_with_others(mp_pool *pool, uint32_t number, uint32_t worker)
 	}
 }
 
-void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why)
+/* The task in the slot has lost its worker. */
+static void crash(mp_pool *pool, uint32_t number, const char *why, const mp_crash *evidence)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+
+	/* It may have died while it wrote a long result. */
+	p->result_paid = true;
+	if (p->cancelled) {
+		mp__pool_end(pool, number, MP_FUTURE_CANCELLED, -ECANCELED,
+			"the task was cancelled, and its worker killed");
+		return;
+	}
+	if (evidence && mp__future_is_wanted(p->future)) {
+		mp_crash known = *evidence;
+		mp__pool_task_name(pool, p->task, known.task_name, sizeof(known.task_name));
+		mp__future_add_crash(p->future, &known);
+	}
+	mp__pool_end(pool, number, MP_FUTURE_CRASHED, -EOWNERDEAD, why);
+}
+
+void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const mp_crash *evidence)
 {
 	mp__pool_harvest(pool);
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
 		if (!pool->pending[i].active || is_with_others(pool, i, worker) ||
 			collect_if_done(pool, i))
 			continue;
-		/* It may have died while it wrote a long result. */
-		pool->pending[i].result_paid = true;
-		end(pool, i, MP_FUTURE_CRASHED, -EOWNERDEAD, why);
+		crash(pool, i, why, evidence);
 	}
 	pthread_cond_broadcast(&pool->changed);
 }
@@ -172,7 +200,7 @@ void mp__pool_end_all(mp_pool *pool, enum mp_future_state state, int result, con
 {
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
 		if (pool->pending[i].active && !collect_if_done(pool, i))
-			end(pool, i, state, result, why);
+			mp__pool_end(pool, i, state, result, why);
 	}
 	pthread_cond_broadcast(&pool->changed);
 }
@@ -210,20 +238,11 @@ static bool may_sleep(struct mp__pool_header *header)
 	return atomic_load(&header->done) == MP__POOL_NONE;
 }
 
-/* The leader's turn: sleep until something happens, without the lock, and see to dead workers. */
-static void lead(mp_pool *pool, mp__deadline deadline)
+/* What epoll_wait() has found. The lock is given up while workers are started. */
+static void attend(mp_pool *pool, const struct epoll_event *events, int n)
 {
-	struct mp__pool_header *header = pool->seg.header;
-	struct epoll_event events[EVENTS];
 	uint64_t count;
-	int n = 0;
 
-	pool->leading = true;
-	pthread_mutex_unlock(&pool->lock);
-	if (mp__deadline_passed(deadline) || (!spin(pool) && may_sleep(header)))
-		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
-	atomic_fetch_and_explicit(&header->owner_waiting, ~1u, memory_order_relaxed);
-	pthread_mutex_lock(&pool->lock);
 	for (int i = 0; i < n && !pool->closing; i++) {
 		if (events[i].data.u32 != MP__POOL_NONE)
 			mp__pool_worker_ended(pool, events[i].data.u32);
@@ -234,8 +253,43 @@ static void lead(mp_pool *pool, mp__deadline deadline)
 		mp__pool_crew_fill(pool);
 	if (pool->resend && !pool->closing)
 		mp__pool_resend(pool);
+}
+
+/* The leader's turn: sleep until something happens, without the lock, and see to dead workers. */
+static void lead(mp_pool *pool, mp__deadline deadline)
+{
+	struct mp__pool_header *header = pool->seg.header;
+	struct epoll_event events[EVENTS];
+	int n = 0;
+
+	pool->leading = true;
+	pthread_mutex_unlock(&pool->lock);
+	if (mp__deadline_passed(deadline) || (!spin(pool) && may_sleep(header)))
+		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
+	pthread_mutex_lock(&pool->lock);
+	if (pool->watchers == 0) /* they want to hear on */
+		atomic_fetch_and_explicit(&header->owner_waiting, ~1u, memory_order_relaxed);
+	attend(pool, events, n);
 	pool->leading = false;
 	if (pool->closing)
+		pthread_cond_broadcast(&pool->changed);
+}
+
+void mp__pool_turn(mp_pool *pool)
+{
+	struct mp__pool_header *header = pool->seg.header;
+	struct epoll_event events[EVENTS];
+
+	pool->leading = true;
+	do {
+		int n = epoll_wait(pool->epoll, events, EVENTS, 0);
+		attend(pool, events, n);
+		if (pool->closing)
+			break;
+		mp__pool_harvest(pool);
+	} while (pool->watchers > 0 && !may_sleep(header));
+	pool->leading = false;
+	if (pool->closing || pool->followers > 0)
 		pthread_cond_broadcast(&pool->changed);
 }
 
@@ -269,6 +323,11 @@ int mp__pool_wait(
 	for (bool looked = false;; looked = true) {
 		if (!pool->closed)
 			mp__pool_harvest(pool);
+		if (mp__callback_wanted(pool)) {
+			pthread_mutex_unlock(&pool->lock);
+			mp__callback_run(pool);
+			pthread_mutex_lock(&pool->lock);
+		}
 		if (condition(pool, argument))
 			break;
 		if (pool->closed) {
@@ -284,6 +343,10 @@ int mp__pool_wait(
 		else
 			lead(pool, deadline);
 	}
+	/* Who watches from outside hears on, though we may have taken what was to wake him. */
+	while (pool->watchers > 0 && !pool->leading && !pool->closing &&
+		!may_sleep(pool->seg.header))
+		mp__pool_harvest(pool);
 	/* Whoever leaves hands the lead on. */
 	if (!pool->leading && pool->followers > 0)
 		pthread_cond_signal(&pool->changed);

@@ -22,14 +22,27 @@ int mp__pool_wait(
 /* What a condition looks at has changed by our own doing: everybody who waits looks again. */
 void mp__pool_nudge(mp_pool *pool);
 
+/* One look around without sleeping: collect, replace the dead; workers ring again after it. */
+void mp__pool_turn(mp_pool *pool);
+
 /* Take over the results of all finished tasks. */
 void mp__pool_harvest(mp_pool *pool);
 
+/* End a task that no worker can finish any more. */
+void mp__pool_end(
+	mp_pool *pool, uint32_t number, enum mp_future_state state, int result, const char *why);
+
 /*
  * End every task of this dead worker: finished ones normally, the one it was at as crashed with
- * that sentence.
+ * that sentence and that evidence.
  */
-void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why);
+void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const mp_crash *crash);
+
+/*
+ * Take it back if nobody has begun it (1), or tell who runs it, and with MP_CANCEL_KILL kill him
+ * (0). It must not have ended.
+ */
+int mp__pool_cancel(mp_pool *pool, uint32_t number, int flags);
 
 /* End all unfinished tasks in this way. Finished ones are harvested before. */
 void mp__pool_end_all(mp_pool *pool, enum mp_future_state state, int result, const char *why);

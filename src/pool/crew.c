@@ -49,6 +49,7 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 
 	record->result = 0;
 	record->detail[0] = '\0';
+	atomic_store_explicit(&record->leave, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->status, MP__POOL_WORKER_STARTING, memory_order_release);
 	snprintf(name, sizeof(name), "%s-worker-%u", pool->name, number + 1);
 	args[MP__POOL_WORKER_SEGMENT] = mp_fd(pool->seg.fd);
@@ -89,7 +90,7 @@ int mp__pool_hire(mp_pool *pool, uint32_t number)
 		mp_process_kill(process);
 		vacate(pool, number);
 		/* It may have been at work already. */
-		mp__pool_bury(pool, number, "its worker could not be watched and was killed");
+		mp__pool_bury(pool, number, "its worker could not be watched and was killed", NULL);
 		pool->resend = true;
 	}
 	return r;
@@ -112,6 +113,19 @@ static void describe_end(mp_process *process, char *text, size_t size)
 			sigdescr_np(-code) ? sigdescr_np(-code) : "unknown");
 	else
 		snprintf(text, size, "exited with code %d", code);
+}
+
+static void take_evidence(mp_process *process, uint32_t number, mp_crash *ret_crash)
+{
+	int code = 0;
+
+	*ret_crash = (mp_crash){.pid = mp_process_pid(process), .worker = (int)number + 1};
+	int r = mp_process_exit_code(process, &code);
+	ret_crash->signal = r == 0 && code < 0 ? -code : 0;
+	ret_crash->exit_code = r == 0 && code >= 0 ? code : -1;
+	snprintf(ret_crash->worker_name, sizeof(ret_crash->worker_name), "%s",
+		mp_process_name(process));
+	ret_crash->usage_known = mp_process_usage(process, &ret_crash->usage) == 0;
 }
 
 /* It never got ready: note why, in the words of its initializer if it had any. */
@@ -143,6 +157,7 @@ static void log_failure(mp_pool *pool)
 void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 {
 	mp_process *process = number < pool->seg.n_workers ? pool->places[number].process : NULL;
+	mp_crash crash;
 	char end[160];
 	char why[MP__DETAIL_SIZE];
 
@@ -158,8 +173,9 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 	uint32_t spinner = number + 1;
 	atomic_compare_exchange_strong(&pool->seg.header->spinner, &spinner, 0);
 	snprintf(why, sizeof(why), "%s while it ran this task", end);
+	take_evidence(process, number, &crash);
 	vacate(pool, number);
-	mp__pool_bury(pool, number, why);
+	mp__pool_bury(pool, number, why, &crash);
 	/* It may have taken with it a wake-up, or a message with descriptors. */
 	pool->resend = true;
 }

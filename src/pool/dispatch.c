@@ -9,7 +9,9 @@
 #include "pool/collect.h"
 #include "pool/future.h"
 
+#include <dlfcn.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +76,26 @@ int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index)
 	pool->seg.tasks[pool->n_known].target = ref;
 	*ret_index = pool->n_known++;
 	return 0;
+}
+
+void mp__pool_task_name(mp_pool *pool, uint32_t index, char *name, size_t size)
+{
+	Dl_info info;
+	void *task = NULL;
+
+	for (uint32_t i = 0; i < pool->known_size; i++) {
+		if (pool->known[i].task && pool->known[i].index == index)
+			memcpy(&task, &pool->known[i].task, sizeof(task));
+	}
+	if (!task || !dladdr(task, &info)) {
+		snprintf(name, size, "?");
+	} else if (info.dli_sname && info.dli_saddr == task) {
+		snprintf(name, size, "%s", info.dli_sname);
+	} else {
+		const char *file = strrchr(info.dli_fname, '/');
+		snprintf(name, size, "%.60s+%#tx", file ? file + 1 : info.dli_fname,
+			(char *)task - (char *)info.dli_fbase);
+	}
 }
 
 /* --- slots ------------------------------------------------------------------------------------ */
@@ -362,8 +384,8 @@ static int dispatch_locked(
 	if (r < 0)
 		return r;
 	struct mp__pool_pending *p = &pool->pending[*number];
-	pool->seg.slots[*number].task = index;
-	p->generation++;
+	pool->seg.slots[*number].task = p->task = index;
+	p->generation += p->generation == UINT32_MAX ? 2 : 1; /* never 0 */
 	p->future = future;
 	if (future)
 		future->slot = *number;
@@ -395,19 +417,24 @@ int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future
 
 	if (r < 0)
 		return r;
+	if (!future)
+		mp__pool_ref(
+			pool); /* as a future does: a callback may close the pool while we wait */
 	pthread_mutex_lock(&pool->lock);
 	r = dispatch_locked(pool, work, &number, future);
 	pthread_mutex_unlock(&pool->lock);
 	if (r < 0) {
-		if (future) {
+		if (!future)
+			mp__pool_unref(pool);
+		for (int i = 0; i < 2 && future; i++)
 			mp__future_unref(future);
-			mp__future_unref(future);
-		}
 		return r;
 	}
 	if (needs_wakeup(pool->seg.header))
 		mp__pool_ring_one(pool->seg.header);
 	if (ret_future)
 		*ret_future = future;
+	else
+		mp__pool_unref(pool);
 	return 0;
 }

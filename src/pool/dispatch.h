@@ -36,6 +36,9 @@ int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index);
 
 /* With pool->lock held: */
 
+/* What users call it: its symbol, or file and offset. */
+void mp__pool_task_name(mp_pool *pool, uint32_t index, char *name, size_t size);
+
 /* The slot is free and empty again. */
 void mp__pool_release_slot(mp_pool *pool, uint32_t number);
 /* Send all descriptors again whose tasks nobody has taken. */

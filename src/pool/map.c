@@ -117,8 +117,8 @@ static int take_chunk(const struct chunk *chunk, mp_obj *results, size_t *n_resu
 	mp_future *f = chunk->future;
 	size_t at = 0;
 
-	mp__future_wait(f, MP__DEADLINE_NEVER);
-	int r = mp__future_error(f);
+	mp__future_await(f, MP__DEADLINE_NEVER);
+	int r = mp__future_outcome(f);
 	for (size_t i = 0; i < chunk->n && r == 0; i++) {
 		const uint8_t *item;
 		size_t size;

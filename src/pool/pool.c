@@ -7,6 +7,7 @@
 #include "base/fds.h"
 #include "base/options.h"
 #include "pool/bytes.h"
+#include "pool/callback.h"
 #include "pool/collect.h"
 #include "pool/crew.h"
 #include "pool/dispatch.h"
@@ -229,10 +230,11 @@ int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_fu
 	return r;
 }
 
+/* Callbacks that another thread is in count as well; our own frame cannot be waited for. */
 static bool nothing_pending(mp_pool *pool, void *unused)
 {
 	(void)unused;
-	return pool->n_pending == 0;
+	return pool->n_pending == 0 && (pool->n_calling == 0 || mp__callback_is_inside());
 }
 
 static bool nobody_alive(mp_pool *pool, void *unused)
@@ -250,11 +252,12 @@ int mp_pool_join(mp_pool *pool, int timeout_ms)
 		return r;
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 
+	mp__pool_ref(pool); /* a callback may close it */
 	pthread_mutex_lock(&pool->lock);
 	pool->no_more = true;
 	mp__pool_nudge(pool); /* who waits for room gets -EPIPE */
 	r = mp__pool_wait(pool, nothing_pending, NULL, deadline);
-	if (r == 0) {
+	if (r == 0 && !pool->closed) {
 		if (!pool->stopping) {
 			pool->stopping = true;
 			mp__pool_ring_all(pool);
@@ -263,8 +266,10 @@ int mp_pool_join(mp_pool *pool, int timeout_ms)
 	}
 	uint32_t pending = pool->n_pending;
 	uint32_t alive = pool->n_alive;
+	bool closed = pool->closed;
 	pthread_mutex_unlock(&pool->lock);
-	if (r < 0)
+	mp__pool_unref(pool);
+	if (r < 0 && !closed)
 		return mp_error_set(r, "join: %u tasks are not finished and %u workers at work",
 			pending, alive);
 	return 0;
@@ -307,6 +312,7 @@ int mp_pool_close(mp_pool *pool)
 	pool->closed = true;
 	pthread_cond_broadcast(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
+	mp__callback_run(pool);
 	mp__pool_unref(pool);
 	return 0;
 }

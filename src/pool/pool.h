@@ -35,8 +35,11 @@ struct mp__pool_pending {
 	int *fds;          /* duplicates of what was sent with it, for sending it again */
 	uint32_t n_fds;
 	uint32_t generation;
+	uint32_t task;               /* index in tasks[] */
 	bool active;                 /* QUEUED, RUNNING or DONE and not collected */
 	bool args_paid, result_paid; /* has bytes in the payload file */
+	bool told;                   /* asked to end */
+	bool cancelled;              /* we have killed the worker that runs it */
 };
 
 /* Functions that have an entry in the segment's tasks[]; open addressing, a power of two. */
@@ -77,6 +80,11 @@ struct mp_pool {
 	uint32_t known_size;
 	uint32_t n_known;
 
+	mp_future *ready; /* ended, their callbacks are to be called; a list */
+	mp_future *last_ready;
+	uint32_t n_calling; /* threads that call some */
+
+	uint32_t watchers; /* threads that sleep on `epoll` with other things, see watch.h */
 	uint32_t followers;
 	uint32_t spin; /* of the leader, adaptive */
 	bool leading;  /* some thread is in epoll_wait() or about to */

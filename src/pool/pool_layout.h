@@ -152,8 +152,15 @@ enum mp__pool_worker_status {
 /* What the owner has to know of a worker that died before it was ready. */
 struct mp__pool_worker {
 	_Atomic uint32_t status;
-	int32_t result;   /* of the initializer */
-	char detail[248]; /* its sentence; need not be NUL-terminated when hostile */
+	int32_t result; /* of the initializer */
+	/*
+	 * Take no more tasks. Set by the owner before it kills a worker for the task that it runs:
+	 * if that task is still RUNNING after this store, the worker will see it before its next
+	 * claim, so that the kill can hit no other task. All is sequentially consistent.
+	 */
+	_Atomic uint32_t leave;
+	uint32_t reserved;
+	char detail[240]; /* its sentence; need not be NUL-terminated when hostile */
 };
 
 /* slot.state: {generation:32, worker:16, status:16}. */
@@ -193,8 +200,8 @@ enum mp__pool_kind {
 /*
  * A task. Line 0 but for state, next_done and the result's fields, and args: written by the owner
  * while FREE, read by the worker after its claim. result*: written by the worker while RUNNING,
- * read by the owner when DONE. A failed task (result < 0) has its sentence there, result_size
- * bytes.
+ * read by the owner when DONE. A failed task (result < 0) has its sentence there, up to a NUL, and
+ * perhaps a value behind it.
  */
 struct mp__pool_slot {
 	_Atomic uint64_t state;
@@ -206,7 +213,8 @@ struct mp__pool_slot {
 	int32_t result;
 	uint64_t args_size; /* > MP__POOL_ARGS_INLINE: they are in the payload file */
 	uint64_t result_size;
-	uint8_t reserved[16];
+	_Atomic uint32_t cancel; /* the generation that is asked to end; written by the owner */
+	uint8_t reserved[12];
 	uint8_t args[MP__POOL_ARGS_INLINE];
 	uint8_t result_bytes[MP__POOL_RESULT_INLINE];
 };

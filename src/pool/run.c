@@ -8,6 +8,7 @@
 #include "base/origin.h"
 #include "pool/bytes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +41,18 @@ int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_f
 	return 0;
 }
 
+/* What mp_task_cancelled() looks at in this thread. */
+static _Thread_local struct {
+	const struct mp__pool_slot *slot; /* NULL: no task runs */
+	uint32_t generation;
+} current;
+
+int mp_task_cancelled(void)
+{
+	return current.slot && atomic_load_explicit(&current.slot->cancel, memory_order_acquire) ==
+				       current.generation;
+}
+
 int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
 {
 	mp__origin here = mp__origin_here();
@@ -51,6 +64,22 @@ int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
 	if (!mp__origin_is_here(here))
 		_exit(EXIT_SUCCESS);
 	return r;
+}
+
+/*
+ * What a failed task leaves: its sentence up to a NUL, and the value in *ret_result, if any and if it
+ * can travel.
+ */
+static int record_failure(struct mp__pool_bytes *out, int result, const mp_obj *detail)
+{
+	char why[MP__DETAIL_SIZE];
+
+	snprintf(why, sizeof(why), "%s", mp_error_detail());
+	out->size = 0;
+	int r = mp__pool_bytes_add(out, why, strlen(why) + 1);
+	if (r == 0 && detail && detail->type != MP_TYPE_NIL)
+		mp__pool_bytes_put(out, detail, NULL);
+	return result;
 }
 
 /* Call it with the encoded arguments; its result is appended to `out`. */
@@ -65,12 +94,17 @@ static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__carg
 	if (r < 0)
 		return r;
 	r = mp__pool_call(task, &args, &result);
-	if (r >= 0)
+	if (r >= 0) {
 		r = put(out, &result, NULL);
-	else if (!*mp_error_detail())
-		mp_error_set(r, "the task returned %d (%s)", r, mp_strerror(r));
-	if (r == -ENOTSUP && result.type != MP_TYPE_NIL)
-		mp_error_set(r, "a task's result cannot hold handles or descriptors");
+		if (r == -ENOTSUP)
+			mp_error_set(r, "a task's result cannot hold handles or descriptors");
+		if (r < 0)
+			record_failure(out, r, NULL);
+	} else {
+		if (!*mp_error_detail())
+			mp_error_set(r, "the task returned %d (%s)", r, mp_strerror(r));
+		record_failure(out, r, &result);
+	}
 	mp_obj_free(&result);
 	mp_obj_free(&args);
 	return r;
@@ -149,14 +183,20 @@ void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found 
 	struct mp__pool_bytes out;
 
 	mp__pool_bytes_init(&out);
+	current.slot = slot;
+	current.generation =
+		mp__pool_state_generation(atomic_load_explicit(&slot->state, memory_order_relaxed));
 	int r = run(segment, found, number, cargo, &out);
-	if (r >= 0)
-		r = write_result(segment, number, &out);
-	slot->result = r;
-	if (r < 0) {
-		const char *why = mp_error_detail();
-		slot->result_size = strnlen(why, MP__POOL_RESULT_INLINE - 1);
-		memcpy(slot->result_bytes, why, slot->result_size);
+	current.slot = NULL;
+	if (r < 0 && out.size == 0)
+		record_failure(&out, r, NULL);
+	int written = write_result(segment, number, &out);
+	if (written < 0 && r >= 0)
+		r = written;
+	if (written < 0) {
+		slot->result_size = strnlen(mp_error_detail(), MP__POOL_RESULT_INLINE - 1) + 1;
+		memcpy(slot->result_bytes, mp_error_detail(), slot->result_size);
 	}
+	slot->result = r;
 	mp__pool_bytes_free(&out);
 }

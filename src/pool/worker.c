@@ -214,10 +214,12 @@ static void commit(struct worker *w, uint32_t number)
 	uint64_t one = 1;
 
 	MP__TEST_POINT("pool.before_commit");
-	/* Partner: the acquire load in collect_if_done(). */
-	atomic_store_explicit(&slot->state,
-		mp__pool_state(mp__pool_state_generation(state), w->number, MP__POOL_DONE),
-		memory_order_release);
+	/*
+	 * Partners: the acquire load in collect_if_done(); and kill_runner() in cancel.c, hence
+	 * sequentially consistent.
+	 */
+	atomic_store(&slot->state,
+		mp__pool_state(mp__pool_state_generation(state), w->number, MP__POOL_DONE));
 	MP__TEST_POINT("pool.committed");
 	uint32_t first = atomic_load_explicit(&header->done, memory_order_relaxed);
 	do
@@ -240,14 +242,14 @@ static void work(struct worker *w)
 	uint32_t number;
 
 	do {
-		while (claim(w, &number)) {
+		while (!atomic_load(&w->seg.workers[w->number].leave) && claim(w, &number)) {
 			mp__pool_run(&w->seg, &w->found, number, &w->cargo);
 			commit(w, number);
 			/* What decoding did not take. */
 			mp__fds_close(w->cargo.fds, w->cargo.n_fds);
 			w->cargo.n_fds = 0;
 		}
-	} while (wait_for_work(w));
+	} while (!atomic_load(&w->seg.workers[w->number].leave) && wait_for_work(w));
 }
 
 /* --- beginning -------------------------------------------------------------------------------- */
