@@ -102,6 +102,31 @@ Test(starts, server_dies_with_the_status_in_its_hands)
 	expect_started(MP_START_FORKSERVER, "process.server.reaped", "kill", 5);
 }
 
+static int start_two_and_join(void *method)
+{
+	mp_process *daemon;
+	mp_process *child;
+
+	T_CHECK(mp_process_new(hang, mp_nil(),
+			MP_PROCESS_OPTIONS(.start_method = *(int *)method, .daemon = true),
+			&daemon) == 0);
+	T_CHECK(mp_process_start(daemon) == 0);
+	T_CHECK(mp_process_new(return_it, MP_ARGS(mp_i64(5)), BY(*(int *)method), &child) == 0);
+	T_CHECK(mp_process_start(child) == 0);
+	T_CHECK(mp_process_join(child, T_TIMEOUT_MS) == 0);
+	return 0;
+}
+
+/* The daemon ends with it, and nobody is left: t_end() looks. */
+EACH_METHOD(starts, parent_dies_while_it_reaps)
+{
+	t_arm("process.reaping", "kill");
+	struct t_child parent = t_spawn(start_two_and_join, &method);
+	t_expect_signal(&parent, SIGKILL);
+	cr_assert(t_fired(), "process.reaping was not reached");
+	t_disarm();
+}
+
 static pid_t server_of(mp_process *child)
 {
 	char path[64];
