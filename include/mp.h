@@ -19,6 +19,7 @@
 #include <mp/process.h>
 #include <mp/future.h>
 #include <mp/pool.h>
+#include <mp/map.h>
 #include <mp/queue.h>
 #include <mp/connection.h>
 #include <mp/listener.h>

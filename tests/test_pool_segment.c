@@ -164,6 +164,20 @@ Test(pool_segment, result_that_is_no_value)
 	expect_bad_result(0, 100, -EBADMSG, MP_FUTURE_DONE);
 }
 
+Test(pool_segment, results_of_a_map_that_are_none)
+{
+	mp_pool *pool = pool_with_stopped_worker();
+	mp_obj items[] = {mp_i64(3), mp_i64(4)};
+	mp_future *f;
+	mp_obj list;
+
+	T_OK(mp_pool_map_async(pool, t_square, items, 2, MP_MAP_OPTIONS(.chunk = 2), &f));
+	finish_by_hand(pool, 0, 100);
+	T_RESULT(mp_future_result(f, T_TIMEOUT_MS, &list), -EBADMSG);
+	mp_future_close(f);
+	T_OK(mp_pool_close(pool));
+}
+
 Test(pool_segment, sentence_of_impossible_size)
 {
 	expect_bad_result(-EIO, UINT64_MAX, -EIO, MP_FUTURE_FAILED);

@@ -363,7 +363,7 @@ Test(pool_work, test_map)
 Test(pool_work, test_map_chunksize)
 {
 	mp_pool *pool = t_pool(2);
-	static const size_t chunks[] = {0, 1, 2, 6, 40, 49, 50, 51, SIZE_MAX};
+	static const size_t chunks[] = {0, 1, 2, 6, 40, 49, 50, 51, SIZE_MAX / 2};
 
 	for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
 		check_map(pool, 50, chunks[i]);

@@ -121,6 +121,8 @@ typedef struct mp_crash {
 	int worker;           /* its number, from 1 */
 	char worker_name[96]; /* "Pool-1-worker-3" */
 	char task_name[96];   /* its name in the options, its symbol, or file and offset */
+	size_t begin;         /* the iterations of mp_pool_for() it was in, if end > begin */
+	size_t end;
 	bool usage_known;
 	struct rusage usage; /* of the process from its start on */
 } mp_crash;

@@ -73,14 +73,10 @@ int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
 int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future);
 
 /*
- * Run `task` once for each of the n items, with the item as its only argument, and wait for all:
- * results[i] belongs to items[i] and is freed by the caller. `chunk` items go to a worker at a time
- * (0: chosen from n and the number of workers).
- * The first error in the order of items is returned, and then no result is; tasks that were
- * already handed out still run.
+ * Run one task and wait for its result: mp_pool_submit() and mp_future_result() in one. A task that
+ * is late (-ETIMEDOUT) is cancelled if it has not begun, else told.
  */
-int mp_pool_map(
-	mp_pool *pool, mp_task *task, const mp_obj *items, size_t n, size_t chunk, mp_obj *results);
+int mp_pool_apply(mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_obj *ret_result);
 
 /* How many workers the pool has. */
 int mp_pool_workers(mp_pool *pool);
@@ -98,5 +94,7 @@ int mp_pool_join(mp_pool *pool, int timeout_ms);
 int mp_pool_close(mp_pool *pool);
 
 MP__END_DECLS
+
+#include <mp/map.h>
 
 #endif

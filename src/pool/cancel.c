@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
+#include "pool/batch.h"
 #include "pool/callback.h"
 #include "pool/collect.h"
 #include "pool/future.h"
@@ -77,7 +78,10 @@ static int cancel_locked(mp_pool *pool, mp_future *future, int flags)
 			return 1;
 		return mp_error_set(-EALREADY, "cancel: the task has ended");
 	}
-	return mp__pool_cancel(pool, future->slot, flags);
+	if (!future->more || !future->more->batch)
+		return mp__pool_cancel(pool, future->slot, flags);
+	mp__batch_cancel(future->more->batch, flags);
+	return mp__future_is_finished(future) && future->state == MP_FUTURE_CANCELLED;
 }
 
 int mp_future_cancel(mp_future *future, int flags)

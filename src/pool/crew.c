@@ -50,6 +50,8 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	record->result = 0;
 	record->detail[0] = '\0';
 	atomic_store_explicit(&record->leave, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->begin, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->end, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->status, MP__POOL_WORKER_STARTING, memory_order_release);
 	snprintf(name, sizeof(name), "%s-worker-%u", pool->name, number + 1);
 	args[MP__POOL_WORKER_SEGMENT] = mp_fd(pool->seg.fd);
@@ -115,8 +117,11 @@ static void describe_end(mp_process *process, char *text, size_t size)
 		snprintf(text, size, "exited with code %d", code);
 }
 
-static void take_evidence(mp_process *process, uint32_t number, mp_crash *ret_crash)
+static void take_evidence(mp_pool *pool, mp_process *process, uint32_t number, mp_crash *ret_crash)
 {
+	struct mp__pool_worker *record = &pool->seg.workers[number];
+	uint64_t begin = atomic_load_explicit(&record->begin, memory_order_relaxed);
+	uint64_t end = atomic_load_explicit(&record->end, memory_order_relaxed);
 	int code = 0;
 
 	*ret_crash = (mp_crash){.pid = mp_process_pid(process), .worker = (int)number + 1};
@@ -125,6 +130,10 @@ static void take_evidence(mp_process *process, uint32_t number, mp_crash *ret_cr
 	ret_crash->exit_code = r == 0 && code >= 0 ? code : -1;
 	snprintf(ret_crash->worker_name, sizeof(ret_crash->worker_name), "%s",
 		mp_process_name(process));
+	if (end > begin) {
+		ret_crash->begin = begin;
+		ret_crash->end = end;
+	}
 	ret_crash->usage_known = mp_process_usage(process, &ret_crash->usage) == 0;
 }
 
@@ -173,7 +182,7 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 	uint32_t spinner = number + 1;
 	atomic_compare_exchange_strong(&pool->seg.header->spinner, &spinner, 0);
 	snprintf(why, sizeof(why), "%s while it ran this task", end);
-	take_evidence(process, number, &crash);
+	take_evidence(pool, process, number, &crash);
 	vacate(pool, number);
 	mp__pool_bury(pool, number, why, &crash);
 	/* It may have taken with it a wake-up, or a message with descriptors. */

@@ -4,6 +4,7 @@
 #include "pool/future.h"
 
 #include "obj/codec.h"
+#include "pool/batch.h"
 #include "pool/callback.h"
 #include "pool/collect.h"
 #include "pool/pool.h"
@@ -30,6 +31,7 @@ static void free_more(struct mp__future_more *more)
 		more->calls = call->next;
 		free(call);
 	}
+	mp__batch_free(more->batch);
 	free(more->crashes);
 	free(more);
 }
@@ -38,12 +40,13 @@ void mp__future_unref(mp_future *future)
 {
 	if (atomic_fetch_sub_explicit(&future->refs, 1, memory_order_acq_rel) > 1)
 		return;
-	mp__pool_unref(future->pool);
+	mp_pool *pool = future->pool;
 	if (future->data != future->inside)
 		free(future->data);
 	if (future->more)
 		free_more(future->more);
 	free(future);
+	mp__pool_unref(pool);
 }
 
 int mp__future_check(mp_future *future, const char *what)
@@ -107,7 +110,8 @@ void mp__future_finish(mp_future *future, enum mp_future_state state, int result
 			future->more->watches = watch->next;
 			watch->fire(watch, future);
 		}
-		if (future->more->calls) {
+		/* A batch is not let go with the lock held, and from inside one of its chunks. */
+		if (future->more->calls || future->more->batch) {
 			mp__callback_due(future);
 			return;
 		}
@@ -129,15 +133,13 @@ int mp__future_watch(mp_future *future, struct mp__future_watch *watch)
 
 void mp__future_unwatch(mp_future *future, struct mp__future_watch *watch)
 {
-	pthread_mutex_lock(&future->pool->lock);
-	if (future->more) {
-		struct mp__future_watch **at = &future->more->watches;
-		while (*at && *at != watch)
-			at = &(*at)->next;
-		if (*at)
-			*at = watch->next;
-	}
-	pthread_mutex_unlock(&future->pool->lock);
+	if (!future->more)
+		return;
+	struct mp__future_watch **at = &future->more->watches;
+	while (*at && *at != watch)
+		at = &(*at)->next;
+	if (*at)
+		*at = watch->next;
 }
 
 static bool is_finished(mp_pool *pool, void *future)
@@ -182,6 +184,8 @@ int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result)
 	r = mp__future_outcome(future);
 	if (r < 0 || !ret_result)
 		return r;
+	if (future->more && future->more->batch)
+		return mp__batch_result(future->more->batch, ret_result);
 	return mp__obj_decode(future->data, future->size, NULL, ret_result);
 }
 
@@ -224,7 +228,9 @@ int mp_future_state(mp_future *future)
 	pthread_mutex_lock(&pool->lock);
 	r = mp__pool_wait(pool, is_finished, future, mp__deadline_in(0));
 	int state = atomic_load_explicit(&future->state, memory_order_acquire);
-	if (r < 0 && !pool->closed && state == MP_FUTURE_PENDING) {
+	if (state == MP_FUTURE_PENDING && future->more && future->more->batch)
+		state = MP_FUTURE_RUNNING;
+	else if (r < 0 && !pool->closed && state == MP_FUTURE_PENDING) {
 		uint64_t word = atomic_load_explicit(
 			&pool->seg.slots[future->slot].state, memory_order_relaxed);
 		if (mp__pool_state_status(word) == MP__POOL_RUNNING ||

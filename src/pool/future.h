@@ -40,7 +40,8 @@ struct mp__future_more {
 	struct mp__future_watch *watches;
 	struct mp__future_call *calls; /* in the order they were added */
 	struct mp__future_call **last_call;
-	bool calling; /* some thread goes through the list */
+	struct mp__batch *batch; /* the future of a whole map; see batch.h */
+	bool calling;            /* some thread goes through the list */
 	int n_crashes;
 	mp_crash *crashes;
 };
@@ -49,7 +50,7 @@ struct mp_future {
 	_Atomic uint32_t refs;
 	_Atomic int state; /* enum mp_future_state; RUNNING is looked up, never stored */
 	mp_pool *pool;
-	uint32_t slot; /* while unfinished */
+	uint32_t slot; /* while unfinished; MP__POOL_NONE: it has a batch, and no slot */
 	int result;    /* a negative errno unless DONE */
 	/*
 	 * DONE: the encoded result. Else the sentence up to its NUL, and behind it perhaps an
@@ -98,7 +99,7 @@ void mp__future_finish(mp_future *future, enum mp_future_state state, int result
 
 /* Fire when it ends; false: it has ended already. Under the pool's lock. -ENOMEM. */
 int mp__future_watch(mp_future *future, struct mp__future_watch *watch);
-/* Not any more. Takes the lock. */
+/* Not any more, fired or not. Under the pool's lock. */
 void mp__future_unwatch(mp_future *future, struct mp__future_watch *watch);
 
 /* Wait for the end: 0 or -ETIMEDOUT. */

@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void unwatch(mp_future *future, struct mp__future_watch *watch)
+{
+	pthread_mutex_lock(&future->pool->lock);
+	mp__future_unwatch(future, watch);
+	pthread_mutex_unlock(&future->pool->lock);
+}
+
 /* --- mp_future_wait() --------------------------------------------------------------------------- */
 
 struct wanted {
@@ -71,7 +78,7 @@ static int wait_for_several(struct mp__gathering *g, struct wanted *w, mp__deadl
 	if (r >= 0)
 		r = mp__gathering_wait(g, is_there, w, deadline);
 	for (size_t i = 0; i < n; i++)
-		mp__future_unwatch(w->futures[i], &wakers[i].watch);
+		unwatch(w->futures[i], &wakers[i].watch);
 	return r;
 }
 
@@ -262,8 +269,7 @@ int mp_as_completed_close(mp_as_completed *iterator)
 	for (size_t i = 0; i < iterator->n && here; i++) {
 		here = mp__origin_is_here(iterator->expected[i].future->pool->origin);
 		if (here)
-			mp__future_unwatch(
-				iterator->expected[i].future, &iterator->expected[i].watch);
+			unwatch(iterator->expected[i].future, &iterator->expected[i].watch);
 	}
 	if (here)
 		mp__gathering_end(&iterator->gathering);

@@ -2,187 +2,169 @@
 #include <config.h>
 
 #include "base/cleanup.h"
-#include "pool/bytes.h"
-#include "pool/dispatch.h"
-#include "pool/future.h"
+#include "base/error.h"
+#include "base/options.h"
+#include "pool/batch.h"
+#include "pool/callback.h"
+#include "pool/collect.h"
+#include "pool/progress.h"
 
+#include <mp/map.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * mp_pool_map(): items go to workers in chunks, each chunk is one task with one future, and the
- * results are taken in the order of the items, so that the first error is the first in that order.
- */
-
-/* Chunks per worker when the caller leaves the choice to us, as in Python: enough to even out. */
-#define CHUNKS_PER_WORKER 4
-/* ... and then no chunk is made much larger than this, so that big items travel one by one. */
-#define CHUNK_BYTES (UINT32_C(256) << 10)
-
-struct chunk {
-	mp_future *future;
-	size_t n;
-};
-
 struct map {
 	mp_pool *pool;
 	mp_task *task;
-	struct chunk *chunks;
-	size_t n_chunks;
-	size_t room;
-	struct mp__pool_bytes bytes;
-	size_t n_items; /* in bytes */
+	const mp_obj *items;
+	size_t n;
+	mp_map_options o;
 };
 
-static int flush(struct map *m, const struct mp__cargo *cargo)
+static int check(struct map *m, const mp_map_options *options, const void *ret)
 {
-	struct mp__pool_work work = {
-		.task = m->task,
-		.kind = MP__POOL_MAP,
-		.n_items = (uint32_t)m->n_items,
-		.args = m->bytes.data,
-		.args_size = m->bytes.size,
-		.cargo = cargo,
-	};
-
-	if (m->n_items == 0)
-		return 0;
-	if (m->n_chunks == m->room) {
-		size_t room = m->room ? m->room * 2 : 64;
-		struct chunk *chunks = realloc(m->chunks, room * sizeof(*chunks));
-		if (!chunks)
-			return mp_error_set(-ENOMEM, "no memory for %zu chunks of a map", room);
-		m->chunks = chunks;
-		m->room = room;
-	}
-	struct chunk *chunk = &m->chunks[m->n_chunks];
-	int r = mp__pool_dispatch(m->pool, &work, &chunk->future);
-	if (r < 0)
-		return r;
-	chunk->n = m->n_items;
-	m->n_chunks++;
-	m->n_items = 0;
-	m->bytes.size = 0;
-	return 0;
-}
-
-/* Add an item to the current chunk; one that has descriptors travels alone with them. */
-static int add(struct map *m, const mp_obj *item)
-{
-	MP__CARGO(cargo);
-	mp_obj args = mp_list_of(item, 1);
-	size_t before = m->bytes.size;
-	int r = mp__pool_bytes_put_item(&m->bytes, &args, &cargo);
+	int r = mp__options_load(&m->o, sizeof(m->o), 0, options);
 
 	if (r < 0)
 		return r;
-	if (cargo.n_fds == 0) {
-		m->n_items++;
-		return 0;
-	}
-	m->bytes.size = before;
-	r = flush(m, NULL);
-	if (r < 0)
-		return r;
-	r = mp__pool_bytes_put_item(&m->bytes, &args, &cargo);
-	if (r < 0)
-		return r;
-	m->n_items = 1;
-	return flush(m, &cargo);
+	if (!m->pool || !m->task || (m->n > 0 && (!m->items || !ret)))
+		return mp_error_set(-EINVAL, "map: no %s",
+			!m->pool    ? "pool"
+			: !m->task  ? "task"
+			: !m->items ? "items"
+				    : "results");
+	if (m->o.chunk > SIZE_MAX / 2)
+		return mp_error_set(-EINVAL, "map: chunks of %zd items", (ssize_t)m->o.chunk);
+	return mp__pool_check_origin(m->pool->origin, "map");
 }
 
-static int hand_out(struct map *m, const mp_obj *items, size_t n, size_t chunk)
+static void give_up(struct mp__batch *b)
 {
-	bool choose = chunk == 0;
-
-	if (choose) {
-		size_t parts = (size_t)m->pool->seg.n_workers * CHUNKS_PER_WORKER;
-		chunk = n / parts + (n % parts > 0);
-	}
-	if (chunk > UINT32_MAX)
-		chunk = UINT32_MAX;
-	for (size_t i = 0; i < n; i++) {
-		int r = add(m, &items[i]);
-		if (r == 0 && (m->n_items >= chunk || (choose && m->bytes.size >= CHUNK_BYTES)))
-			r = flush(m, NULL);
-		if (r < 0)
-			return r;
-	}
-	return flush(m, NULL);
+	pthread_mutex_lock(&b->pool->lock);
+	if (!b->pool->closed)
+		mp__batch_cancel(b, 0);
+	bool due = mp__callback_wanted(b->pool);
+	pthread_mutex_unlock(&b->pool->lock);
+	if (due)
+		mp__callback_run(b->pool);
 }
 
-static int take_chunk(const struct chunk *chunk, mp_obj *results, size_t *n_results)
-{
-	mp_future *f = chunk->future;
-	size_t at = 0;
-
-	mp__future_await(f, MP__DEADLINE_NEVER);
-	int r = mp__future_outcome(f);
-	for (size_t i = 0; i < chunk->n && r == 0; i++) {
-		const uint8_t *item;
-		size_t size;
-		if (!mp__pool_bytes_next(f->data, f->size, &at, &item, &size))
-			return mp_error_set(-EBADMSG, "a worker left out results");
-		r = mp__obj_decode(item, size, NULL, &results[*n_results]);
-		if (r == 0)
-			++*n_results;
-	}
-	return r;
-}
-
-static int take_results(const struct map *m, mp_obj *results, size_t *n_results)
-{
-	for (size_t i = 0; i < m->n_chunks; i++) {
-		int r = take_chunk(&m->chunks[i], results, n_results);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int map(struct map *m, const mp_obj *items, size_t n, size_t chunk, mp_obj *results)
+static int map(const struct map *m, struct mp__batch *b, mp_obj *results)
 {
 	char why[MP__DETAIL_SIZE] = "";
 	size_t n_results = 0;
-	int handing = hand_out(m, items, n, chunk);
+	struct mp__progress progress;
+	mp__deadline deadline = mp__deadline_in(m->o.timeout_ms > 0 ? m->o.timeout_ms : MP_FOREVER);
 
+	mp__progress_init(&progress, m->o.progress, m->o.progress_data, m->o.progress_ms, m->n);
+	int handing =
+		mp__batch_hand_out(b, m->task, m->items, m->n, m->o.chunk, m->o.star, &progress);
 	if (handing < 0)
 		snprintf(why, sizeof(why), "%s", mp_error_detail());
 	/* An item that could not be handed out comes after all that were. */
-	int r = take_results(m, results, &n_results);
+	int r = mp__batch_take(b, deadline, &progress, results, &n_results);
 	if (r == 0 && handing < 0)
 		r = mp_error_set(handing, "%s", why);
+	if (r == 0)
+		mp__progress_tell(&progress, m->n, true);
 	for (size_t i = 0; i < n_results && r < 0; i++)
 		mp_obj_free(&results[i]);
+	if (r == -ETIMEDOUT && mp__deadline_passed(deadline)) {
+		snprintf(why, sizeof(why), "%s", mp_error_detail());
+		give_up(b);
+		mp_error_set(r, "%s", why);
+	}
 	return r;
 }
 
-int mp_pool_map(
-	mp_pool *pool, mp_task *task, const mp_obj *items, size_t n, size_t chunk, mp_obj *results)
+int mp_pool_map_with(mp_pool *pool, mp_task *task, const mp_obj *items, size_t n,
+	const mp_map_options *options, mp_obj *results)
 {
-	if (!pool || !task || (n > 0 && (!items || !results)))
-		return mp_error_set(-EINVAL, "map: no %s",
-			!pool    ? "pool"
-			: !task  ? "task"
-			: !items ? "items"
-				 : "results");
-	int r = mp__pool_check_origin(pool->origin, "map");
+	struct map m = {.pool = pool, .task = task, .items = items, .n = n};
+	int r = check(&m, options, results);
+
 	if (r < 0)
 		return r;
 	/* Results go to the caller only when all are there. */
 	MP__AUTO_FREE mp_obj *taken = n > 0 ? calloc(n, sizeof(*taken)) : NULL;
 	if (n > 0 && !taken)
 		return mp_error_set(-ENOMEM, "no memory for %zu results", n);
-
-	struct map m = {.pool = pool, .task = task};
-	mp__pool_bytes_init(&m.bytes);
-	r = map(&m, items, n, chunk, taken);
-	for (size_t i = 0; i < m.n_chunks; i++)
-		mp_future_close(m.chunks[i].future);
-	free(m.chunks);
-	mp__pool_bytes_free(&m.bytes);
+	struct mp__batch *b = mp__batch_new(pool, m.o.progress != NULL);
+	if (!b)
+		return -ENOMEM;
+	mp__pool_ref(pool); /* a callback may close it */
+	r = map(&m, b, taken);
+	mp__batch_free(b);
+	mp__pool_unref(pool);
 	if (r == 0 && n > 0)
 		memcpy(results, taken, n * sizeof(*taken));
 	return r;
+}
+
+int mp_pool_map(
+	mp_pool *pool, mp_task *task, const mp_obj *items, size_t n, size_t chunk, mp_obj *results)
+{
+	return mp_pool_map_with(pool, task, items, n, MP_MAP_OPTIONS(.chunk = chunk), results);
+}
+
+int mp_pool_starmap(
+	mp_pool *pool, mp_task *task, const mp_obj *items, size_t n, size_t chunk, mp_obj *results)
+{
+	return mp_pool_map_with(
+		pool, task, items, n, MP_MAP_OPTIONS(.chunk = chunk, .star = true), results);
+}
+
+/* A future without a slot; its `more` has the batch, and both end together. */
+static int make_parent(struct mp__batch *b, mp_future **ret_future)
+{
+	mp_future *f;
+	int r = mp__future_new(b->pool, &f);
+
+	if (r < 0)
+		return r;
+	f->slot = MP__POOL_NONE;
+	if (!mp__future_more(f)) {
+		mp__future_unref(f);
+		mp__future_unref(f);
+		return mp_error_set(-ENOMEM, "no memory for the future of a map");
+	}
+	f->more->batch = b;
+	b->parent = f;
+	*ret_future = f;
+	return 0;
+}
+
+int mp_pool_map_async(mp_pool *pool, mp_task *task, const mp_obj *items, size_t n,
+	const mp_map_options *options, mp_future **ret_future)
+{
+	struct map m = {.pool = pool, .task = task, .items = items, .n = n};
+	int r = check(&m, options, items);
+
+	if (r < 0)
+		return r;
+	if (!ret_future || m.o.timeout_ms > 0 || m.o.progress)
+		return mp_error_set(-EINVAL, "map: %s",
+			ret_future ? "who does not wait has no timeout and no progress"
+				   : "nowhere to put the future");
+	struct mp__batch *b = mp__batch_new(pool, true);
+	if (!b)
+		return -ENOMEM;
+	mp_future *parent;
+	r = make_parent(b, &parent);
+	if (r < 0) {
+		mp__batch_free(b);
+		return r;
+	}
+	r = mp__batch_hand_out(b, task, items, n, m.o.chunk, m.o.star, NULL);
+	if (r < 0) {
+		char why[MP__DETAIL_SIZE];
+		snprintf(why, sizeof(why), "%s", mp_error_detail());
+		give_up(b);
+		mp__future_unref(parent);
+		mp__future_unref(parent);
+		return mp_error_set(r, "%s", why);
+	}
+	*ret_future = parent;
+	return 0;
 }

@@ -11,6 +11,7 @@
 #include "pool/collect.h"
 #include "pool/crew.h"
 #include "pool/dispatch.h"
+#include "pool/future.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,6 +229,27 @@ int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_fu
 	}
 	mp__pool_bytes_free(&bytes);
 	return r;
+}
+
+int mp_pool_apply(mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_obj *ret_result)
+{
+	char why[MP__DETAIL_SIZE];
+	mp_future *future;
+	mp__deadline deadline = mp__deadline_in(timeout_ms);
+	int r = mp_pool_submit(pool, task, args, &future);
+
+	if (r < 0)
+		return r;
+	r = mp__future_await(future, deadline);
+	if (r == 0) {
+		r = mp_future_result(future, MP_NOWAIT, ret_result);
+	} else {
+		mp_future_cancel(future, 0);
+		mp_error_set(r, "apply: the task has not finished in time");
+	}
+	snprintf(why, sizeof(why), "%s", mp_error_detail());
+	mp_future_close(future);
+	return r < 0 ? mp_error_set(r, "%s", why) : r;
 }
 
 /* Callbacks that another thread is in count as well; our own frame cannot be waited for. */

@@ -84,6 +84,9 @@ struct mp_pool {
 	mp_future *last_ready;
 	uint32_t n_calling; /* threads that call some */
 
+	uint32_t loops_used; /* bits: counters of loops that run */
+	uint32_t loop_generation;
+
 	uint32_t watchers; /* threads that sleep on `epoll` with other things, see watch.h */
 	uint32_t followers;
 	uint32_t spin; /* of the leader, adaptive */

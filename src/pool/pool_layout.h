@@ -11,7 +11,7 @@
  *
  *	+--------+---------+------+ +-----------------+-----------------------+
  *	| header | workers | ring | | tasks[]         | slots[]               |
- *	| 512    | []      | u64[]| | functions, 512  | 512 bytes each        |
+ *	| 1536   | []      | u64[]| | functions, 512  | 512 bytes each        |
  *	+--------+---------+------+ +-----------------+-----------------------+
  *	 allocated at creation       allocated chunk by chunk (64 KiB), by the
  *	 (fallocate)                 owner, before it uses something in the chunk
@@ -66,6 +66,8 @@
 #define MP__POOL_PENDING_MAX 1048576u
 #define MP__POOL_TASKS_MAX 4096u /* different functions that one pool may run */
 #define MP__POOL_NONE UINT32_MAX
+#define MP__POOL_LOOPS 16u /* that run at a time */
+#define MP__POOL_LOOP_BITS 48
 
 #define MP__POOL_ARGS_INLINE 192u
 #define MP__POOL_RESULT_INLINE 256u
@@ -134,6 +136,14 @@ struct mp__pool_header {
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t spinner;
 	_Alignas(MP__POOL_LINE) char reserved[MP__POOL_LINE];
+	/*
+	 * Counters of loops, each on its own line: {generation:16, next iteration:48}. Workers take
+	 * a piece by compare-and-swap of the whole word, the owner ends a loop by writing another
+	 * generation: who comes late takes nothing from the next loop in the same place.
+	 */
+	struct mp__pool_loop {
+		_Alignas(MP__POOL_LINE) _Atomic uint64_t next;
+	} loops[MP__POOL_LOOPS];
 };
 
 #define MP__POOL_READY 1u
@@ -160,7 +170,13 @@ struct mp__pool_worker {
 	 */
 	_Atomic uint32_t leave;
 	uint32_t reserved;
-	char detail[240]; /* its sentence; need not be NUL-terminated when hostile */
+	/*
+	 * The iterations of a loop that it is in, if end > begin: evidence when it dies in them.
+	 * Written by the worker.
+	 */
+	_Atomic uint64_t begin;
+	_Atomic uint64_t end;
+	char detail[224]; /* its sentence; need not be NUL-terminated when hostile */
 };
 
 /* slot.state: {generation:32, worker:16, status:16}. */
@@ -195,6 +211,22 @@ static inline uint32_t mp__pool_state_status(uint64_t state)
 enum mp__pool_kind {
 	MP__POOL_CALL, /* arguments: one value, a list or nil. Result: one value */
 	MP__POOL_MAP,  /* arguments and results: n_items values, each after its length (u32) */
+	/*
+	 * The same, but each result stands behind its own error code (i32, counted in the length), and
+	 * one that failed leaves its sentence there; so that others in the chunk run.
+	 */
+	MP__POOL_EACH,
+	/* Arguments: struct mp__pool_loop_args, then a value, a list or nil. No result. */
+	MP__POOL_LOOP,
+};
+
+/* The share of a worker in a loop. */
+struct mp__pool_loop_args {
+	uint64_t context;    /* the user's pointer */
+	uint64_t n;          /* iterations */
+	uint64_t chunk;      /* in a piece */
+	uint32_t loop;       /* its counter */
+	uint32_t generation; /* 16 bits */
 };
 
 /*
@@ -232,7 +264,7 @@ struct mp__pool_cargo_message {
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "words are shared");
-_Static_assert(sizeof(struct mp__pool_header) == 512, "header is eight lines");
+_Static_assert(sizeof(struct mp__pool_header) == 1536, "header is 8 + 16 lines");
 _Static_assert(offsetof(struct mp__pool_header, head) == 64, "line 0 is constant");
 _Static_assert(sizeof(struct mp__pool_worker) == 256, "worker record");
 _Static_assert(sizeof(struct mp__pool_slot) == MP__POOL_SLOT_SIZE, "slot size");

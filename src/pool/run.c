@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/origin.h"
 #include "pool/bytes.h"
+#include "pool/loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,37 +68,40 @@ int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
 }
 
 /*
- * What a failed task leaves: its sentence up to a NUL, and the value in *ret_result, if any and if it
- * can travel.
+ * What a failed task leaves behind what is in `out` already: its sentence up to a NUL, and the value
+ * in *ret_result, if any and if it can travel.
  */
 static int record_failure(struct mp__pool_bytes *out, int result, const mp_obj *detail)
 {
 	char why[MP__DETAIL_SIZE];
 
 	snprintf(why, sizeof(why), "%s", mp_error_detail());
-	out->size = 0;
 	int r = mp__pool_bytes_add(out, why, strlen(why) + 1);
 	if (r == 0 && detail && detail->type != MP_TYPE_NIL)
 		mp__pool_bytes_put(out, detail, NULL);
 	return result;
 }
 
-/* Call it with the encoded arguments; its result is appended to `out`. */
+/*
+ * Call it with the encoded arguments. Its result is appended to `out`, or what record_failure()
+ * writes.
+ */
 static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__cargo *cargo,
-	int (*put)(struct mp__pool_bytes *, const mp_obj *, struct mp__cargo *),
 	struct mp__pool_bytes *out)
 {
+	size_t before = out->size;
 	mp_obj args;
 	mp_obj result = mp_nil();
 	int r = mp__obj_decode(data, size, cargo, &args);
 
 	if (r < 0)
-		return r;
+		return record_failure(out, r, NULL);
 	r = mp__pool_call(task, &args, &result);
 	if (r >= 0) {
-		r = put(out, &result, NULL);
+		r = mp__pool_bytes_put(out, &result, NULL);
 		if (r == -ENOTSUP)
 			mp_error_set(r, "a task's result cannot hold handles or descriptors");
+		out->size = r < 0 ? before : out->size;
 		if (r < 0)
 			record_failure(out, r, NULL);
 	} else {
@@ -110,7 +114,36 @@ static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__carg
 	return r;
 }
 
-static int call_each(mp_task *task, const uint8_t *data, size_t size, uint32_t n_items,
+/* Of a whole chunk there is nothing but this failure. */
+static int keep_failure(struct mp__pool_bytes *out, size_t at, int result)
+{
+	memmove(out->data, out->data + at, out->size - at);
+	out->size -= at;
+	return result;
+}
+
+/* An item and its place among the results: {length, error code if `each`, value or failure}. */
+static int call_item(mp_task *task, const uint8_t *item, size_t size, struct mp__cargo *cargo,
+	bool each, struct mp__pool_bytes *out)
+{
+	int32_t head[2] = {0};
+	size_t at = out->size;
+	size_t head_size = each ? sizeof(head) : sizeof(head[0]);
+	int r = mp__pool_bytes_add(out, head, head_size);
+
+	if (r < 0)
+		return keep_failure(out, out->size, record_failure(out, r, NULL));
+	r = call(task, item, size, cargo, out);
+	if (r < 0 && !each)
+		return keep_failure(out, at + head_size, r);
+	uint32_t length = (uint32_t)(out->size - at - sizeof(length));
+	head[1] = r < 0 ? r : 0;
+	memcpy(&head[0], &length, sizeof(length));
+	memcpy(out->data + at, head, head_size);
+	return 0;
+}
+
+static int call_all(mp_task *task, const uint8_t *data, size_t size, uint32_t n_items, bool each,
 	struct mp__cargo *cargo, struct mp__pool_bytes *out)
 {
 	size_t at = 0;
@@ -118,9 +151,13 @@ static int call_each(mp_task *task, const uint8_t *data, size_t size, uint32_t n
 	for (uint32_t i = 0; i < n_items; i++) {
 		const uint8_t *item;
 		size_t item_size;
-		if (!mp__pool_bytes_next(data, size, &at, &item, &item_size))
-			return mp_error_set(-EBADMSG, "item %u of %u is missing", i, n_items);
-		int r = call(task, item, item_size, cargo, mp__pool_bytes_put_item, out);
+		if (!mp__pool_bytes_next(data, size, &at, &item, &item_size)) {
+			out->size = 0;
+			return record_failure(out,
+				mp_error_set(-EBADMSG, "item %u of %u is missing", i, n_items),
+				NULL);
+		}
+		int r = call_item(task, item, item_size, cargo, each, out);
 		if (r < 0)
 			return r;
 	}
@@ -128,7 +165,7 @@ static int call_each(mp_task *task, const uint8_t *data, size_t size, uint32_t n
 }
 
 static int run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
 {
 	const struct mp__pool_slot *slot = &segment->slots[number];
 	uint64_t size = slot->args_size;
@@ -158,9 +195,13 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 		/* Checked and used as a copy: other workers could change the slot. */
 		memcpy(small, slot->args, size);
 	}
-	if (slot->kind == MP__POOL_MAP)
-		return call_each(task, data, size, slot->n_items, cargo, out);
-	return call(task, data, size, cargo, mp__pool_bytes_put, out);
+	if (slot->kind == MP__POOL_MAP || slot->kind == MP__POOL_EACH)
+		return call_all(
+			task, data, size, slot->n_items, slot->kind == MP__POOL_EACH, cargo, out);
+	if (slot->kind == MP__POOL_LOOP)
+		return mp__pool_run_loop(
+			segment, worker, (mp_body *)(void *)task, data, size, cargo);
+	return call(task, data, size, cargo, out);
 }
 
 static int write_result(
@@ -177,7 +218,7 @@ static int write_result(
 }
 
 void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t number, struct mp__cargo *cargo)
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo)
 {
 	struct mp__pool_slot *slot = &segment->slots[number];
 	struct mp__pool_bytes out;
@@ -186,7 +227,7 @@ void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found 
 	current.slot = slot;
 	current.generation =
 		mp__pool_state_generation(atomic_load_explicit(&slot->state, memory_order_relaxed));
-	int r = run(segment, found, number, cargo, &out);
+	int r = run(segment, found, worker, number, cargo, &out);
 	current.slot = NULL;
 	if (r < 0 && out.size == 0)
 		record_failure(&out, r, NULL);

@@ -30,10 +30,10 @@ int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_f
 int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result);
 
 /*
- * Everything but the commit. `cargo` holds the descriptors that came; what stays in it is
+ * Everything but the commit; `worker` is our number. `cargo` holds the descriptors that came; what stays in it is
  * closed.
  */
 void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t number, struct mp__cargo *cargo);
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo);
 
 #endif

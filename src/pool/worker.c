@@ -243,7 +243,7 @@ static void work(struct worker *w)
 
 	do {
 		while (!atomic_load(&w->seg.workers[w->number].leave) && claim(w, &number)) {
-			mp__pool_run(&w->seg, &w->found, number, &w->cargo);
+			mp__pool_run(&w->seg, &w->found, w->number, number, &w->cargo);
 			commit(w, number);
 			/* What decoding did not take. */
 			mp__fds_close(w->cargo.fds, w->cargo.n_fds);
