@@ -388,6 +388,25 @@ Test(array, of_structs_and_large)
 	mp_array_close(copy);
 }
 
+Test(array, test_getobj_getlock_obj)
+{
+	mp_array *a = make();
+	mp_array *raw;
+
+	T_OK(mp_array_acquire(a, MP_FOREVER));
+	T_OK(mp_array_acquire(a, MP_NOWAIT)); /* it is recursive */
+	T_OK(mp_array_set(a, -1, &(int){5}, sizeof(int), MP_NOWAIT));
+	T_OK(mp_array_release(a));
+	T_OK(mp_array_release(a));
+	T_RESULT(mp_array_release(a), -EPERM);
+	cr_assert_eq(((int *)mp_array_data(a))[9], 5);
+	T_OK(mp_array_new('i', 3, NULL, MP_VALUE_OPTIONS(.flags = MP_VALUE_RAW), &raw));
+	T_RESULT(mp_array_acquire(raw, MP_FOREVER), -ENOTSUP);
+	T_RESULT(mp_array_release(raw), -ENOTSUP);
+	mp_array_close(raw);
+	mp_array_close(a);
+}
+
 /* --- locks and deaths ---------------------------------------------------------------------------- */
 
 static int hold(void *array)
@@ -421,6 +440,23 @@ Test(array, a_lock_that_is_held_and_then_left_behind)
 	T_RESULT(mp_array_acquire(raw, 0), -ENOTSUP);
 	T_RESULT(mp_array_release(raw), -ENOTSUP);
 	mp_array_close(raw);
+	mp_array_close(a);
+}
+
+Test(array, news_of_a_death_stays_when_a_text_does_not_fit)
+{
+	mp_array *a;
+	char text[4];
+
+	T_OK(mp_array_new('c', 4, "abcd", NULL, &a));
+	struct t_child child = t_spawn(hold, a);
+	t_wait_ready(&child);
+	t_kill(&child, SIGKILL);
+	T_RESULT(mp_array_get_str(a, text, sizeof(text), T_TIMEOUT_MS), -EMSGSIZE);
+	T_RESULT(mp_array_get_str(a, text, sizeof(text), T_TIMEOUT_MS), -EMSGSIZE);
+	T_RESULT(mp_array_set_str(a, "abc", T_TIMEOUT_MS), MP_OWNER_DIED);
+	T_OK(mp_array_get_str(a, text, sizeof(text), T_TIMEOUT_MS));
+	cr_assert_str_eq(text, "abc");
 	mp_array_close(a);
 }
 

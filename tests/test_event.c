@@ -370,6 +370,7 @@ Test(event, what_is_no_event)
 	memset(&s->b, 0, sizeof(s->b));
 	mp_event *wrong[] = {NULL, (mp_event *)((char *)&s->a + 4), &s->b};
 
+	T_RESULT(mp_event_new(NULL, NULL), -EINVAL);
 	for (int i = 0; i < 3; i++) {
 		T_RESULT(mp_event_set(wrong[i]), -EINVAL);
 		T_RESULT(mp_event_clear(wrong[i]), -EINVAL);

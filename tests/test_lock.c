@@ -76,6 +76,7 @@ Test(lock, wrong_places_are_told_from_locks)
 	make_shared();
 	mp_lock *odd = (mp_lock *)(void *)((char *)s->misaligned + 4);
 	T_RESULT(mp_lock_init(NULL, NULL), -EINVAL);
+	T_RESULT(mp_lock_new(NULL, NULL), -EINVAL);
 	T_RESULT(mp_lock_init(odd, NULL), -EINVAL);
 	T_RESULT(mp_lock_acquire(odd, MP_NOWAIT), -EINVAL);
 	T_RESULT(mp_lock_init(&s->many[0], &flags), -EINVAL);

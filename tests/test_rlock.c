@@ -39,6 +39,7 @@ Test(rlock, rlock)
 	T_RESULT(mp_rlock_owner(&s->lock), 0);
 	T_OK(mp_rlock_destroy(&s->lock));
 	T_RESULT(mp_rlock_acquire(&s->lock, MP_NOWAIT), -EINVAL);
+	T_RESULT(mp_rlock_new(NULL, NULL), -EINVAL);
 	T_RESULT(mp_rlock_release(&s->lock), -EINVAL);
 	T_RESULT(mp_rlock_locked(&s->lock), -EINVAL);
 	T_RESULT(mp_rlock_owner(&s->lock), -EINVAL);

@@ -70,6 +70,7 @@ Test(rwlock, wrong_options_and_places)
 	make_shared();
 	newer[1].flags = 1;
 	T_RESULT(mp_rwlock_init(NULL, NULL), -EINVAL);
+	T_RESULT(mp_rwlock_new(NULL, NULL), -EINVAL);
 	T_RESULT(mp_rwlock_init((mp_rwlock *)(void *)((char *)s->misaligned + 4), NULL), -EINVAL);
 	T_RESULT(mp_rwlock_init(&s->lock, &flags), -EINVAL);
 	T_RESULT(mp_rwlock_init(&s->lock, newer), -E2BIG);

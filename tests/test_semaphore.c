@@ -474,6 +474,52 @@ Test(semaphore, damaged_memory_is_only_an_error)
 	T_RESULT(mp_semaphore_acquire(&s->a, 1), -EINVAL);
 }
 
+Test(semaphore, more_holders_than_there_is_room_for)
+{
+	mp_semaphore *large = NULL;
+
+	make_shared();
+	T_RESULT(mp_semaphore_init(
+			 &s->a, 1, MP_SEMAPHORE_OPTIONS(.holders = MP_SEMAPHORE_HOLDERS + 1)),
+		-ENOSPC);
+	T_OK(mp_semaphore_init(&s->a, 1, MP_SEMAPHORE_OPTIONS(.holders = 1)));
+	T_RESULT(mp_semaphore_new(
+			 1, MP_SEMAPHORE_OPTIONS(.holders = MP_SEMAPHORE_HOLDERS_MAX + 1), &large),
+		-ENOSPC);
+	cr_assert_null(large);
+	T_RESULT(mp_semaphore_new(1, NULL, NULL), -EINVAL);
+	T_OK(mp_semaphore_new(
+		1, MP_SEMAPHORE_OPTIONS(.holders = MP_SEMAPHORE_HOLDERS_MAX), &large));
+	T_OK(mp_semaphore_acquire(large, MP_NOWAIT));
+	T_OK(mp_semaphore_release(large));
+	mp_semaphore_close(large);
+}
+
+/* A peer writes that there are more cells than memory. */
+Test(semaphore, cells_that_are_not_there_are_not_looked_at)
+{
+	mp_semaphore *large;
+
+	T_OK(mp_semaphore_new(1, MP_SEMAPHORE_OPTIONS(.holders = 50000 / 16), &large));
+	struct mp__semaphore *l = (struct mp__semaphore *)large;
+	T_OK(mp_semaphore_acquire(large, MP_NOWAIT));
+	atomic_store(&l->n_cells, UINT16_MAX);
+	T_RESULT(mp_semaphore_acquire(large, 20), -ETIMEDOUT);
+	cr_assert_geq(mp_semaphore_value(large), 0);
+	T_OK(mp_semaphore_release(large));
+	mp_semaphore_close(large);
+
+	/* At the end of a mapping. */
+	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_eq(mprotect(page + 4096, 4096, PROT_NONE), 0);
+	mp_semaphore *last = (mp_semaphore *)(void *)(page + 4096 - sizeof(mp_semaphore));
+	init(last, 1);
+	atomic_store(&((struct mp__semaphore *)last)->n_cells, UINT16_MAX);
+	T_OK(mp_semaphore_acquire(last, MP_NOWAIT));
+	T_RESULT(mp_semaphore_acquire(last, 20), -ETIMEDOUT);
+	T_RESULT(mp_semaphore_value(last), 0);
+}
+
 Test(semaphore, a_damaged_count_is_told)
 {
 	make_shared();

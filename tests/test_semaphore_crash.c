@@ -203,6 +203,74 @@ Test(semaphore_crash, there_is_room_for_so_many_holders)
 	T_RESULT(mp_semaphore_value(&s->a), 99);
 }
 
+#define MANY_HOLDERS 70
+
+static mp_semaphore *large;
+
+static int take_large_and_hang(void *argument)
+{
+	(void)argument;
+	T_CHECK(mp_semaphore_acquire(large, MP_FOREVER) == 0);
+	T_CHECK(mp_semaphore_acquire(large, MP_FOREVER) == 0);
+	T_CHECK(mp_semaphore_release(large) == 0);
+	t_ready();
+	t_hang();
+}
+
+Test(semaphore_crash, with_the_option_there_is_room_for_more_holders)
+{
+	struct t_child holders[MANY_HOLDERS];
+
+	T_OK(mp_semaphore_new(
+		1000, MP_SEMAPHORE_OPTIONS(.bounded = true, .holders = MANY_HOLDERS), &large));
+	for (int i = 0; i < MANY_HOLDERS; i++) {
+		holders[i] = t_spawn(take_large_and_hang, NULL);
+		t_wait_ready(&holders[i]);
+	}
+	T_RESULT(mp_semaphore_value(large), 1000 - MANY_HOLDERS);
+	T_RESULT(mp_semaphore_acquire(large, MP_NOWAIT), -EUSERS);
+	T_RESULT(mp_semaphore_acquire(large, MP_FOREVER), -EUSERS);
+	/* Wherever the dead one's cell is, it is found. */
+	t_kill(&holders[MANY_HOLDERS - 1], SIGKILL);
+	T_OK(mp_semaphore_acquire(large, MP_NOWAIT));
+	T_RESULT(mp_semaphore_acquire(large, MP_NOWAIT), 0);
+	for (int i = 0; i < MANY_HOLDERS - 1; i++)
+		t_kill(&holders[i], SIGKILL);
+	T_RESULT(mp_semaphore_value(large), 998);
+	T_OK(mp_semaphore_release_n(large, 2));
+	T_RESULT(mp_semaphore_release(large), -EOVERFLOW);
+	mp_semaphore_close(large);
+}
+
+static int take_all_and_hang(void *argument)
+{
+	(void)argument;
+	T_CHECK(mp_semaphore_acquire(large, MP_FOREVER) == 0);
+	t_ready();
+	t_hang();
+}
+
+Test(semaphore_crash, waiters_get_what_one_of_many_dead_held)
+{
+	struct t_child holders[MANY_HOLDERS];
+
+	T_OK(mp_semaphore_new(
+		MANY_HOLDERS, MP_SEMAPHORE_OPTIONS(.holders = MP_SEMAPHORE_HOLDERS_MAX), &large));
+	for (int i = 0; i < MANY_HOLDERS; i++) {
+		holders[i] = t_spawn(take_all_and_hang, NULL);
+		t_wait_ready(&holders[i]);
+	}
+	T_RESULT(mp_semaphore_acquire(large, MP_NOWAIT), -EAGAIN);
+	t_kill(&holders[5], SIGKILL);
+	T_OK(mp_semaphore_acquire(large, MP_FOREVER));
+	for (int i = 0; i < MANY_HOLDERS; i++) {
+		if (i != 5)
+			t_kill(&holders[i], SIGKILL);
+	}
+	T_RESULT(mp_semaphore_value(large), MANY_HOLDERS - 1);
+	mp_semaphore_close(large);
+}
+
 /* --- signals ----------------------------------------------------------------------------------------- */
 
 static int consume(void *argument)
@@ -426,12 +494,16 @@ Test(semaphore_crash, of_a_waiter_at_each_step)
 	int timeout = T_TIMEOUT_MS / 2;
 
 	make_shared(1, true);
+	struct mp__semaphore *l = (struct mp__semaphore *)&s->a;
 	for (int i = 0; i < 3; i++) {
 		for (int action = 0; action < 3; action += 2) {
 			T_OK(mp_semaphore_acquire(&s->a, MP_FOREVER));
 			t_arm(points[i], actions[action]);
 			struct t_child victim = t_spawn(wait_armed, NULL);
 			unsetenv("MP_TEST_POINT");
+			/* Only who has found no permit is woken. */
+			while (i == 2 && !mp__bell_has_sleepers(&l->bell))
+				sched_yield();
 			struct t_child waiter = t_spawn(wait_and_take, &timeout);
 			t_wait_ready(&waiter);
 			if (i < 2)

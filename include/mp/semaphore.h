@@ -32,8 +32,9 @@ typedef struct mp_semaphore {
 	uint64_t mp__private[72];
 } mp_semaphore;
 
-/* As many processes may hold permits of one semaphore at the same time. */
+/* As many processes may hold permits of one semaphore at the same time; with the option, more. */
 #define MP_SEMAPHORE_HOLDERS 32
+#define MP_SEMAPHORE_HOLDERS_MAX 4096
 /* The most permits. */
 #define MP_SEMAPHORE_MAX INT32_MAX
 
@@ -43,6 +44,11 @@ typedef struct mp_semaphore_options {
 	const char *name; /* for people: in error details and mpctl; cut at 23 bytes */
 	bool bounded;     /* never more permits than at the start: a release beyond is -EOVERFLOW */
 	bool ownerless; /* permits are counted, not held: those of a dead process do not come back */
+	/*
+	 * As many processes may hold permits at the same time. 0: MP_SEMAPHORE_HOLDERS, which is also
+	 * the most for mp_semaphore_init(); for mp_semaphore_new() it is MP_SEMAPHORE_HOLDERS_MAX.
+	 */
+	uint32_t holders;
 } mp_semaphore_options;
 
 #define MP_SEMAPHORE_OPTIONS(...) \
@@ -50,7 +56,8 @@ typedef struct mp_semaphore_options {
 
 /*
  * Make one with `value` permits in memory of the caller's own. -EINVAL `semaphore` is NULL or not
- * aligned to 8 bytes, value below 0, unknown flag; -EOVERFLOW value above MP_SEMAPHORE_MAX; -E2BIG.
+ * aligned to 8 bytes, value below 0, unknown flag; -EOVERFLOW value above MP_SEMAPHORE_MAX;
+ * -ENOSPC more holders than there is room for; -E2BIG.
  */
 int mp_semaphore_init(mp_semaphore *semaphore, int64_t value, const mp_semaphore_options *options);
 
@@ -75,8 +82,8 @@ void mp_semaphore_close(mp_semaphore *semaphore);
 int mp_semaphore_destroy(mp_semaphore *semaphore);
 
 /*
- * Take a permit. -EAGAIN there is none (MP_NOWAIT); -ETIMEDOUT there was none in time; -EUSERS
- * MP_SEMAPHORE_HOLDERS other processes hold permits; -EDEADLK a signal handler that interrupted
+ * Take a permit. -EAGAIN there is none (MP_NOWAIT); -ETIMEDOUT there was none in time; -EUSERS as
+ * many other processes hold permits as may (option `holders`); -EDEADLK a signal handler that interrupted
  * this library on the same semaphore; -EINVAL no semaphore, or it was destroyed meanwhile; -EBADMSG
  * its memory is damaged.
  */

@@ -92,7 +92,10 @@ int mp_value_exchange_i64(mp_value *value, int64_t n, int64_t *ret_old);
 int mp_value_compare_exchange_i64(
 	mp_value *value, int64_t expected, int64_t desired, int64_t *ret_old);
 
-/* The same of d and f. Numbers are compared by their bits: a NaN equals itself, -0.0 is not 0.0. */
+/*
+ * The same of d and f, whose numbers are rounded to float. They are compared by their bits: a NaN
+ * equals itself, -0.0 is not 0.0.
+ */
 int mp_value_load_f64(mp_value *value, double *ret_now);
 int mp_value_add_f64(mp_value *value, double n, double *ret_old);
 int mp_value_exchange_f64(mp_value *value, double n, double *ret_old);

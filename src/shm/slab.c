@@ -55,6 +55,8 @@ struct slab {
 	places *_Atomic chunks[];
 };
 
+_Atomic uint64_t mp__slab_generation;
+
 static struct mp__fork_lock lock;
 static struct slab *_Atomic slabs;
 static struct slab *current; /* the one of this process that is not full */
@@ -153,6 +155,7 @@ static void slab_drop_unused(struct slab *slab)
 	while (*at != slab)
 		at = &(*at)->next;
 	*at = slab->next;
+	mp__slab_generation++;
 	for (uint64_t i = 0; i * CHUNK < slab->seg.max_size; i++)
 		free(slab->chunks[i]);
 	mp__segment_close(&slab->seg);

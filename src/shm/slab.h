@@ -43,6 +43,9 @@ bool mp__slab_unref(void *object);
 /* How many bytes the object has at least; 0: no slab has it. */
 size_t mp__slab_size(const void *object);
 
+/* Moves on when a slab is unmapped here: another object may stand at an address from then on. */
+extern _Atomic uint64_t mp__slab_generation;
+
 /* The object as a value for mp_obj; nil if no slab has it, or it is of another kind. Borrows. */
 mp_obj mp__slab_handle(void *object, enum mp__handle_kind kind);
 /* The object in a value of that kind, or NULL. It belongs to the value. */

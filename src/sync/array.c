@@ -309,15 +309,15 @@ int mp_array_get_str(mp_array *array, char *ret_text, size_t size, int timeout_m
 		if (c == '\0')
 			break;
 	}
-	if (length < size) {
-		for (size_t i = 0; i < length; i++)
-			mp__cells_read(&array->cells, i, ret_text + i);
-		ret_text[length] = '\0';
-	}
-	mp__cells_leave(&array->cells);
-	if (length >= size)
+	if (length >= size) {
+		mp__cells_leave_undone(&array->cells, r);
 		return mp_error_set(-EMSGSIZE,
 			"a text of %zu bytes does not fit in %zu with its NUL", length, size);
+	}
+	for (size_t i = 0; i < length; i++)
+		mp__cells_read(&array->cells, i, ret_text + i);
+	ret_text[length] = '\0';
+	mp__cells_leave(&array->cells);
 	return r;
 }
 

@@ -2,13 +2,12 @@
 #include <config.h>
 
 #include <mp/barrier.h>
-#include <mp/handle.h>
 
 #include "base/error.h"
 #include "base/options.h"
 #include "base/testpoint.h"
-#include "shm/slab.h"
 #include "sync/barrier_round.h"
+#include "sync/object.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -65,78 +64,52 @@ int mp_barrier_init(mp_barrier *barrier, int parties, const mp_barrier_options *
 	mp_barrier_options known;
 	int r = load_options(parties, options, &known);
 
+	if (r == 0)
+		r = mp__sync_place(
+			(const struct mp__sync_head *)(const void *)barrier, MP__MAGIC_BARRIER);
 	if (r < 0)
 		return r;
-	if (!barrier || (uintptr_t)barrier & 7)
-		return mp_error_set(-EINVAL, "no barrier can stand at %p: %s", (void *)barrier,
-			barrier ? "not aligned to 8 bytes" : "no memory");
 	if (parties > MP_BARRIER_PARTIES_MAX)
 		return too_many(parties, MP_BARRIER_PARTIES_MAX);
 	make((struct mp__barrier_layout *)(void *)barrier, parties, &known);
 	return 0;
 }
 
-int mp_barrier_new(int parties, const mp_barrier_options *options, mp_barrier **ret_barrier)
-{
-	mp_barrier_options known;
-	void *at;
-	int r = load_options(parties, options, &known);
-
-	if (r < 0)
-		return r;
-	if (!ret_barrier)
-		return mp_error_set(-EINVAL, "a new barrier: nowhere to put it");
-	if (parties > MP__BARRIER_PARTIES_LIMIT)
-		return too_many(parties, MP__BARRIER_PARTIES_LIMIT);
-	size_t size = mp__barrier_size((unsigned)parties);
-	r = mp__slab_alloc(
-		size > sizeof(mp_barrier) ? size : sizeof(mp_barrier), MP__HANDLE_BARRIER, &at);
-	if (r < 0)
-		return r;
-	make(at, parties, &known);
-	*ret_barrier = at;
-	return 0;
-}
-
-mp_barrier *mp_barrier_ref(mp_barrier *barrier)
-{
-	if (barrier)
-		mp__slab_ref(barrier);
-	return barrier;
-}
-
-void mp_barrier_close(mp_barrier *barrier)
-{
-	if (barrier)
-		mp__slab_unref(barrier);
-}
-
-mp_obj mp_barrier_handle(mp_barrier *barrier)
-{
-	return mp__slab_handle(barrier, MP__HANDLE_BARRIER);
-}
-
-mp_barrier *mp_obj_barrier(const mp_obj *value)
-{
-	return mp__slab_object(value, MP__HANDLE_BARRIER);
-}
-
-static int check_imported(const void *object, size_t size)
+static int check_arrived(const void *object, size_t size)
 {
 	const struct mp__barrier_layout *at = object;
-	uint32_t n;
+	int r = mp__object_check(object, size, sizeof(mp_barrier), MP__MAGIC_BARRIER);
 
-	if (size < sizeof(mp_barrier) ||
-		atomic_load_explicit(&at->head.magic, memory_order_acquire) != MP__MAGIC_BARRIER)
-		return mp_error_set(-EBADMSG, "what arrived as a barrier is none");
-	n = atomic_load_explicit(&at->parties, memory_order_relaxed);
+	if (r < 0)
+		return r;
+	uint32_t n = atomic_load_explicit(&at->parties, memory_order_relaxed);
 	if (n < 1 || n > MP__BARRIER_PARTIES_LIMIT || mp__barrier_size(n) > size)
 		return mp_error_set(
 			-EBADMSG, "a barrier for %u parties arrived in %zu bytes", n, size);
 	return 0;
 }
 
-MP__SLAB_TYPE(mp__barrier_type, MP__HANDLE_BARRIER, "barrier", check_imported)
+MP__SYNC_OBJECT_CHECKED(barrier, BARRIER, check_arrived)
+
+int mp_barrier_new(int parties, const mp_barrier_options *options, mp_barrier **ret_barrier)
+{
+	mp_barrier_options known;
+	void *object = NULL;
+	int r = load_options(parties, options, &known);
+
+	if (r < 0)
+		return r;
+	if (parties > MP__BARRIER_PARTIES_LIMIT)
+		return too_many(parties, MP__BARRIER_PARTIES_LIMIT);
+	size_t size = mp__barrier_size((unsigned)parties);
+	r = mp__object_place(&mp__barrier_type,
+		size > sizeof(mp_barrier) ? size : sizeof(mp_barrier), ret_barrier, &object);
+	if (r < 0)
+		return r;
+	make(object, parties, &known);
+	*ret_barrier = object;
+	return 0;
+}
 
 /* A cell in whose barrier somebody lives: inside, or on the way out. */
 static mp__cell *find_user(mp__barrier *b, bool inside)

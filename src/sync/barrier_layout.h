@@ -54,6 +54,7 @@
 #include "shm/bell.h"
 #include "shm/guard.h"
 #include "sync/head.h"
+#include "sync/look.h"
 
 #include <mp/barrier.h>
 #include <stddef.h>
@@ -92,7 +93,7 @@ struct __attribute__((may_alias)) mp__barrier_layout {
 	_Atomic uint32_t acting;  /* 1 + cell of the one who runs the action: nobody may come in */
 	_Atomic uint32_t cause;   /* enum mp_barrier_cause */
 	_Atomic int32_t limit_ms; /* of each wait, 0: none; written once */
-	uint32_t spare;
+	_Atomic uint32_t asked;   /* who asks next which parties live (sync/look.h); no guard */
 	_Atomic uint64_t era;
 	_Atomic uint64_t last;  /* era << 4 | outcome (a cell state) of the era that ended last */
 	_Atomic uint64_t since; /* ns, when the first came; the last one checks by it */
@@ -111,6 +112,6 @@ _Static_assert(sizeof(struct mp__barrier_layout) +
 		       sizeof(mp_barrier),
 	"as many cells as the header says");
 
-#define MP__BARRIER_PARTIES_LIMIT 4096
+#define MP__BARRIER_PARTIES_LIMIT MP__LOOK_CELLS_MAX
 
 #endif

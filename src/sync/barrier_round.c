@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/futex.h"
 #include "base/testpoint.h"
-#include "shm/slab.h"
+#include "sync/object.h"
 
 #include <limits.h>
 #include <string.h>
@@ -26,7 +26,7 @@ int mp__barrier_of(const mp_barrier *barrier, mp__barrier *ret)
 	uint32_t n = atomic_load_explicit(&at->parties, memory_order_relaxed);
 	bool fits = n >= 1 && (n <= MP_BARRIER_PARTIES_MAX ||
 				      (n <= MP__BARRIER_PARTIES_LIMIT &&
-					      mp__slab_size(at) >= mp__barrier_size(n)));
+					      mp__object_room(at, 0) >= mp__barrier_size(n)));
 	if (!fits)
 		return mp_error_set(-EINVAL, "barrier at %p: its memory is damaged: %u parties",
 			(const void *)barrier, n);

@@ -13,9 +13,8 @@
 #define GUARD_MS 5000
 /* For what must be done although the deadline has passed, or there is none to wait for. */
 #define GRACE_MS 100
-/* To look at one cell costs some 10 us: a waiter looks at so many at a time, and not more often. */
+/* Cells that who finds no empty one looks at before anything else; some 10 us each. */
 #define LOOK_CELLS 16
-#define LOOK_NS INT64_C(40000000)
 /* The last to come looks at all, when the round took so much longer that this costs little. */
 #define LOOK_ALL_NS INT64_C(100000)
 
@@ -46,6 +45,16 @@ static mp__cell *find_place(struct visit *v)
 		atomic_load_explicit(&v->dead->who.stamp, memory_order_relaxed) == v->dead_stamp)
 		return v->dead;
 	return v->looked ? mp__barrier_find(v->b, MP__CELL_OUTSIDE) : NULL;
+}
+
+/* With all who wait: is it our turn to ask who lives? */
+static void look(mp__barrier *b)
+{
+	unsigned first;
+	unsigned n = mp__look_due(&b->at->asked, b->parties, &first);
+
+	if (n > 0)
+		mp__barrier_look(b, first, n);
 }
 
 /* Inside the guard. */
@@ -124,7 +133,7 @@ static int come_in(struct visit *v)
 {
 	mp__barrier *b = v->b;
 
-	for (unsigned look = 0;; look += LOOK_CELLS) {
+	for (;;) {
 		uint32_t heard = 0;
 		if (v->looked) {
 			heard = mp__bell_listen(&b->at->door);
@@ -154,7 +163,7 @@ static int come_in(struct visit *v)
 		if (r == -ETIMEDOUT)
 			return mp_error_set(
 				-ETIMEDOUT, "barrier: those of the round before have not left it");
-		mp__barrier_look(b, look, LOOK_CELLS);
+		look(b);
 	}
 }
 
@@ -230,8 +239,6 @@ static int wait_inside(struct visit *v)
 {
 	mp__barrier *b = v->b;
 	struct mp__spin spin = mp__spin_begin();
-	unsigned look = (unsigned)(v->own - b->at->cells) + 1;
-	int64_t looked = mp__now_ns();
 
 	while (inside(v) && mp__spin_on(&spin))
 		;
@@ -246,11 +253,8 @@ static int wait_inside(struct visit *v)
 			mp__waiting_end();
 			return timed_out(v);
 		}
-		if (inside(v) && mp__now_ns() - looked >= LOOK_NS) {
-			mp__barrier_look(b, look, LOOK_CELLS);
-			look += LOOK_CELLS;
-			looked = mp__now_ns();
-		}
+		if (inside(v))
+			look(b);
 	}
 	mp__waiting_end();
 	return learn_outcome(v);
@@ -261,7 +265,7 @@ static int wait_inside(struct visit *v)
  * they have waited for long, and runs the action. >= 0 or the action's error, inside the guard
  * again; -ETIMEDOUT and not inside it.
  */
-static int run_action(struct visit *v, mp_barrier_action *action, void *arg, bool look)
+static int run_action(struct visit *v, mp_barrier_action *action, void *arg, bool ask)
 {
 	mp__barrier *b = v->b;
 	unsigned own = (unsigned)(v->own - b->at->cells);
@@ -270,7 +274,7 @@ static int run_action(struct visit *v, mp_barrier_action *action, void *arg, boo
 	atomic_store_explicit(&b->at->acting, own + 1, memory_order_relaxed);
 	MP__TEST_POINT("barrier.before_action");
 	mp__guard_leave(&b->at->guard);
-	if (look)
+	if (ask)
 		mp__barrier_look(b, own + 1, b->parties - 1);
 	if (action && inside(v))
 		r = action(arg);
@@ -282,12 +286,12 @@ static int conclude(struct visit *v, mp_barrier_action *action, void *arg)
 {
 	mp__barrier *b = v->b;
 	int64_t since = (int64_t)atomic_load_explicit(&b->at->since, memory_order_relaxed);
-	bool look = mp__now_ns() - since > (int64_t)b->parties * LOOK_ALL_NS;
+	bool ask = mp__now_ns() - since > (int64_t)b->parties * LOOK_ALL_NS;
 	mp__cell *gone;
 	int r = 0;
 
-	if (look || action) {
-		r = run_action(v, action, arg, look);
+	if (ask || action) {
+		r = run_action(v, action, arg, ask);
 		if (mp__barrier_enter(b, mp__deadline_in(GUARD_MS)) < 0) {
 			if (give_up(v))
 				return -ETIMEDOUT;

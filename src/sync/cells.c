@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/testpoint.h"
+#include "sync/lock.h"
 
 #include <mp/handle.h>
 #include <stdlib.h>
@@ -339,18 +340,27 @@ void mp__cells_leave(struct mp__cells *cells)
 		(void)mp_rlock_release(&cells->shared->lock);
 }
 
+void mp__cells_leave_undone(struct mp__cells *cells, int entered)
+{
+	if (entered == MP_OWNER_DIED)
+		mp__rlock_release_with_news(&cells->shared->lock);
+	else
+		mp__cells_leave(cells);
+}
+
 /* --- items ------------------------------------------------------------------------------------- */
 
-#define COPY_AT_ONCE(bits)                                                               \
-	do {                                                                             \
-		uint##bits##_t word = atomic_load((const _Atomic uint##bits##_t *)from); \
-		memcpy(to, &word, sizeof(word));                                         \
+#define COPY_AT_ONCE(bits)                                                           \
+	do {                                                                         \
+		uint##bits##_t word = atomic_load_explicit(                          \
+			(const _Atomic uint##bits##_t *)from, memory_order_acquire); \
+		memcpy(to, &word, sizeof(word));                                     \
 	} while (0)
-#define STORE_AT_ONCE(bits)                                       \
-	do {                                                      \
-		uint##bits##_t word;                              \
-		memcpy(&word, from, sizeof(word));                \
-		atomic_store((_Atomic uint##bits##_t *)to, word); \
+#define STORE_AT_ONCE(bits)                                                                      \
+	do {                                                                                     \
+		uint##bits##_t word;                                                             \
+		memcpy(&word, from, sizeof(word));                                               \
+		atomic_store_explicit((_Atomic uint##bits##_t *)to, word, memory_order_release); \
 	} while (0)
 
 void mp__cells_read(const struct mp__cells *cells, size_t index, void *to)

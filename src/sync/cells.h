@@ -78,8 +78,13 @@ int mp__cells_acquire(struct mp__cells *cells, int timeout_ms);
 int mp__cells_release(struct mp__cells *cells);
 int mp__cells_enter(struct mp__cells *cells, int timeout_ms);
 void mp__cells_leave(struct mp__cells *cells);
+/* The call fails after all: if it was told of a death (`entered`), the next one shall be, too. */
+void mp__cells_leave_undone(struct mp__cells *cells, int entered);
 
-/* Copy one item; a typed one in one access. */
+/*
+ * Copy one item; a typed one in one access. Who reads what another wrote sees what that one did before
+ * (release, acquire), also where there is no lock.
+ */
 void mp__cells_read(const struct mp__cells *cells, size_t index, void *to);
 void mp__cells_write(struct mp__cells *cells, size_t index, const void *from);
 

@@ -9,10 +9,10 @@
 #include "base/testpoint.h"
 #include "sync/condition_layout.h"
 #include "sync/lock.h"
+#include "sync/object.h"
 #include "sync/waiting.h"
 
 #include <limits.h>
-#include <mp/handle.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -35,79 +35,36 @@ static int check(struct mp__condition *c)
 
 /* --- make and destroy ------------------------------------------------------------------------- */
 
-static void make(struct mp__condition *c, const mp_condition_options *options)
-{
-	mp__sync_prepare(&c->head, options->name, 0);
-	memset((char *)c + sizeof(c->head), 0, sizeof(*c) - sizeof(c->head));
-	mp__sync_publish(&c->head, MP__MAGIC_CONDITION);
-}
-
 int mp_condition_init(mp_condition *condition, const mp_condition_options *options)
 {
+	struct mp__condition *c = layout(condition);
 	mp_condition_options known;
 	int r = mp__options_load(&known, sizeof(known), 0, options);
 
 	if (r < 0)
 		return r;
-	if (!condition || (uintptr_t)condition & 7)
-		return mp_error_set(-EINVAL, "no condition can stand at %p: %s", (void *)condition,
-			condition ? "not aligned to 8 bytes" : "no memory");
-	make(layout(condition), &known);
+	r = mp__sync_place((const struct mp__sync_head *)(const void *)c, MP__MAGIC_CONDITION);
+	if (r < 0)
+		return r;
+	mp__sync_prepare(&c->head, known.name, 0);
+	memset((char *)c + sizeof(c->head), 0, sizeof(*c) - sizeof(c->head));
+	mp__sync_publish(&c->head, MP__MAGIC_CONDITION);
 	return 0;
 }
+
+MP__SYNC_OBJECT(condition, CONDITION)
 
 int mp_condition_new(const mp_condition_options *options, mp_condition **ret_condition)
 {
-	mp_condition_options known;
-	void *at;
-	int r = mp__options_load(&known, sizeof(known), 0, options);
+	void *object = NULL;
+	int r = mp__object_place(&mp__condition_type, sizeof(mp_condition), ret_condition, &object);
 
-	if (r < 0)
-		return r;
-	if (!ret_condition)
-		return mp_error_set(-EINVAL, "a new condition: nowhere to put it");
-	r = mp__slab_alloc(sizeof(mp_condition), MP__HANDLE_CONDITION, &at);
-	if (r < 0)
-		return r;
-	make(at, &known);
-	*ret_condition = at;
-	return 0;
+	if (r == 0)
+		r = mp__object_keep(object, mp_condition_init(object, options));
+	if (r == 0)
+		*ret_condition = object;
+	return r;
 }
-
-mp_condition *mp_condition_ref(mp_condition *condition)
-{
-	if (condition)
-		mp__slab_ref(condition);
-	return condition;
-}
-
-void mp_condition_close(mp_condition *condition)
-{
-	if (condition)
-		mp__slab_unref(condition);
-}
-
-mp_obj mp_condition_handle(mp_condition *condition)
-{
-	return mp__slab_handle(condition, MP__HANDLE_CONDITION);
-}
-
-mp_condition *mp_obj_condition(const mp_obj *value)
-{
-	return mp__slab_object(value, MP__HANDLE_CONDITION);
-}
-
-static int check_imported(const void *object, size_t size)
-{
-	const struct mp__condition *c = object;
-
-	if (size < sizeof(*c) ||
-		atomic_load_explicit(&c->head.magic, memory_order_acquire) != MP__MAGIC_CONDITION)
-		return mp_error_set(-EBADMSG, "what arrived as a condition is none");
-	return 0;
-}
-
-MP__SLAB_TYPE(mp__condition_type, MP__HANDLE_CONDITION, "condition", check_imported)
 
 /* Nothing is repaired after a death: see the layout. */
 static int enter(struct mp__condition *c, mp__deadline deadline)

@@ -11,10 +11,10 @@
 #include "base/testpoint.h"
 #include "shm/bell.h"
 #include "sync/event_layout.h"
+#include "sync/object.h"
 #include "sync/waiting.h"
 
 #include <limits.h>
-#include <mp/handle.h>
 
 static int check(const struct mp__event *e)
 {
@@ -189,50 +189,16 @@ int mp_event_wait(mp_event *event, int timeout_ms)
 
 /* --- an object of its own ----------------------------------------------------------------------- */
 
-static int check_import(const void *object, size_t size)
-{
-	const struct mp__event *e = object;
-
-	if (size < sizeof(*e) || check(e) < 0)
-		return mp_error_set(-EBADMSG, "the handle of an event leads to something else");
-	return 0;
-}
-
-MP__SLAB_TYPE(mp__event_type, MP__HANDLE_EVENT, "event", check_import)
+MP__SYNC_OBJECT(event, EVENT)
 
 int mp_event_new(const mp_event_options *options, mp_event **ret_event)
 {
-	void *object;
+	void *object = NULL;
+	int r = mp__object_place(&mp__event_type, sizeof(mp_event), ret_event, &object);
 
-	int r = mp__slab_alloc(sizeof(struct mp__event), MP__HANDLE_EVENT, &object);
-	if (r < 0)
-		return r;
-	r = mp_event_init(object, options);
-	if (r < 0) {
-		mp__slab_unref(object);
-		return r;
-	}
-	*ret_event = object;
-	return 0;
-}
-
-mp_event *mp_event_ref(mp_event *event)
-{
-	mp__slab_ref(event);
-	return event;
-}
-
-void mp_event_close(mp_event *event)
-{
-	mp__slab_unref(event);
-}
-
-mp_obj mp_event_handle(mp_event *event)
-{
-	return mp__slab_handle(event, MP__HANDLE_EVENT);
-}
-
-mp_event *mp_obj_event(const mp_obj *value)
-{
-	return mp__slab_object(value, MP__HANDLE_EVENT);
+	if (r == 0)
+		r = mp__object_keep(object, mp_event_init(object, options));
+	if (r == 0)
+		*ret_event = object;
+	return r;
 }

@@ -29,6 +29,12 @@ int mp__lock_let_go(void *lock, uint64_t *ret_depth);
  */
 int mp__lock_take_back(void *lock, uint64_t depth, mp__deadline deadline);
 
+/*
+ * Release an rlock that the caller has taken once and found left behind by a dead one, as if it had
+ * not been: the next one has MP_OWNER_DIED.
+ */
+void mp__rlock_release_with_news(mp_rlock *lock);
+
 extern const struct mp__slab_type mp__lock_type;
 extern const struct mp__slab_type mp__rlock_type;
 

@@ -39,6 +39,11 @@
 
 #define MP__OWNER_SLEEPERS MP__STAMP_MARK0
 #define MP__OWNER_GONE MP__STAMP_MARK1 /* destroyed: nobody's, and not to be taken */
+/*
+ * Free, but the next one shall have MP_OWNER_DIED. It looks like a stamp, and no thread has number 0:
+ * mp__stamp_thread_dead() says dead, so it is taken over as from a dead owner.
+ */
+#define MP__OWNER_NEWS (UINT64_C(1) << 32)
 
 typedef _Atomic uint64_t mp__owner_word;
 
@@ -82,14 +87,25 @@ void mp__owner_wake(mp__owner_word *word);
 /* The caller, who must be the owner, destroys it: who waits has -EINVAL, and nobody takes it again. */
 void mp__owner_destroy(mp__owner_word *word);
 
-/* Give it back. The caller must be the owner. */
-static inline void mp__owner_give(mp__owner_word *word)
+static inline void mp__owner_leave(mp__owner_word *word, uint64_t what)
 {
 	/* An exchange: between a load and a store somebody could set the mark. */
-	uint64_t was = atomic_exchange_explicit(word, 0, memory_order_release);
+	uint64_t was = atomic_exchange_explicit(word, what, memory_order_release);
 
 	if (__builtin_expect((was & MP__OWNER_SLEEPERS) != 0, 0))
 		mp__owner_wake(word);
+}
+
+/* Give it back. The caller must be the owner. */
+static inline void mp__owner_give(mp__owner_word *word)
+{
+	mp__owner_leave(word, 0);
+}
+
+/* The same, when the caller had MP_OWNER_DIED and could not make use of it: the next one has it. */
+static inline void mp__owner_give_news(mp__owner_word *word)
+{
+	mp__owner_leave(word, MP__OWNER_NEWS);
 }
 
 /*

@@ -5,10 +5,9 @@
 
 #include "base/error.h"
 #include "base/testpoint.h"
-#include "shm/slab.h"
+#include "sync/object.h"
 
 #include <errno.h>
-#include <mp/handle.h>
 
 /* Far above what a program means, far below where a count in a damaged object wraps. */
 #define DEPTH_MAX INT32_MAX
@@ -80,6 +79,16 @@ int mp_rlock_release(mp_rlock *lock)
 	return 0;
 }
 
+void mp__rlock_release_with_news(mp_rlock *lock)
+{
+	struct mp__lock *l = layout(lock);
+
+	if (check(lock) == 0 && mp__owner_is_self(&l->word)) {
+		l->depth = 0;
+		mp__owner_give_news(&l->word);
+	}
+}
+
 int mp_rlock_locked(const mp_rlock *lock)
 {
 	const struct mp__lock *l = layout(lock);
@@ -98,49 +107,16 @@ int mp_rlock_owner(const mp_rlock *lock)
 
 /* --- as an object of its own ---------------------------------------------------------------------------- */
 
-static int check_foreign(const void *object, size_t size)
-{
-	return size >= sizeof(mp_rlock) && mp__sync_check(object, MP__MAGIC_RLOCK) == 0 ? 0
-											: -EBADMSG;
-}
-
-MP__SLAB_TYPE(mp__rlock_type, MP__HANDLE_RLOCK, "rlock", check_foreign)
+MP__SYNC_OBJECT(rlock, RLOCK)
 
 int mp_rlock_new(const mp_lock_options *options, mp_rlock **ret_lock)
 {
-	void *object;
-	int r = mp__slab_alloc(sizeof(mp_rlock), MP__HANDLE_RLOCK, &object);
+	void *object = NULL;
+	int r = mp__object_place(&mp__rlock_type, sizeof(mp_rlock), ret_lock, &object);
 
-	if (r < 0)
-		return r;
-	r = mp_rlock_init(object, options);
-	if (r < 0) {
-		(void)mp__slab_unref(object);
-		return r;
-	}
-	*ret_lock = object;
-	return 0;
-}
-
-mp_rlock *mp_rlock_ref(mp_rlock *lock)
-{
-	if (lock)
-		(void)mp__slab_ref(lock);
-	return lock;
-}
-
-void mp_rlock_close(mp_rlock *lock)
-{
-	if (lock)
-		(void)mp__slab_unref(lock);
-}
-
-mp_obj mp_rlock_handle(mp_rlock *lock)
-{
-	return mp__slab_handle(lock, MP__HANDLE_RLOCK);
-}
-
-mp_rlock *mp_obj_rlock(const mp_obj *value)
-{
-	return mp__slab_object(value, MP__HANDLE_RLOCK);
+	if (r == 0)
+		r = mp__object_keep(object, mp_rlock_init(object, options));
+	if (r == 0)
+		*ret_lock = object;
+	return r;
 }

@@ -8,11 +8,11 @@
 #include "base/spin.h"
 #include "base/testpoint.h"
 #include "sync/rwlock_layout.h"
+#include "sync/object.h"
 #include "sync/waiting.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <mp/handle.h>
 
 #define DEPTH_MAX INT32_MAX
 #define N_CELLS MP_RWLOCK_READERS_MAX
@@ -203,9 +203,10 @@ int mp_rwlock_destroy(mp_rwlock *rwlock)
 		reopen(rw, r == MP_OWNER_DIED ? MP__RW_NEWS : 0);
 		return busy(rw, reader, "reads");
 	}
-	mp__sync_publish(&rw->head, 0);
-	MP__TEST_POINT("rwlock.unmade");
+	/* In this order: who dies in between leaves what nobody can take, not what it seems to write. */
 	mp__owner_destroy(&rw->word);
+	MP__TEST_POINT("rwlock.unmade");
+	mp__sync_publish(&rw->head, 0);
 	mp__bell_ring(&rw->open, INT_MAX);
 	return 0;
 }
@@ -517,50 +518,16 @@ int mp_rwlock_readers(const mp_rwlock *rwlock)
 
 /* --- as an object of its own ---------------------------------------------------------------------------- */
 
-static int check_foreign(const void *object, size_t size)
-{
-	return size >= sizeof(mp_rwlock) && mp__sync_check(object, MP__MAGIC_RWLOCK) == 0
-		       ? 0
-		       : -EBADMSG;
-}
-
-MP__SLAB_TYPE(mp__rwlock_type, MP__HANDLE_RWLOCK, "rwlock", check_foreign)
+MP__SYNC_OBJECT(rwlock, RWLOCK)
 
 int mp_rwlock_new(const mp_rwlock_options *options, mp_rwlock **ret_rwlock)
 {
-	void *object;
-	int r = mp__slab_alloc(sizeof(mp_rwlock), MP__HANDLE_RWLOCK, &object);
+	void *object = NULL;
+	int r = mp__object_place(&mp__rwlock_type, sizeof(mp_rwlock), ret_rwlock, &object);
 
-	if (r < 0)
-		return r;
-	r = mp_rwlock_init(object, options);
-	if (r < 0) {
-		(void)mp__slab_unref(object);
-		return r;
-	}
-	*ret_rwlock = object;
-	return 0;
-}
-
-mp_rwlock *mp_rwlock_ref(mp_rwlock *rwlock)
-{
-	if (rwlock)
-		(void)mp__slab_ref(rwlock);
-	return rwlock;
-}
-
-void mp_rwlock_close(mp_rwlock *rwlock)
-{
-	if (rwlock)
-		(void)mp__slab_unref(rwlock);
-}
-
-mp_obj mp_rwlock_handle(mp_rwlock *rwlock)
-{
-	return mp__slab_handle(rwlock, MP__HANDLE_RWLOCK);
-}
-
-mp_rwlock *mp_obj_rwlock(const mp_obj *value)
-{
-	return mp__slab_object(value, MP__HANDLE_RWLOCK);
+	if (r == 0)
+		r = mp__object_keep(object, mp_rwlock_init(object, options));
+	if (r == 0)
+		*ret_rwlock = object;
+	return r;
 }

@@ -46,8 +46,7 @@
 #include <mp/rwlock.h>
 #include <stddef.h>
 
-/* No thread has number 0: mp__stamp_thread_dead() says dead, so sync/owner.h takes it over. */
-#define MP__RW_NEWS (UINT64_C(1) << 32)
+#define MP__RW_NEWS MP__OWNER_NEWS
 
 #define MP__RW_CELLS_PER_LINE 4
 #define MP__RW_LINES (MP_RWLOCK_READERS_MAX / MP__RW_CELLS_PER_LINE)

@@ -3,11 +3,14 @@
 
 #include "sync/semaphore_layout.h"
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/futex.h"
 #include "base/spin.h"
 #include "base/stamp.h"
 #include "base/testpoint.h"
+#include "sync/look.h"
+#include "sync/object.h"
 #include "sync/waiting.h"
 
 #include <limits.h>
@@ -16,8 +19,7 @@
 #define RELEASE_PATIENCE_MS 10000
 /* ...and by who has one that is sooner: a preempted thread is no reason to fail. */
 #define GRACE_MS 100
-/* When waiters ask whether the holders live: all of them together so often, so many at once. */
-#define ASK_EVERY_MS 10
+/* So many holders are asked for before the guard is entered for those that have ended. */
 #define ASK_AT_ONCE 64
 
 #define NOINLINE __attribute__((noinline)) /* what a fast path must not carry along */
@@ -37,11 +39,19 @@ static bool has_owners(const struct mp__semaphore *s)
 }
 
 /* The memory may be damaged: never more than there is room for. */
+static NOINLINE unsigned count_many_cells(const struct mp__semaphore *s, unsigned n)
+{
+	size_t room = mp__object_room(s, sizeof(mp_semaphore)) - sizeof(*s);
+	size_t fit = room / sizeof(s->cells[0]);
+
+	return n < fit ? n : (unsigned)fit;
+}
+
 static unsigned count_cells(const struct mp__semaphore *s)
 {
-	unsigned n = s->n_cells;
+	unsigned n = LOAD(s->n_cells);
 
-	return n < MP_SEMAPHORE_HOLDERS ? n : MP_SEMAPHORE_HOLDERS;
+	return n <= MP_SEMAPHORE_HOLDERS ? n : count_many_cells(s, n);
 }
 
 /* --- the account, with the guard held ---------------------------------------------------------- */
@@ -49,8 +59,9 @@ static unsigned count_cells(const struct mp__semaphore *s)
 static uint32_t count_held(struct mp__semaphore *s)
 {
 	uint64_t held = 0;
+	unsigned n = count_cells(s);
 
-	for (unsigned i = 0; i < count_cells(s); i++)
+	for (unsigned i = 0; i < n; i++)
 		held += LOAD(s->cells[i].count);
 	return held < UINT32_MAX ? (uint32_t)held : UINT32_MAX;
 }
@@ -66,6 +77,8 @@ static void derive_value(struct mp__semaphore *s)
 /* 0, -EDEADLK, -ETIMEDOUT. */
 static int enter(struct mp__semaphore *s, mp__deadline deadline)
 {
+	/* Not inside: where there are many cells, it asks the slab how many. */
+	(void)count_cells(s);
 	if (mp__guard_try(&s->guard))
 		return 0;
 	mp__deadline grace = mp__deadline_in(GRACE_MS);
@@ -84,18 +97,22 @@ static void leave(struct mp__semaphore *s)
 }
 
 /* Where this thread found the cell of its process the last time. Only a hint: it may be any cell. */
-static inline struct mp__semaphore_cell *guess_cell(struct mp__semaphore *s, uint8_t **ret_hint)
+static inline struct mp__semaphore_cell *guess_cell(struct mp__semaphore *s, uint16_t **ret_hint)
 {
-	static __thread uint8_t hints[16] __attribute__((tls_model("initial-exec")));
+	static __thread uint16_t hints[16] __attribute__((tls_model("initial-exec")));
+	uint16_t *hint = &hints[((uintptr_t)s >> 6) % MP__COUNT_OF(hints)];
 
-	*ret_hint = &hints[((uintptr_t)s >> 6) % sizeof(hints)];
-	return &s->cells[**ret_hint % MP_SEMAPHORE_HOLDERS];
+	*ret_hint = hint;
+	/* In each semaphore there is room for the usual number of cells. */
+	if (__builtin_expect(*hint >= MP_SEMAPHORE_HOLDERS, 0) && *hint >= count_cells(s))
+		*hint = 0;
+	return &s->cells[*hint];
 }
 
 /* The cell of a process in `s`, or NULL. */
 static struct mp__semaphore_cell *find_cell(struct mp__semaphore *s, mp__stamp process)
 {
-	uint8_t *hint;
+	uint16_t *hint;
 	struct mp__semaphore_cell *cell = guess_cell(s, &hint);
 	unsigned n = count_cells(s);
 
@@ -103,7 +120,7 @@ static struct mp__semaphore_cell *find_cell(struct mp__semaphore *s, mp__stamp p
 		return cell;
 	for (unsigned i = 0; i < n; i++) {
 		if (LOAD(s->cells[i].process) == process) {
-			*hint = (uint8_t)i;
+			*hint = (uint16_t)i;
 			return &s->cells[i];
 		}
 	}
@@ -213,35 +230,21 @@ static void give(struct mp__semaphore *s, uint32_t value, uint32_t n)
 
 /* --- dead holders ------------------------------------------------------------------------------ */
 
-/* Is it time to ask again? Whoever sees that it is asks for all who wait. */
-static bool time_to_ask(struct mp__semaphore *s)
-{
-	uint32_t now = (uint32_t)(mp__now_ns() / 1000000);
-	uint32_t asked = LOAD(s->asked);
-
-	return now - asked >= ASK_EVERY_MS &&
-	       atomic_compare_exchange_strong_explicit(
-		       &s->asked, &asked, now, memory_order_relaxed, memory_order_relaxed);
-}
-
-/* Outside of the guard: which of the holders, from cell `start` on, have ended? */
+/* Outside of the guard: which holders, among n cells from `first` on, have ended? */
 static unsigned find_dead(
-	struct mp__semaphore *s, unsigned start, unsigned most, mp__stamp dead[ASK_AT_ONCE])
+	struct mp__semaphore *s, unsigned first, unsigned n, mp__stamp dead[ASK_AT_ONCE])
 {
 	unsigned n_cells = count_cells(s);
 	mp__stamp here = mp__stamp_process();
-	unsigned n = 0;
+	unsigned n_dead = 0;
 
-	for (unsigned i = 0; i < n_cells && most > 0; i++) {
-		struct mp__semaphore_cell *cell = &s->cells[(start + i) % n_cells];
+	for (unsigned i = 0; i < n && n_cells > 0; i++) {
+		struct mp__semaphore_cell *cell = &s->cells[(first + i) % n_cells];
 		mp__stamp process = LOAD(cell->process);
-		if (LOAD(cell->count) == 0 || process == here)
-			continue;
-		most--;
-		if (mp__stamp_process_dead(process))
-			dead[n++] = process;
+		if (LOAD(cell->count) != 0 && process != here && mp__stamp_process_dead(process))
+			dead[n_dead++] = process;
 	}
-	return n;
+	return n_dead;
 }
 
 /* Their permits come back. How many; or -EDEADLK, -ETIMEDOUT. */
@@ -271,19 +274,26 @@ static int64_t drop_dead(
 }
 
 /*
- * Ask whether the holders live, and get back what the dead ones held. How many permits came back; or
- * -EDEADLK, -ETIMEDOUT. A death between the question and the answer is found the next time.
+ * Ask whether the holders in n cells from `first` on live, and get back what the dead ones held. How
+ * many permits came back; or -EDEADLK, -ETIMEDOUT. A death between the question and the answer is
+ * found the next time.
  */
-static int64_t recover(struct mp__semaphore *s, mp__deadline deadline)
+static int64_t recover(struct mp__semaphore *s, unsigned first, unsigned n, mp__deadline deadline)
 {
 	mp__stamp dead[ASK_AT_ONCE];
+	int64_t back = 0;
 
-	if (!has_owners(s))
-		return 0;
-	/* Where there are many, each time begin with others. */
-	unsigned start = (unsigned)(mp__now_ns() >> 20);
-	unsigned n = find_dead(s, start, ASK_AT_ONCE, dead);
-	return n > 0 ? drop_dead(s, dead, n, deadline) : 0;
+	while (n > 0 && has_owners(s)) {
+		unsigned part = n < ASK_AT_ONCE ? n : ASK_AT_ONCE;
+		unsigned n_dead = find_dead(s, first, part, dead);
+		int64_t r = n_dead > 0 ? drop_dead(s, dead, n_dead, deadline) : 0;
+		if (r < 0)
+			return r;
+		back += r;
+		first += part;
+		n -= part;
+	}
+	return back;
 }
 
 /* --- acquire ----------------------------------------------------------------------------------- */
@@ -361,7 +371,11 @@ static bool spin_for_value(struct mp__semaphore *s)
 /* Is there reason to ask who died, and did that help? */
 static bool recovered(struct mp__semaphore *s, int r, mp__deadline deadline)
 {
-	return (r == -EUSERS || time_to_ask(s)) && recover(s, deadline) > 0;
+	unsigned first = 0;
+	unsigned n =
+		r == -EUSERS ? count_cells(s) : mp__look_due(&s->asked, count_cells(s), &first);
+
+	return recover(s, first, n, deadline) > 0;
 }
 
 static int acquire_now(struct mp__semaphore *s)
@@ -380,7 +394,7 @@ static int sleep_for_permit(struct mp__semaphore *s, mp__deadline deadline)
 {
 	uint32_t heard = 0;
 
-	for (mp__deadline look = mp__deadline_slice(deadline, ASK_EVERY_MS);;) {
+	for (mp__deadline look = mp__deadline_slice(deadline, MP__LOOK_EVERY_MS);;) {
 		/* It may have been destroyed while this thread slept. */
 		int r = check(s);
 		if (r < 0)
@@ -427,7 +441,7 @@ static NOINLINE int acquire_slowly(struct mp__semaphore *s, int timeout_ms)
 static inline int acquire_at_once(struct mp__semaphore *s)
 {
 	const struct mp__stamps *here = mp__stamps();
-	uint8_t *hint;
+	uint16_t *hint;
 	struct mp__semaphore_cell *cell = guess_cell(s, &hint);
 
 	if (!mp__guard_try_as(&s->guard, here->thread))
@@ -496,7 +510,7 @@ static NOINLINE int release_slowly(struct mp__semaphore *s, uint32_t n)
 static inline int release_one(struct mp__semaphore *s)
 {
 	const struct mp__stamps *here = mp__stamps();
-	uint8_t *hint;
+	uint16_t *hint;
 	struct mp__semaphore_cell *cell = guess_cell(s, &hint);
 
 	if (!mp__guard_try_as(&s->guard, here->thread))
@@ -567,7 +581,7 @@ int mp_semaphore_value(mp_semaphore *semaphore)
 	if (r < 0)
 		return r;
 	mp__deadline deadline = mp__deadline_in(RELEASE_PATIENCE_MS);
-	int64_t back = recover(s, deadline);
+	int64_t back = recover(s, 0, count_cells(s), deadline);
 	if (back < 0)
 		return (int)back;
 	r = enter(s, deadline);

@@ -47,9 +47,10 @@
  *	total	at most `limit`
  *	limit	the most permits: the start value if bounded, else 2^31-1. Never changes
  *	bell	shm/bell.h
- *	cells	how many cells follow. Never changes; what is read is checked
+ *	cells	how many cells follow. Never changes; more than there are in the public struct are
+ *		believed only as far as the slab has room for the object
  *	lender	hint: whom a stranger's release took the last permit from
- *	asked	milliseconds, when somebody last asked which holders live; without the guard
+ *	asked	who asks next which holders live (sync/look.h); without the guard
  *	process	mp__stamp_process() of the cell's owner; also read without the guard
  *	count	also read without the guard, by those who look for dead holders
  *
@@ -62,6 +63,7 @@
 #include "shm/bell.h"
 #include "shm/guard.h"
 #include "sync/head.h"
+#include "sync/look.h"
 
 #include <mp/semaphore.h>
 #include <stddef.h>
@@ -83,17 +85,21 @@ struct __attribute__((may_alias)) mp__semaphore {
 	_Atomic uint32_t total;
 	uint32_t limit;
 	mp__bell bell;
-	uint16_t n_cells;
+	_Atomic uint16_t n_cells;
 	uint16_t lender;
 	_Atomic uint32_t asked;
-	struct mp__semaphore_cell cells[MP_SEMAPHORE_HOLDERS];
+	struct mp__semaphore_cell cells[];
 };
 
 _Static_assert(sizeof(struct mp__semaphore_cell) == 16, "four to a cache line");
 _Static_assert(offsetof(struct mp__semaphore, guard) == 32, "see the diagram");
 _Static_assert(offsetof(struct mp__semaphore, bell) == 52, "see the diagram");
 _Static_assert(offsetof(struct mp__semaphore, cells) == 64, "see the diagram");
-_Static_assert(sizeof(struct mp__semaphore) == sizeof(mp_semaphore), "room in the public struct");
+_Static_assert(
+	sizeof(struct mp__semaphore) + MP_SEMAPHORE_HOLDERS * sizeof(struct mp__semaphore_cell) ==
+		sizeof(mp_semaphore),
+	"room in the public struct");
+_Static_assert(MP_SEMAPHORE_HOLDERS_MAX <= MP__LOOK_CELLS_MAX, "they are looked at");
 _Static_assert(_Alignof(struct mp__semaphore) == _Alignof(mp_semaphore), "as the public struct");
 
 #endif
