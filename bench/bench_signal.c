@@ -38,7 +38,6 @@ struct shared {
 struct telling {
 	struct shared *s;
 	pid_t pid;
-	cpu_set_t cpus;
 };
 
 static struct shared *map_shared(void)
@@ -259,6 +258,7 @@ static exchange *const exchanges[] = {exchange_events, exchange_sems, exchange_f
 static int setup_telling(struct bench *b)
 {
 	struct telling *t = calloc(1, sizeof(*t));
+	cpu_set_t all;
 
 	if (!t || !(t->s = map_shared()))
 		return bench_fail("no shared memory");
@@ -277,12 +277,13 @@ static int setup_telling(struct bench *b)
 		_exit(1);
 	}
 	b->state = t;
-	if (t->pid < 0 || sched_getaffinity(0, sizeof(t->cpus), &t->cpus) < 0)
+	if (t->pid < 0 || sched_getaffinity(0, sizeof(all), &all) < 0)
 		return bench_fail("cannot share the work");
-	return b->variant % 2 == ONE_CPU &&
-			       (place(0, &t->cpus, 0) < 0 || place(t->pid, &t->cpus, 0) < 0)
-		       ? -1
-		       : 0;
+	/*
+	 * Each is bound to its CPU: the kernel likes to wake who sleeps on the CPU of who wakes it, and
+	 * there two that should run side by side would take turns.
+	 */
+	return place(0, &all, 0) < 0 ? -1 : place(t->pid, &all, b->variant % 2);
 }
 
 static int tell(void *arg)
@@ -297,28 +298,8 @@ static int tell(void *arg)
 	return 0;
 }
 
-/*
- * The kernel likes to wake who sleeps on the CPU of who wakes it, and there they would take turns. So
- * they begin on a CPU each; then they may go where they like, but need not be woken any more.
- */
-static int spread(struct bench *b)
-{
-	struct telling *t = b->state;
-	int r = 0;
-
-	if (place(0, &t->cpus, 0) < 0 || place(t->pid, &t->cpus, 1) < 0)
-		return -1;
-	sched_setaffinity(0, sizeof(t->cpus), &t->cpus);
-	for (int i = 0; i < 20 && r == 0; i++)
-		r = tell(b);
-	sched_setaffinity(t->pid, sizeof(t->cpus), &t->cpus);
-	return r;
-}
-
 static int run_telling(struct bench *b, double *ret_value)
 {
-	if (b->variant % 2 == TWO_CPUS && spread(b) < 0)
-		return -1;
 	int r = bench_time(tell, b, ret_value);
 
 	*ret_value /= HAND_OVERS;

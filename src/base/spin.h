@@ -3,8 +3,9 @@
  * base/spin.h - wait a moment without sleeping, when that can pay.
  *
  * Going to sleep and being woken costs some 30 us, a hand-over between two CPUs 0.1 us. So a wait
- * begins with a short spin, as long as more than one CPU may run this process. How short is learnt
- * by each thread: a spin that was rewarded may be longer the next time, one in vain shorter.
+ * begins with a short spin, where there is more than one CPU. How short is learnt by each thread: a
+ * spin that was rewarded may be longer the next time, one in vain shorter. A thread that is bound to
+ * one CPU may learn not to spin at all, but for a try now and then.
  *
  *	struct mp__spin spin = mp__spin_begin();
  *	while (!(done = condition()) && mp__spin_on(&spin))
