@@ -17,6 +17,8 @@
 #define DEPTH_MAX INT32_MAX
 #define N_CELLS MP_RWLOCK_READERS_MAX
 
+#define NOINLINE __attribute__((noinline)) /* what a fast path must not carry along */
+
 /*
  * How many cells this thread has, in all locks together, that are not its usual one. While there is
  * none, to look into the usual one is enough to know whether a lock is held.
@@ -104,14 +106,19 @@ static struct mp__rw_cell *claim_stray(struct mp__rwlock *rw, mp__stamp self)
 	return NULL;
 }
 
-static void leave_cell(struct mp__rwlock *rw, struct mp__rw_cell *cell, mp__stamp self)
+static inline void empty_cell(struct mp__rwlock *rw, struct mp__rw_cell *cell)
 {
-	if (cell != &rw->cells[usual_cell(self)])
-		--*stray_count(self);
 	/* Sequentially consistent: the bell is looked at next. Partner: the look in first_reader(). */
 	atomic_exchange(&cell->stamp, 0);
 	MP__TEST_POINT("rwlock.left");
 	mp__bell_ring(&rw->drained, 1);
+}
+
+static void leave_cell(struct mp__rwlock *rw, struct mp__rw_cell *cell, mp__stamp self)
+{
+	if (cell != &rw->cells[usual_cell(self)])
+		--*stray_count(self);
+	empty_cell(rw, cell);
 }
 
 /* Empty the cells of the dead. How many. */
@@ -332,15 +339,11 @@ static int read_slowly(struct mp__rwlock *rw, mp__stamp self, int timeout_ms)
 	return r;
 }
 
-int mp_rwlock_acquire_read(mp_rwlock *rwlock, int timeout_ms)
+/* It has it already, its usual cell is taken, or there is a writer or news of one. */
+static NOINLINE int acquire_read_anyhow(struct mp__rwlock *rw, mp__stamp self, int timeout_ms)
 {
-	struct mp__rwlock *rw = layout(rwlock);
-	int r = check(rwlock);
-
-	if (r < 0)
-		return r;
-	mp__stamp self = mp__stamp_self();
 	struct mp__rw_cell *mine = my_cell(rw, self);
+
 	if (mine) {
 		if (mine->depth >= DEPTH_MAX)
 			return mp_error_set(-EOVERFLOW,
@@ -351,19 +354,41 @@ int mp_rwlock_acquire_read(mp_rwlock *rwlock, int timeout_ms)
 			       ? MP_OWNER_DIED
 			       : 0;
 	}
-	r = enter(rw, self);
+	int r = enter(rw, self);
 	return r == -EBUSY ? read_slowly(rw, self, timeout_ms) : r;
 }
 
-int mp_rwlock_release_read(mp_rwlock *rwlock)
+/* What is usual, in as few instructions as possible: a free cell, which is this thread's, no writer. */
+static inline bool acquire_read_at_once(struct mp__rwlock *rw, mp__stamp self)
+{
+	struct mp__rw_cell *cell = &rw->cells[usual_cell(self)];
+
+	/* With cells elsewhere, one may be in this lock. */
+	if (__builtin_expect(strays.count != 0, 0) || !claim_cell(cell, self))
+		return false;
+	MP__TEST_POINT("rwlock.claimed");
+	/* As in admitted(). */
+	if (__builtin_expect(atomic_load(&rw->word) == 0, 1))
+		return true;
+	empty_cell(rw, cell);
+	return false;
+}
+
+int mp_rwlock_acquire_read(mp_rwlock *rwlock, int timeout_ms)
 {
 	struct mp__rwlock *rw = layout(rwlock);
 	int r = check(rwlock);
 
-	if (r < 0)
+	if (__builtin_expect(r < 0, 0))
 		return r;
 	mp__stamp self = mp__stamp_self();
+	return acquire_read_at_once(rw, self) ? 0 : acquire_read_anyhow(rw, self, timeout_ms);
+}
+
+static NOINLINE int release_read_anyhow(struct mp__rwlock *rw, mp__stamp self)
+{
 	struct mp__rw_cell *mine = my_cell(rw, self);
+
 	if (!mine)
 		return mp_error_set(-EPERM,
 			"release of rwlock %p: this thread does not have it for reading",
@@ -372,6 +397,21 @@ int mp_rwlock_release_read(mp_rwlock *rwlock)
 		mine->depth--;
 	else
 		leave_cell(rw, mine, self);
+	return 0;
+}
+
+int mp_rwlock_release_read(mp_rwlock *rwlock)
+{
+	struct mp__rwlock *rw = layout(rwlock);
+	int r = check(rwlock);
+
+	if (__builtin_expect(r < 0, 0))
+		return r;
+	mp__stamp self = mp__stamp_self();
+	struct mp__rw_cell *usual = &rw->cells[usual_cell(self)];
+	if (__builtin_expect(reader_of(usual) != self || usual->depth > 1, 0))
+		return release_read_anyhow(rw, self);
+	empty_cell(rw, usual);
 	return 0;
 }
 
