@@ -4,6 +4,8 @@
 
 #include "tests/support/world.h"
 
+#include "sync/barrier_layout.h"
+
 #include <mp/barrier.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -531,4 +533,32 @@ Test(barrier_crash, nobody_waits_longer_for_who_is_stopped)
 	cr_assert_gt(mp_barrier_broken(&w->barrier, NULL), 0);
 	use_again();
 	teardown();
+}
+
+/* --- many parties ---------------------------------------------------------------------------------- */
+
+static int be_one_of_thousands(void *barrier)
+{
+	T_CHECK(mp_barrier_join(barrier) == 0);
+	t_ready();
+	t_hang();
+}
+
+/* As if thousands had come before it: its cell is the last one. */
+Test(barrier_crash, one_dead_party_among_thousands_is_found)
+{
+	mp_barrier *b;
+	mp_barrier_party by;
+
+	T_OK(mp_barrier_new(4096, NULL, &b));
+	struct mp__barrier_layout *at = (struct mp__barrier_layout *)(void *)b;
+	struct t_child child = t_spawn(be_one_of_thousands, b);
+	t_wait_ready(&child);
+	memcpy(&at->cells[4095], &at->cells[0], sizeof(at->cells[0]));
+	memset(&at->cells[0], 0, sizeof(at->cells[0]));
+	t_kill(&child, SIGKILL);
+	T_RESULT(mp_barrier_wait(b, T_TIMEOUT_MS), -EPIPE);
+	T_RESULT(mp_barrier_broken(b, &by), MP_BARRIER_DIED);
+	cr_assert_eq(by.pid, child.pid);
+	mp_barrier_close(b);
 }

@@ -214,6 +214,7 @@ void t_arm(const char *point, const char *action)
 
 	snprintf(wanted, sizeof(wanted), "%s:%s", point, action);
 	snprintf(token, sizeof(token), "/tmp/mp-test-point-%d", getpid());
+	unlink(token); /* of a killed test that had our number */
 	int fd = open(token, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	cr_assert(fd >= 0);
 	close(fd);
