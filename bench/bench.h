@@ -86,6 +86,13 @@ int bench_write(int fd, const void *data, size_t size);
 
 /* fork(), with a child that dies with its parent. -1 with a reason. */
 pid_t bench_fork(void);
+/*
+ * Run only on the n-th of the CPUs that this process may use (modulo their number), so that two sides
+ * that talk to each other really run at the same time. If that is not allowed, the kernel chooses.
+ */
+void bench_pin(int n);
+/* The same for process i of producers and as many consumers: each has one of the other kind beside. */
+void bench_pin_side(int i, int side);
 /* A new directory of the bench's own in /tmp; -1 with a reason. */
 #define BENCH_DIRECTORY_SIZE 32
 int bench_directory(char directory[BENCH_DIRECTORY_SIZE]);

@@ -18,6 +18,7 @@
 
 #define SMALL 64
 #define LARGE (1 << 20)
+#define SLOTS 1024 /* small messages that fit in a queue of any contender */
 #define BATCH 32
 #define RUN_IN_NS 50000000L
 
@@ -86,6 +87,7 @@ static int run_kind(const struct kind *kind, int variant, double *ret_value)
 	for (; r == 0 && n < 2 * side; n++) {
 		pids[n] = bench_fork();
 		if (pids[n] == 0) {
+			bench_pin_side(n, side);
 			if (n < side)
 				kind->produce(queue, variant);
 			else
@@ -118,7 +120,8 @@ static int run_kind(const struct kind *kind, int variant, double *ret_value)
 static int make_mp(int variant, void **ret_queue)
 {
 	bool large = variant >= LARGE_COPY;
-	int r = mp_queue_new(MP_QUEUE_OPTIONS(.maxsize = large ? 4 : 0), (mp_queue **)ret_queue);
+	int r = mp_queue_new(
+		MP_QUEUE_OPTIONS(.maxsize = large ? 4 : SLOTS), (mp_queue **)ret_queue);
 
 	return r < 0 ? bench_fail_mp("mp_queue_new", r) : 0;
 }
@@ -192,8 +195,6 @@ static int run_mp(struct bench *b, double *ret_value)
 }
 
 /* --- floor: slots of one size, one producer, one consumer, nothing but spinning ----------------- */
-
-#define SLOTS 1024
 
 struct ring {
 	_Alignas(128) _Atomic uint64_t tail;

@@ -92,15 +92,23 @@ def pool_submit():
     return rate(submit_all, 1000)
 
 
+def pin(n):
+    """As bench_pin()."""
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpus[n % len(cpus)]})
+
+
 def queue_of(size, side):
     """One queue; what `side` consumers get from as many producers in a round."""
     data = b"v" * size
 
-    def produce(q):
+    def produce(q, cpu):
+        pin(cpu)
         while True:
             q.put(data)
 
-    def consume(q, count):
+    def consume(q, cpu, count):
+        pin(cpu)
         while True:
             q.get()
             count.value += 1
@@ -109,8 +117,11 @@ def queue_of(size, side):
         fork = mp.get_context("fork")
         q = fork.Queue(1024 if size < 4096 else 4)
         counts = [fork.Value("q", 0, lock=False) for _ in range(side)]
-        children = [fork.Process(target=produce, args=(q,), daemon=True) for _ in counts]
-        children += [fork.Process(target=consume, args=(q, c), daemon=True) for c in counts]
+        children = [fork.Process(target=produce, args=(q, i), daemon=True) for i in range(side)]
+        children += [
+            fork.Process(target=consume, args=(q, i + 1, c), daemon=True)
+            for i, c in enumerate(counts)
+        ]
         for child in children:
             child.start()
         time.sleep(0.05)

@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -146,6 +147,26 @@ pid_t bench_fork(void)
 			_exit(1); /* it died before the death signal was set */
 	}
 	return pid;
+}
+
+void bench_pin(int n)
+{
+	cpu_set_t all;
+	cpu_set_t one;
+	int cpu = 0;
+
+	if (sched_getaffinity(0, sizeof(all), &all) < 0)
+		return;
+	for (n %= CPU_COUNT(&all); cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &all) || n-- > 0);)
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+void bench_pin_side(int i, int side)
+{
+	bench_pin(i < side ? i : i - side + 1);
 }
 
 int bench_directory(char directory[BENCH_DIRECTORY_SIZE])

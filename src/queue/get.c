@@ -84,7 +84,7 @@ static int look(
 	uint32_t shutdown = atomic_load_explicit(&c->shutdown, memory_order_acquire);
 	if (__builtin_expect(shutdown & MP__QUEUE_NO_GETS, 0))
 		return mp_error_set(-EPIPE, "getting a message: the queue is shut down");
-	int r = mp__ring_next(q, record);
+	int r = mp__ring_next(q, record, wait->timeout_ms != 0);
 	if (__builtin_expect(r > 0, 1))
 		return 0;
 	if (r < 0)
@@ -138,7 +138,7 @@ void mp__queue_get_done(struct mp_queue *q, const struct mp__queue_wait *wait, b
 		mp__guard_leave(&c->get_guard);
 		return;
 	}
-	if (__builtin_expect(mp__ring_is_grown(q), 0) && mp_queue_empty(q) && mp__ring_is_large(q))
+	if (__builtin_expect(mp__ring_is_grown(q) && mp__ring_is_large(q), 0) && mp_queue_empty(q))
 		mp__ring_trim(q);
 	mp__queue_leave(&c->get_guard, &c->room_bell, 1);
 	MP__TEST_POINT("queue.get.rung");

@@ -90,7 +90,7 @@ int mp_queue_get_many_bytes(mp_queue *queue, int timeout_ms, void *buffer, size_
 		ret_messages[done++] = (struct iovec){to, record.size};
 		to += record.size;
 		size -= record.size;
-		r = done < max ? mp__ring_next(queue, &record) : 0;
+		r = done < max ? mp__ring_next(queue, &record, false) : 0;
 	} while (r > 0);
 	mp__queue_get_done(queue, &wait, done > 0);
 	return done > 0 ? (int)done : r;

@@ -69,6 +69,7 @@ int mp__queue_place(struct mp_queue *q, uint64_t need, struct mp__queue_wait *wa
 	struct mp__queue_control *c = q->control;
 	bool grow = false;
 
+	place->paced = wait->timeout_ms != 0;
 	for (;;) {
 		int r = mp__queue_enter(q, &c->put_guard, wait);
 		if (r < 0)

@@ -29,6 +29,7 @@ struct mp__ring_place {
 	uint64_t tail; /* as it is */
 	uint64_t at;   /* of the record's header */
 	uint64_t need; /* bytes from there */
+	bool paced;    /* for a call that waits anyway */
 };
 
 /* A record found by mp__ring_next(). */

@@ -14,8 +14,11 @@
 #define STEP_MAX (UINT64_C(1) << 20)
 /* A drained queue gives more than this back at once, less when it stays so. */
 #define KEEP (UINT64_C(8) << 20)
-/* A ring this many times larger than what is in it is too large. */
+/* A ring this many times larger than what is in it, for so many laps in a row, is too large. */
 #define ROOMY 4
+#define ROOMY_LAPS 64
+/* How long the other side is left alone between two looks. */
+#define PACE_NS UINT64_C(700)
 /* Nobody but a liar makes more JUMPs in a row: one for each region. */
 #define JUMPS_MAX 48u
 
@@ -106,6 +109,21 @@ void mp__ring_recover_getter(struct mp_queue *q)
 		atomic_store_explicit(&c->freeing, 0, memory_order_release);
 }
 
+/* --- the pace ------------------------------------------------------------------------------------- */
+
+void mp__ring_pace(_Atomic uint64_t *looked_ns)
+{
+	uint64_t last = atomic_load_explicit(looked_ns, memory_order_relaxed);
+	uint64_t now = (uint64_t)mp__now_ns();
+
+	/* A time to come, from a liar, is no reason to wait. */
+	while (now - last < PACE_NS) {
+		mp__spin_relax();
+		now = (uint64_t)mp__now_ns();
+	}
+	atomic_store_explicit(looked_ns, now, memory_order_relaxed);
+}
+
 /* --- putting ------------------------------------------------------------------------------------ */
 
 /* Head and its bytes, as they belong together. */
@@ -167,13 +185,15 @@ static int jump(struct mp_queue *q, uint64_t to, struct mp__ring_place *place)
  */
 static int wrap(struct mp_queue *q, unsigned region, uint64_t head_at, struct mp__ring_place *place)
 {
+	_Atomic uint32_t *laps = &q->control->roomy_laps;
 	uint64_t held = mp__ring_unpack(place->tail).at - head_at;
+	uint64_t enough = ROOMY * (held + place->need);
+	int smaller = region > 0 ? find_region(q, 0, region - 1, enough, head_at) : -1;
+	uint32_t roomy = atomic_load_explicit(laps, memory_order_relaxed);
 
-	if (region > 0) {
-		int smaller = find_region(q, 0, region - 1, ROOMY * (held + place->need), head_at);
-		if (smaller >= 0)
-			return jump(q, mp__ring_region_start((unsigned)smaller), place);
-	}
+	atomic_store_explicit(laps, smaller >= 0 ? roomy + 1 : 0, memory_order_relaxed);
+	if (smaller >= 0 && (roomy >= ROOMY_LAPS || region_size(q, region) > KEEP))
+		return jump(q, mp__ring_region_start((unsigned)smaller), place);
 	return jump(q, mp__ring_region_start(region), place);
 }
 
@@ -216,6 +236,8 @@ int mp__ring_place_slowly(
 		if (r != -EAGAIN)
 			return r;
 	}
+	if (place->paced)
+		mp__ring_pace(&q->control->head_looked_ns);
 	head = refresh(q);
 	uint64_t head_at = mp__ring_unpack(head).at;
 	if (!mp__ring_inside(q, head_at))

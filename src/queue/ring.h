@@ -59,6 +59,10 @@ static inline uint64_t mp__ring_region_end(const struct mp_queue *q, unsigned re
 	return region < q->last_region ? mp__ring_region_start(region + 1) : q->file_size;
 }
 
+/* --- the pace ------------------------------------------------------------------------------------- */
+
+void mp__ring_pace(_Atomic uint64_t *looked_ns);
+
 /* --- putting ------------------------------------------------------------------------------------ */
 
 #define MP__RING_GROW 1
@@ -138,8 +142,8 @@ static inline void mp__ring_commit(struct mp_queue *q, const struct mp__ring_pla
 
 int mp__ring_follow(struct mp_queue *q, struct mp__ring_record *record);
 
-/* 1 there is one; 0 empty; -EBADMSG. */
-static inline int mp__ring_next(struct mp_queue *q, struct mp__ring_record *record)
+/* 1 there is one; 0 empty; -EBADMSG. `paced`: who waits anyway. */
+static inline int mp__ring_next(struct mp_queue *q, struct mp__ring_record *record, bool paced)
 {
 	struct mp__queue_control *c = q->control;
 	uint64_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
@@ -147,6 +151,8 @@ static inline int mp__ring_next(struct mp_queue *q, struct mp__ring_record *reco
 	uint64_t header;
 
 	if (mp__ring_items(tail, head) == 0) {
+		if (paced)
+			mp__ring_pace(&c->tail_looked_ns);
 		/* Partner: the release in mp__ring_commit(). */
 		tail = atomic_load_explicit(&c->tail, memory_order_acquire);
 		if (mp__ring_items(tail, head) == 0)
