@@ -68,7 +68,7 @@ int mp_future_cancelled(mp_future *future);
  * before. 0: it is running, and has been told: mp_task_cancelled() is true there from now on. If it
  * returns -ECANCELED then, the future ends as cancelled, else as ever. With MP_CANCEL_KILL its worker
  * is killed as well, and the future ends as cancelled unless the task was quicker.
- * -EALREADY it has ended; -EINVAL; -ECHILD.
+ * -EALREADY it has ended; -EINVAL; -ENOTSUP MP_CANCEL_KILL where workers are threads; -ECHILD.
  */
 int mp_future_cancel(mp_future *future, int flags);
 

@@ -45,21 +45,24 @@ typedef struct mp_pool_options {
 	uint64_t flags;          /* none yet: others than 0 are -EINVAL */
 	const char *name;        /* prefix of the workers' names; copied. NULL: "Pool-N" */
 	int workers;             /* 1 to 1000; 0: as many as CPUs this process may use */
-	int start_method;        /* enum mp_start_method */
+	int start_method;        /* enum mp_start_method; threads are workers too */
 	int max_pending;         /* tasks submitted and not finished, 1 to 1048576; 0: 65536 */
 	mp_task *initializer;    /* run once in each worker before its first task, or NULL. When it
 				  * fails in ten workers in a row, no more are started; when the
 				  * last one is gone, futures end with -EOWNERDEAD and its sentence */
 	mp_obj initializer_args; /* list or nil; copied */
+	int tasks_per_worker;    /* a worker leaves after so many and is replaced; 0: no limit */
+	bool on_demand;          /* start a worker when there is a task and no worker for it */
+	int idle_ms;             /* a worker that had nothing to do for so long leaves, and others
+				  * are started on demand; 0: they stay */
 } mp_pool_options;
 
 #define MP_POOL_OPTIONS(...) \
 	(&(const mp_pool_options){.size = sizeof(mp_pool_options), __VA_ARGS__})
 
 /*
- * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, workers
- * or max_pending out of range), -E2BIG, -ENOTSUP MP_START_THREAD, -ENOSPC no room in shared
- * memory, and the errors of mp_process_start().
+ * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, a number
+ * out of range), -E2BIG, -ENOSPC no room in shared memory, and the errors of mp_process_start().
  */
 int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
 
@@ -72,6 +75,31 @@ int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
  */
 int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future);
 
+/* What one task is allowed. */
+typedef struct mp_task_options {
+	size_t size;      /* set by MP_TASK_OPTIONS() */
+	uint64_t flags;   /* none yet: others than 0 are -EINVAL */
+	const char *name; /* for mp_future_crash() and the trace; copied */
+	int retries;      /* how often it is run again when its worker died of it */
+	int timeout_ms;   /* how long it may run; then its worker is killed. 0: no limit */
+	int cpu_ms;       /* how much CPU time it may use; then its worker is killed. 0: no limit */
+	uint64_t memory;  /* bytes of address space that it may add; then allocations fail. 0: no
+			   * limit */
+	mp_future_callback *callback; /* as by mp_future_add_done_callback() */
+	void *callback_data;
+} mp_task_options;
+
+#define MP_TASK_OPTIONS(...) \
+	(&(const mp_task_options){.size = sizeof(mp_task_options), __VA_ARGS__})
+
+/*
+ * The same with options. A task whose worker died of a limit fails with -ETIME. One that has killed
+ * retries + 1 workers is set aside: its future ends as crashed, and mp_future_crash() has the evidence
+ * of each death. -ENOTSUP limits where workers are threads.
+ */
+int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args, const mp_task_options *options,
+	mp_future **ret_future);
+
 /*
  * Run one task and wait for its result: mp_pool_submit() and mp_future_result() in one. A task that
  * is late (-ETIMEDOUT) is cancelled if it has not begun, else told.
@@ -83,13 +111,29 @@ int mp_pool_workers(mp_pool *pool);
 
 /*
  * Take no more tasks, wait until all are finished and the workers have ended. 0, -ETIMEDOUT (and it
- * may be called again), -ECHILD.
+ * may be called again), -EDEADLK this is a task of the pool itself, in a thread; -ECHILD.
  */
 int mp_pool_join(mp_pool *pool, int timeout_ms);
 
+#define MP_SHUTDOWN_CANCEL 1 /* tasks that have not begun are cancelled */
+
+/*
+ * Take no more tasks; workers leave when there is nothing left to begin. Does not wait: that is
+ * mp_pool_join(). May be called again, with another flag too. 0, -EINVAL, -ECHILD.
+ */
+int mp_pool_shutdown(mp_pool *pool, int flags);
+
+/*
+ * Take no more tasks, cancel all, and kill the workers; threads are told (mp_task_cancelled()), and
+ * mp_pool_join() waits for them. May be called from a callback. 0, -EINVAL, -ECHILD.
+ */
+int mp_pool_terminate(mp_pool *pool);
+
 /*
  * Drop the handle. Tasks that have not finished end with -ECANCELED and workers are killed: call
- * mp_pool_join() before for an orderly end. Futures stay valid. NULL is allowed. 0 or -ECHILD.
+ * mp_pool_join() before for an orderly end. Workers that are threads are told and waited for. Futures
+ * stay valid. NULL is allowed. 0, -ECHILD, or -EDEADLK and nothing was done: this is a task of the
+ * pool itself, in a thread.
  */
 int mp_pool_close(mp_pool *pool);
 

@@ -4,8 +4,10 @@
 #include "pool/batch.h"
 #include "pool/callback.h"
 #include "pool/collect.h"
+#include "pool/dispatch.h"
 #include "pool/future.h"
 #include "pool/pool.h"
+#include "pool/trace.h"
 #include "process/process.h"
 
 /*
@@ -57,6 +59,11 @@ int mp__pool_cancel(mp_pool *pool, uint32_t number, int flags)
 	struct mp__pool_pending *p = &pool->pending[number];
 
 	if (take_back(pool, number)) {
+		if (pool->trace_fd >= 0)
+			mp__pool_trace(pool, number,
+				&(struct mp__trace_event){.phase = "i",
+					.begin_ns = mp__now_ns(),
+					.outcome = "cancelled"});
 		mp__pool_end(pool, number, MP_FUTURE_CANCELLED, -ECANCELED,
 			"the task was cancelled before it had begun");
 		mp__pool_nudge(pool);

@@ -8,7 +8,10 @@
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
+#include "pool/trace.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,6 +20,7 @@
 #define EVENTS 32
 #define SPIN_MIN 64u
 #define SPIN_MAX 4096u
+#define CPU_SLACK_US 2000
 
 /* The task in the slot has ended and its future knows: the slot is free again. */
 static void retire(mp_pool *pool, uint32_t number)
@@ -29,7 +33,7 @@ static void retire(mp_pool *pool, uint32_t number)
 	if (p->result_paid)
 		mp__pool_payload_drop(&pool->seg, number, MP__POOL_PAYLOAD_RESULT);
 	p->future = NULL;
-	p->active = p->told = p->cancelled = false;
+	p->active = p->requeue = p->told = p->cancelled = false;
 	atomic_store_explicit(&slot->state, mp__pool_state(p->generation, 0, MP__POOL_FREE),
 		memory_order_relaxed);
 	mp__pool_release_slot(pool, number);
@@ -155,7 +159,7 @@ static bool is_with_others(mp_pool *pool, uint32_t number, uint32_t worker)
 		return false;
 	switch (mp__pool_state_status(state)) {
 	case MP__POOL_QUEUED:
-		return true;
+		return true; /* or waits for being published again */
 	case MP__POOL_RUNNING:
 	case MP__POOL_DONE:
 		return at != worker && at < pool->seg.n_workers;
@@ -164,34 +168,101 @@ static bool is_with_others(mp_pool *pool, uint32_t number, uint32_t worker)
 	}
 }
 
+static void trace_crash(mp_pool *pool, uint32_t number, const struct mp__death *death)
+{
+	char outcome[64];
+
+	if (pool->trace_fd < 0 || !death)
+		return;
+	if (death->crash.signal)
+		snprintf(outcome, sizeof(outcome), "crashed: signal %d", death->crash.signal);
+	else
+		snprintf(outcome, sizeof(outcome), "crashed: exit code %d", death->crash.exit_code);
+	mp__pool_trace(pool, number,
+		&(struct mp__trace_event){.phase = "X",
+			.worker = (uint32_t)death->crash.worker,
+			.begin_ns = death->started_ns,
+			.end_ns = mp__now_ns(),
+			.outcome = outcome,
+			.result = -EOWNERDEAD});
+}
+
+/* Did it die of a limit of the task? Then `why` says of which. */
+static bool ran_out(
+	const struct mp__pool_extra *extra, const struct mp__death *death, char *why, size_t size)
+{
+	if (!extra || death->crash.signal != SIGKILL || death->started_ns == 0)
+		return false;
+	const struct rusage *u = &death->crash.usage;
+	int64_t cpu_us = (u->ru_utime.tv_sec + u->ru_stime.tv_sec) * INT64_C(1000000) +
+			 u->ru_utime.tv_usec + u->ru_stime.tv_usec - death->cpu_us;
+	int64_t ran_ns = mp__now_ns() - death->started_ns;
+	if (extra->cpu_ms > 0 && death->crash.usage_known &&
+		cpu_us + CPU_SLACK_US >= (int64_t)extra->cpu_ms * 1000) {
+		snprintf(why, size, "it used more than its %u ms of CPU time", extra->cpu_ms);
+		return true;
+	}
+	if (extra->timeout_ms > 0 && ran_ns >= (int64_t)extra->timeout_ms * 1000000) {
+		snprintf(why, size, "it ran longer than its %u ms", extra->timeout_ms);
+		return true;
+	}
+	return false;
+}
+
+/* Dead for good: say so, with what there is of evidence. */
+static void set_aside(
+	mp_pool *pool, uint32_t number, const char *why, const struct mp__death *death)
+{
+	const struct mp__pool_extra *extra = pool->pending[number].extra;
+	char limit[64] = "";
+	char text[MP__DETAIL_SIZE];
+	bool late = death && ran_out(extra, death, limit, sizeof(limit));
+
+	if (extra && extra->deaths > 1)
+		snprintf(text, sizeof(text),
+			"set aside after it killed %d workers; the last one: %s%s%.140s",
+			extra->deaths, limit, late ? ": " : "", why);
+	else
+		snprintf(text, sizeof(text), "%s%s%.180s", limit, late ? ": " : "", why);
+	mp__pool_end(pool, number, MP_FUTURE_CRASHED, late ? -ETIME : -EOWNERDEAD, text);
+}
+
 /* The task in the slot has lost its worker. */
-static void crash(mp_pool *pool, uint32_t number, const char *why, const mp_crash *evidence)
+static void crash(mp_pool *pool, uint32_t number, const char *why, const struct mp__death *death)
 {
 	struct mp__pool_pending *p = &pool->pending[number];
 
 	/* It may have died while it wrote a long result. */
 	p->result_paid = true;
+	trace_crash(pool, number, death);
 	if (p->cancelled) {
 		mp__pool_end(pool, number, MP_FUTURE_CANCELLED, -ECANCELED,
 			"the task was cancelled, and its worker killed");
 		return;
 	}
-	if (evidence && mp__future_is_wanted(p->future)) {
-		mp_crash known = *evidence;
-		mp__pool_task_name(pool, p->task, known.task_name, sizeof(known.task_name));
+	if (death && mp__future_is_wanted(p->future)) {
+		mp_crash known = death->crash;
+		mp__pool_task_name(pool, number, known.task_name, sizeof(known.task_name));
 		mp__future_add_crash(p->future, &known);
 	}
-	mp__pool_end(pool, number, MP_FUTURE_CRASHED, -EOWNERDEAD, why);
+	if (p->extra)
+		p->extra->deaths++;
+	if (death && p->extra && p->extra->retries > 0 && !p->told) {
+		p->extra->retries--;
+		mp__pool_requeue(pool, number);
+		return;
+	}
+	set_aside(pool, number, why, death);
 }
 
-void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const mp_crash *evidence)
+void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const struct mp__death *death)
 {
 	mp__pool_harvest(pool);
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
 		if (!pool->pending[i].active || is_with_others(pool, i, worker) ||
 			collect_if_done(pool, i))
 			continue;
-		crash(pool, i, why, evidence);
+		crash(pool, i, why, death);
 	}
 	pthread_cond_broadcast(&pool->changed);
 }

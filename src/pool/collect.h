@@ -28,6 +28,13 @@ void mp__pool_turn(mp_pool *pool);
 /* Take over the results of all finished tasks. */
 void mp__pool_harvest(mp_pool *pool);
 
+/* How a worker ended, and what it had noted about its task. */
+struct mp__death {
+	mp_crash crash;
+	int64_t started_ns; /* 0: it noted nothing */
+	int64_t cpu_us;
+};
+
 /* End a task that no worker can finish any more. */
 void mp__pool_end(
 	mp_pool *pool, uint32_t number, enum mp_future_state state, int result, const char *why);
@@ -36,7 +43,7 @@ void mp__pool_end(
  * End every task of this dead worker: finished ones normally, the one it was at as crashed with
  * that sentence and that evidence.
  */
-void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const mp_crash *crash);
+void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const struct mp__death *death);
 
 /*
  * Take it back if nobody has begun it (1), or tell who runs it, and with MP_CANCEL_KILL kill him

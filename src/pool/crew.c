@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 static int watch(mp_pool *pool, uint32_t number, mp_process *process)
 {
@@ -51,6 +52,7 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	record->detail[0] = '\0';
 	atomic_store_explicit(&record->leave, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->begin, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->started_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->end, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->status, MP__POOL_WORKER_STARTING, memory_order_release);
 	snprintf(name, sizeof(name), "%s-worker-%u", pool->name, number + 1);
@@ -59,8 +61,12 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	args[MP__POOL_WORKER_EVENT] = mp_fd(pool->eventfd);
 	args[MP__POOL_WORKER_CARGO] = mp_fd(pool->cargo[1]);
 	args[MP__POOL_WORKER_NUMBER] = mp_i64(number);
+	args[MP__POOL_WORKER_OWNER] = mp_i64(getpid());
 	args[MP__POOL_WORKER_INITARGS] = pool->initializer_args;
 	args[MP__POOL_WORKER_INITARGS].block = NULL; /* lent */
+	args[MP__POOL_WORKER_POOL] =
+		pool->start_method == MP_START_THREAD ? mp_u64((uintptr_t)pool) : mp_nil();
+	args[MP__POOL_WORKER_TRACE] = pool->trace_fd >= 0 ? mp_fd(pool->trace_fd) : mp_nil();
 	int r = mp_process_new(mp__pool_worker_main, mp_list_of(args, MP__POOL_WORKER_ARGS),
 		MP_PROCESS_OPTIONS(.name = name, .start_method = pool->start_method,
 			.daemon = true),
@@ -166,7 +172,7 @@ static void log_failure(mp_pool *pool)
 void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 {
 	mp_process *process = number < pool->seg.n_workers ? pool->places[number].process : NULL;
-	mp_crash crash;
+	struct mp__death death;
 	char end[160];
 	char why[MP__DETAIL_SIZE];
 
@@ -175,28 +181,43 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 	describe_end(process, end, sizeof(end));
 	uint32_t status =
 		atomic_load_explicit(&pool->seg.workers[number].status, memory_order_acquire);
-	if (status == MP__POOL_WORKER_READY)
+	if (status == MP__POOL_WORKER_READY || status == MP__POOL_WORKER_LEAVING)
 		pool->failures = 0;
 	else if (!pool->stopping)
 		note_failure(pool, number, end);
 	uint32_t spinner = number + 1;
 	atomic_compare_exchange_strong(&pool->seg.header->spinner, &spinner, 0);
 	snprintf(why, sizeof(why), "%s while it ran this task", end);
-	take_evidence(pool, process, number, &crash);
+	take_evidence(pool, process, number, &death.crash);
+	death.started_ns = (int64_t)atomic_load(&pool->seg.workers[number].started_ns);
+	death.cpu_us = (int64_t)atomic_load(&pool->seg.workers[number].cpu_us);
 	vacate(pool, number);
-	mp__pool_bury(pool, number, why, &crash);
+	mp__pool_bury(pool, number, why, &death);
 	/* It may have taken with it a wake-up, or a message with descriptors. */
 	pool->resend = true;
+}
+
+uint32_t mp__pool_crew_wanted(mp_pool *pool)
+{
+	uint32_t places = pool->seg.n_workers;
+
+	if (pool->told_all)
+		return 0;
+	if (!pool->on_demand && !pool->stopping)
+		return places;
+	return pool->n_pending < places ? pool->n_pending : places;
 }
 
 void mp__pool_crew_fill(mp_pool *pool)
 {
 	if (pool->news)
 		log_failure(pool);
-	if (pool->stopping || pool->broken || pool->n_alive == pool->seg.n_workers)
+	uint32_t wanted = mp__pool_crew_wanted(pool);
+	if (pool->broken || pool->n_alive >= wanted)
 		return;
 	uint32_t i = 0;
-	while (i < pool->seg.n_workers && pool->failures < MP__POOL_FAILURES && !pool->closing) {
+	while (i < pool->seg.n_workers && pool->n_alive < wanted &&
+		pool->failures < MP__POOL_FAILURES && !pool->closing) {
 		if (pool->places[i].process) {
 			i++;
 			continue;
@@ -219,6 +240,17 @@ void mp__pool_crew_fill(mp_pool *pool)
 
 void mp__pool_dismiss(mp_pool *pool)
 {
+	/* They may want the lock for their last steps. */
+	bool threads = pool->start_method == MP_START_THREAD;
+	if (threads)
+		mp__pool_tell_all(pool);
+	for (uint32_t i = 0; i < pool->seg.n_workers && threads; i++) {
+		if (!pool->places[i].process)
+			continue;
+		pthread_mutex_unlock(&pool->lock);
+		mp_process_join(pool->places[i].process, MP_FOREVER);
+		pthread_mutex_lock(&pool->lock);
+	}
 	for (uint32_t i = 0; i < pool->seg.n_workers; i++) {
 		if (pool->places[i].process)
 			mp_process_kill(pool->places[i].process);

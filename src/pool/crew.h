@@ -21,9 +21,11 @@
 int mp__pool_hire(mp_pool *pool, uint32_t number);
 /* The leader saw the end of this worker: end its task, vacate its place. */
 void mp__pool_worker_ended(mp_pool *pool, uint32_t number);
+/* How many workers there should be now. */
+uint32_t mp__pool_crew_wanted(mp_pool *pool);
 /* Fill vacant places, or find out that it is no use. */
 void mp__pool_crew_fill(mp_pool *pool);
-/* Kill all and see them gone. */
+/* Kill all and see them gone; threads are told to leave, and waited for. */
 void mp__pool_dismiss(mp_pool *pool);
 
 #endif

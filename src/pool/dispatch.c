@@ -7,15 +7,20 @@
 #include "base/futex.h"
 #include "base/testpoint.h"
 #include "pool/collect.h"
+#include "pool/crew.h"
 #include "pool/future.h"
+#include "pool/run.h"
+#include "pool/trace.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define ROOM_CHECK_MS 20
+#define LOOK_MS 10
 
 /* --- functions -------------------------------------------------------------------------------- */
 
@@ -78,24 +83,31 @@ int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index)
 	return 0;
 }
 
-void mp__pool_task_name(mp_pool *pool, uint32_t index, char *name, size_t size)
+void mp__pool_task_name(mp_pool *pool, uint32_t number, char *name, size_t size)
 {
-	Dl_info info;
-	void *task = NULL;
+	const struct mp__pool_pending *p = &pool->pending[number];
+	mp_task *task = NULL;
 
 	for (uint32_t i = 0; i < pool->known_size; i++) {
-		if (pool->known[i].task && pool->known[i].index == index)
-			memcpy(&task, &pool->known[i].task, sizeof(task));
+		if (pool->known[i].task && pool->known[i].index == p->task)
+			task = pool->known[i].task;
 	}
-	if (!task || !dladdr(task, &info)) {
-		snprintf(name, size, "?");
-	} else if (info.dli_sname && info.dli_saddr == task) {
-		snprintf(name, size, "%s", info.dli_sname);
-	} else {
-		const char *file = strrchr(info.dli_fname, '/');
-		snprintf(name, size, "%.60s+%#tx", file ? file + 1 : info.dli_fname,
-			(char *)task - (char *)info.dli_fbase);
-	}
+	if (p->extra && *p->extra->name)
+		snprintf(name, size, "%s", p->extra->name);
+	else
+		mp__task_name(task, name, size);
+}
+
+void mp__pool_trace(mp_pool *pool, uint32_t number, const struct mp__trace_event *event)
+{
+	char name[MP__POOL_NAME_SIZE];
+	struct mp__trace_event e = *event;
+
+	mp__pool_task_name(pool, number, name, sizeof(name));
+	e.name = name;
+	e.task = (uint64_t)pool->pending[number].generation << 32 | number;
+	e.owner = getpid();
+	mp__trace_write(pool->trace_fd, &e);
 }
 
 /* --- slots ------------------------------------------------------------------------------------ */
@@ -143,6 +155,11 @@ void mp__pool_release_slot(mp_pool *pool, uint32_t number)
 		mp__fds_close(p->fds, p->n_fds);
 		free(p->fds);
 	}
+	if (p->extra) {
+		free(p->extra->work);
+		free(p->extra);
+	}
+	p->extra = NULL;
 	p->fds = NULL;
 	p->n_fds = 0;
 	p->args_paid = p->result_paid = false;
@@ -168,18 +185,62 @@ static int keep_fds(struct mp__pool_pending *p, const struct mp__cargo *cargo)
 	return 0;
 }
 
+/* Arguments that are in the slot have to be written again; longer ones stay in their file. */
+static struct mp__pool_work *copy_work(const struct mp__pool_work *work)
+{
+	size_t size = work->args_size <= MP__POOL_ARGS_INLINE ? work->args_size : 0;
+	struct mp__pool_work *copy = malloc(sizeof(*copy) + size);
+
+	if (!copy)
+		return NULL;
+	*copy = *work;
+	copy->args = copy + 1;
+	copy->cargo = NULL;
+	copy->options = NULL;
+	memcpy(copy + 1, work->args, size);
+	return copy;
+}
+
+static int keep_options(struct mp__pool_pending *p, const struct mp__pool_work *work)
+{
+	const mp_task_options *o = work->options;
+
+	if (!o || (!o->name && !o->retries && !o->timeout_ms && !o->cpu_ms && !o->memory))
+		return 0;
+	p->extra = calloc(1, sizeof(*p->extra));
+	if (!p->extra)
+		return mp_error_set(-ENOMEM, "no memory for the options of a task");
+	if (o->name)
+		snprintf(p->extra->name, sizeof(p->extra->name), "%s", o->name);
+	p->extra->retries = o->retries;
+	p->extra->timeout_ms = (uint32_t)o->timeout_ms;
+	p->extra->cpu_ms = (uint32_t)o->cpu_ms;
+	uint64_t kib = (o->memory + 1023) / 1024;
+	p->extra->memory_kib = kib < UINT32_MAX ? (uint32_t)kib : UINT32_MAX;
+	if (o->retries > 0) {
+		p->extra->work = copy_work(work);
+		if (!p->extra->work)
+			return mp_error_set(-ENOMEM, "no memory for the arguments of a task");
+	}
+	return 0;
+}
+
 /* Write the slot, which nobody else looks at yet. */
 static int fill_slot(mp_pool *pool, uint32_t number, const struct mp__pool_work *work)
 {
 	struct mp__pool_pending *p = &pool->pending[number];
 	struct mp__pool_slot *slot = &pool->seg.slots[number];
 
+	slot->task = p->task;
 	slot->kind = work->kind;
 	slot->n_items = work->n_items;
 	slot->args_size = work->args_size;
+	slot->timeout_ms = p->extra ? p->extra->timeout_ms : 0;
+	slot->cpu_ms = p->extra ? p->extra->cpu_ms : 0;
+	slot->memory_kib = p->extra ? p->extra->memory_kib : 0;
 	if (work->args_size <= MP__POOL_ARGS_INLINE) {
 		memcpy(slot->args, work->args, work->args_size);
-	} else {
+	} else if (!p->args_paid) {
 		int r = mp__pool_payload_write(
 			&pool->seg, number, MP__POOL_PAYLOAD_ARGS, work->args, work->args_size);
 		if (r < 0)
@@ -281,11 +342,18 @@ void mp__pool_ring_all(mp_pool *pool)
 {
 	struct mp__pool_header *header = pool->seg.header;
 
-	if (pool->stopping)
+	if (pool->stopping && !atomic_load(&header->stopping))
 		atomic_store(&header->stopping, 1);
 	/* Also for who is about to sleep: the word changes under him. */
 	atomic_fetch_add(&header->bell, 2);
 	mp__futex_wake(&header->bell, INT_MAX);
+}
+
+void mp__pool_tell_all(mp_pool *pool)
+{
+	pool->stopping = pool->told_all = true;
+	atomic_store(&pool->seg.header->stopping, 2);
+	mp__pool_ring_all(pool);
 }
 
 static int send_cargo(mp_pool *pool, uint32_t number)
@@ -302,6 +370,12 @@ void mp__pool_resend(mp_pool *pool)
 	mend_head(pool);
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
 		struct mp__pool_pending *p = &pool->pending[i];
+		if (p->requeue && ring_has_room(pool)) {
+			p->requeue = false;
+			push_entry(pool, (uint64_t)p->generation << 32 | i);
+		}
+		if (p->requeue)
+			pool->resend = true;
 		if (!p->active || p->n_fds == 0)
 			continue;
 		if (mp__pool_state_status(atomic_load_explicit(
@@ -317,6 +391,19 @@ void mp__pool_resend(mp_pool *pool)
 		push_entry(pool, MP__POOL_TOKEN);
 	}
 	mp__pool_ring_all(pool);
+}
+
+void mp__pool_requeue(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_pending *p = &pool->pending[number];
+
+	p->generation += p->generation == UINT32_MAX ? 2 : 1;
+	fill_slot(pool, number, p->extra->work);
+	pool->seg.slots[number].n_fds = p->n_fds;
+	atomic_store_explicit(&pool->seg.slots[number].state,
+		mp__pool_state(p->generation, 0, MP__POOL_QUEUED), memory_order_release);
+	p->requeue = p->n_fds == 0;
+	pool->resend = true;
 }
 
 struct room_wanted {
@@ -372,19 +459,50 @@ static int publish(mp_pool *pool, uint32_t number)
 	return 0;
 }
 
+/* A worker for it, if workers come on demand. Whoever leads does that already. */
+static void add_staff(mp_pool *pool)
+{
+	uint32_t wanted = mp__pool_crew_wanted(pool);
+
+	if (pool->n_alive >= wanted || pool->closing)
+		return;
+	if (pool->leading)
+		mp__pool_nudge(pool);
+	else
+		mp__pool_turn(pool);
+}
+
+/* Dead workers are replaced even if nobody ever waits. */
+static void look_around(mp_pool *pool)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	if (now - pool->looked_ns < LOOK_MS * 1000000)
+		return;
+	pool->looked_ns = now;
+	if (!pool->leading && !pool->closing && !pool->closed)
+		mp__pool_turn(pool);
+}
+
 static int dispatch_locked(
 	mp_pool *pool, const struct mp__pool_work *work, uint32_t *number, mp_future *future)
 {
 	uint32_t index;
-	int r = mp__pool_task_index(pool, work->task, &index);
 
+	look_around(pool);
+	int r = check_open(pool);
+	if (r < 0)
+		return r;
+	r = mp__pool_task_index(pool, work->task, &index);
 	if (r < 0)
 		return r;
 	r = reserve_slot(pool, number);
 	if (r < 0)
 		return r;
 	struct mp__pool_pending *p = &pool->pending[*number];
-	pool->seg.slots[*number].task = p->task = index;
+	p->task = index;
 	p->generation += p->generation == UINT32_MAX ? 2 : 1; /* never 0 */
 	p->future = future;
 	if (future)
@@ -394,11 +512,19 @@ static int dispatch_locked(
 	bool much = work->args_size > MP__POOL_ARGS_INLINE;
 	if (much)
 		pthread_mutex_unlock(&pool->lock);
-	r = fill_slot(pool, *number, work);
+	r = keep_options(p, work);
+	if (r == 0)
+		r = fill_slot(pool, *number, work);
 	if (much)
 		pthread_mutex_lock(&pool->lock);
+	if (r == 0 && pool->trace_fd >= 0)
+		mp__pool_trace(pool, *number,
+			&(struct mp__trace_event){
+				.phase = "i", .begin_ns = mp__now_ns(), .outcome = "submitted"});
 	if (r == 0)
 		r = publish(pool, *number);
+	if (r == 0 && pool->on_demand)
+		add_staff(pool);
 	if (r < 0) {
 		if (p->args_paid)
 			mp__pool_payload_drop(&pool->seg, *number, MP__POOL_PAYLOAD_ARGS);

@@ -22,7 +22,8 @@ struct mp__pool_work {
 	uint32_t n_items;
 	const void *args;
 	size_t args_size;
-	const struct mp__cargo *cargo; /* or NULL */
+	const struct mp__cargo *cargo;  /* or NULL */
+	const mp_task_options *options; /* or NULL */
 };
 
 /*
@@ -36,15 +37,22 @@ int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index);
 
 /* With pool->lock held: */
 
-/* What users call it: its symbol, or file and offset. */
-void mp__pool_task_name(mp_pool *pool, uint32_t index, char *name, size_t size);
+/* What users call the task in that slot: as its options say, or as its function is called. */
+void mp__pool_task_name(mp_pool *pool, uint32_t number, char *name, size_t size);
+/* An event of that task; name, number and owner are filled in. */
+struct mp__trace_event;
+void mp__pool_trace(mp_pool *pool, uint32_t number, const struct mp__trace_event *event);
 
+/* Once more, as it was submitted; its worker is dead. */
+void mp__pool_requeue(mp_pool *pool, uint32_t number);
 /* The slot is free and empty again. */
 void mp__pool_release_slot(mp_pool *pool, uint32_t number);
-/* Send all descriptors again whose tasks nobody has taken. */
+/* Publish what waits for room, and send all descriptors again whose tasks nobody has taken. */
 void mp__pool_resend(mp_pool *pool);
 /* Wake a sleeping worker, if there is one. Needs no lock. */
 void mp__pool_ring_one(struct mp__pool_header *header);
+/* Have all workers leave after the task at hand, which is told. */
+void mp__pool_tell_all(mp_pool *pool);
 /* Wake all sleeping workers; before, if `stopping`, tell them to leave when nothing is left. */
 void mp__pool_ring_all(mp_pool *pool);
 

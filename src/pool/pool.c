@@ -12,6 +12,7 @@
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
+#include "pool/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,8 +65,9 @@ static int check_options(mp_pool_options *o)
 		return mp_error_set(-EINVAL, "there is no start method %d", o->start_method);
 	if (o->start_method == MP_START_DEFAULT)
 		o->start_method = mp_start_method_get();
-	if (o->start_method == MP_START_THREAD)
-		return mp_error_set(-ENOTSUP, "workers of a pool are processes, not threads");
+	if (o->tasks_per_worker < 0 || o->idle_ms < 0)
+		return mp_error_set(-EINVAL, "a pool with %d tasks per worker, %d ms idle",
+			o->tasks_per_worker, o->idle_ms);
 	if (o->initializer_args.type != MP_TYPE_LIST && o->initializer_args.type != MP_TYPE_NIL)
 		return mp_error_set(-EINVAL, "initializer_args is neither a list nor nil");
 	if (o->workers == 0)
@@ -91,6 +93,8 @@ static int make_tables(mp_pool *pool, const mp_pool_options *o)
 	if (!pool->name || !pool->places || !pool->pending || !pool->free_slots)
 		return mp_error_set(-ENOMEM, "no memory for a pool");
 	pool->start_method = o->start_method;
+	pool->on_demand = o->on_demand || o->idle_ms > 0;
+	pool->trace_fd = mp__trace_open(pool->name, o->workers);
 	return mp_obj_copy(o->initializer_args, &pool->initializer_args);
 }
 
@@ -115,6 +119,7 @@ static void give_up_resources(mp_pool *pool)
 	mp__pool_segment_close(&pool->seg);
 	mp__fds_close(&pool->eventfd, 1);
 	mp__fds_close(&pool->epoll, 1);
+	mp__fds_close(&pool->trace_fd, 1);
 	mp__fds_close(pool->cargo, 2);
 }
 
@@ -135,10 +140,12 @@ static int set_up(mp_pool *pool, const mp_pool_options *o)
 		if (r < 0)
 			return r;
 	}
+	pool->seg.header->tasks_per_worker = (uint32_t)o->tasks_per_worker;
+	pool->seg.header->idle_ms = (uint32_t)o->idle_ms;
 	pool->seg.header->may_spin = mp_cpu_count() > 1;
 	mp__pool_segment_publish(&pool->seg);
 	pthread_mutex_lock(&pool->lock);
-	for (uint32_t i = 0; i < (uint32_t)o->workers && r == 0; i++)
+	for (uint32_t i = 0; i < (uint32_t)o->workers && !pool->on_demand && r == 0; i++)
 		r = mp__pool_hire(pool, i);
 	pthread_mutex_unlock(&pool->lock);
 	return r;
@@ -178,7 +185,7 @@ int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool)
 	pool->origin = mp__origin_here();
 	pool->spin = 256;
 	pool->seg.fd = pool->seg.payload_fd = -1;
-	pool->eventfd = pool->epoll = pool->cargo[0] = pool->cargo[1] = -1;
+	pool->trace_fd = pool->eventfd = pool->epoll = pool->cargo[0] = pool->cargo[1] = -1;
 	r = init_lock(pool);
 	if (r == 0)
 		r = set_up(pool, &o);
@@ -203,11 +210,47 @@ int mp_pool_workers(mp_pool *pool)
 	return r < 0 ? r : (int)pool->seg.n_workers;
 }
 
+static int check_task_options(const mp_pool *pool, const mp_task_options *o)
+{
+	if (o->retries < 0 || o->timeout_ms < 0 || o->cpu_ms < 0)
+		return mp_error_set(-EINVAL, "a task with %d retries, %d ms, %d ms of CPU time",
+			o->retries, o->timeout_ms, o->cpu_ms);
+	if (pool->start_method == MP_START_THREAD && (o->timeout_ms || o->cpu_ms || o->memory))
+		return mp_error_set(-ENOTSUP, "a task that runs in a thread cannot be limited");
+	return 0;
+}
+
 int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future)
 {
+	return mp_pool_submit_with(pool, task, args, NULL, ret_future);
+}
+
+/* Nobody else knows of the future yet, but its task may have ended. */
+static int add_callback(mp_future *future, const mp_task_options *o, mp_future **ret_future)
+{
+	int r = o->callback ? mp_future_add_done_callback(future, o->callback, o->callback_data)
+			    : 0;
+
+	if (r < 0 || !ret_future)
+		mp_future_close(future);
+	else
+		*ret_future = future;
+	return r;
+}
+
+int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args, const mp_task_options *options,
+	mp_future **ret_future)
+{
+	mp_task_options o;
+
 	if (!pool || !task)
 		return mp_error_set(-EINVAL, "submit: no %s", pool ? "task" : "pool");
 	int r = mp__pool_check_origin(pool->origin, "submit");
+	if (r < 0)
+		return r;
+	r = mp__options_load(&o, sizeof(o), 0, options);
+	if (r == 0)
+		r = check_task_options(pool, &o);
 	if (r < 0)
 		return r;
 	if (args.type != MP_TYPE_LIST && args.type != MP_TYPE_NIL)
@@ -224,8 +267,13 @@ int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_fu
 			.args = bytes.data,
 			.args_size = bytes.size,
 			.cargo = &cargo,
+			.options = options ? &o : NULL,
 		};
-		r = mp__pool_dispatch(pool, &work, ret_future);
+		mp_future *future = NULL;
+		bool wanted = ret_future || o.callback;
+		r = mp__pool_dispatch(pool, &work, wanted ? &future : NULL);
+		if (r == 0 && wanted)
+			r = add_callback(future, &o, ret_future);
 	}
 	mp__pool_bytes_free(&bytes);
 	return r;
@@ -272,6 +320,8 @@ int mp_pool_join(mp_pool *pool, int timeout_ms)
 	int r = mp__pool_check_origin(pool->origin, "join");
 	if (r < 0)
 		return r;
+	if (mp__pool_is_inside(pool))
+		return mp_error_set(-EDEADLK, "join: this is a task of the same pool");
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 
 	mp__pool_ref(pool); /* a callback may close it */
@@ -297,6 +347,86 @@ int mp_pool_join(mp_pool *pool, int timeout_ms)
 	return 0;
 }
 
+static void cancel_pending(mp_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->n_fresh; i++) {
+		uint64_t state = atomic_load(&pool->seg.slots[i].state);
+		if (pool->pending[i].active && mp__pool_state_status(state) == MP__POOL_QUEUED)
+			mp__pool_cancel(pool, i, 0);
+	}
+}
+
+int mp_pool_shutdown(mp_pool *pool, int flags)
+{
+	if (!pool || (flags & ~MP_SHUTDOWN_CANCEL))
+		return mp_error_set(-EINVAL, "shutdown: no pool, or unknown flags");
+	int r = mp__pool_check_origin(pool->origin, "shutdown");
+	if (r < 0)
+		return r;
+	mp__pool_ref(pool);
+	pthread_mutex_lock(&pool->lock);
+	pool->no_more = true;
+	if (!pool->closed && !pool->closing) {
+		mp__pool_harvest(pool);
+		if (flags & MP_SHUTDOWN_CANCEL)
+			cancel_pending(pool);
+		pool->stopping = true;
+		mp__pool_ring_all(pool);
+	}
+	mp__pool_nudge(pool);
+	pthread_mutex_unlock(&pool->lock);
+	mp__callback_run(pool);
+	mp__pool_unref(pool);
+	return 0;
+}
+
+/* The leader uses what goes now: have it come back, and nobody lead after it. */
+static void take_over(mp_pool *pool)
+{
+	pool->no_more = true;
+	pool->closing = true;
+	while (pool->leading) {
+		mp__pool_nudge(pool);
+		pthread_cond_wait(&pool->changed, &pool->lock);
+	}
+}
+
+/* Threads cannot be killed: what runs is told, the rest is cancelled. */
+static void terminate_threads(mp_pool *pool)
+{
+	mp__pool_harvest(pool);
+	cancel_pending(pool);
+	mp__pool_tell_all(pool);
+}
+
+int mp_pool_terminate(mp_pool *pool)
+{
+	if (!pool)
+		return mp_error_set(-EINVAL, "terminate: no pool");
+	int r = mp__pool_check_origin(pool->origin, "terminate");
+	if (r < 0)
+		return r;
+	mp__pool_ref(pool);
+	pthread_mutex_lock(&pool->lock);
+	pool->no_more = pool->stopping = true;
+	if (pool->closing || pool->closed) {
+		/* Somebody is at it already. */
+	} else if (pool->start_method == MP_START_THREAD) {
+		terminate_threads(pool);
+	} else {
+		take_over(pool);
+		mp__pool_dismiss(pool);
+		mp__pool_end_all(pool, MP_FUTURE_CANCELLED, -ECANCELED,
+			"the pool was terminated before the task had finished");
+		pool->closing = false;
+	}
+	mp__pool_nudge(pool);
+	pthread_mutex_unlock(&pool->lock);
+	mp__callback_run(pool);
+	mp__pool_unref(pool);
+	return 0;
+}
+
 /*
  * In a forked child: free memory, and leave the descriptors alone. Whoever closed all of them after
  * fork() may have others under the same numbers.
@@ -319,14 +449,18 @@ int mp_pool_close(mp_pool *pool)
 		forget(pool);
 		return r;
 	}
+	if (mp__pool_is_inside(pool))
+		return mp_error_set(-EDEADLK, "close: this is a task of the same pool");
 	pthread_mutex_lock(&pool->lock);
-	pool->no_more = true;
-	pool->closing = true;
-	/* The leader uses what goes now: have it come back first. */
-	while (pool->leading) {
-		mp__pool_nudge(pool);
+	while (pool->closing) /* another thread terminates it */
 		pthread_cond_wait(&pool->changed, &pool->lock);
+	pool->no_more = true;
+	if (pool->start_method == MP_START_THREAD) {
+		/* They are waited for, and may wait for each other until then. */
+		terminate_threads(pool);
+		mp__pool_wait(pool, nobody_alive, NULL, MP__DEADLINE_NEVER);
 	}
+	take_over(pool);
 	mp__pool_dismiss(pool);
 	mp__pool_end_all(pool, MP_FUTURE_CANCELLED, -ECANCELED,
 		"the pool was closed before the task had finished");

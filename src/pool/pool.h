@@ -29,15 +29,28 @@ struct mp__pool_place {
 	mp_process *process; /* NULL: vacant */
 };
 
+/* What few tasks have: options, and what is needed to run them again. */
+struct mp__pool_extra {
+	char name[96];
+	int retries; /* that are left */
+	int deaths;
+	uint32_t timeout_ms;
+	uint32_t cpu_ms;
+	uint32_t memory_kib;
+	struct mp__pool_work *work; /* a copy with its arguments, if there are retries */
+};
+
 /* What the owner knows of a slot. */
 struct mp__pool_pending {
-	mp_future *future; /* NULL: nobody will ask */
-	int *fds;          /* duplicates of what was sent with it, for sending it again */
+	mp_future *future;            /* NULL: nobody will ask */
+	struct mp__pool_extra *extra; /* or NULL */
+	int *fds; /* duplicates of what was sent with it, for sending it again */
 	uint32_t n_fds;
 	uint32_t generation;
 	uint32_t task;               /* index in tasks[] */
 	bool active;                 /* QUEUED, RUNNING or DONE and not collected */
 	bool args_paid, result_paid; /* has bytes in the payload file */
+	bool requeue;                /* to be published again when there is room */
 	bool told;                   /* asked to end */
 	bool cancelled;              /* we have killed the worker that runs it */
 };
@@ -56,6 +69,8 @@ struct mp_pool {
 
 	char *name;
 	int start_method;
+	bool on_demand;
+	int trace_fd; /* or -1, see trace.h */
 	mp_obj initializer_args;
 	struct mp__pool_segment seg;
 	int eventfd;  /* workers -> leader */
@@ -64,6 +79,7 @@ struct mp_pool {
 
 	struct mp__pool_place *places;
 	uint32_t n_alive;
+	int64_t looked_ns; /* when somebody last looked after the workers */
 	uint32_t failures; /* workers in a row that ended before they were ready */
 	char failure[MP__DETAIL_SIZE];
 
@@ -94,11 +110,15 @@ struct mp_pool {
 	bool resend;   /* messages with descriptors may have been lost or held back */
 	bool no_more;  /* join or close: nothing is taken any more */
 	bool stopping; /* workers leave */
+	bool told_all; /* ... at once */
 	bool news;     /* a failure that was not logged yet */
 	bool broken;   /* no worker can be had: `failure` says why */
 	bool closing;  /* nobody leads any more */
 	bool closed;   /* everything but the struct is gone */
 };
+
+/* Is this thread a worker of that pool? */
+bool mp__pool_is_inside(const mp_pool *pool);
 
 /* 0, or -ECHILD with its sentence. */
 int mp__pool_check_origin(mp__origin origin, const char *what);

@@ -96,6 +96,8 @@ struct mp__pool_header {
 	uint32_t initializer; /* index in tasks[], or MP__POOL_NONE */
 	uint32_t may_spin;    /* more than one CPU: waiting a little without sleeping can pay */
 	_Atomic uint32_t state;
+	uint32_t tasks_per_worker; /* or 0 */
+	uint32_t idle_ms;          /* or 0 */
 
 	/*
 	 * Position of the next ring entry to look at; runs behind the truth, moved by anybody with
@@ -126,7 +128,7 @@ struct mp__pool_header {
 	 * count of sleepers, so none can be wrong after a death.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t bell;
-	/* 1: workers leave when the ring is empty. Written by the owner, once. */
+	/* 1: workers leave when the ring is empty; 2: at once. Written by the owner. */
 	_Atomic uint32_t stopping;
 	/*
 	 * The worker that looks for work without sleeping, plus 1; 0: nobody. One at most, so that
@@ -156,6 +158,7 @@ struct mp__pool_task {
 enum mp__pool_worker_status {
 	MP__POOL_WORKER_STARTING, /* owner, before the process is started */
 	MP__POOL_WORKER_READY,    /* worker, once its initializer has returned (release) */
+	MP__POOL_WORKER_LEAVING,  /* worker: it had nothing to do, or has done its share */
 	MP__POOL_WORKER_FAILED,   /* worker, after result and detail; it exits then (release) */
 };
 
@@ -170,13 +173,16 @@ struct mp__pool_worker {
 	 */
 	_Atomic uint32_t leave;
 	uint32_t reserved;
+	/* Of the task at hand, if it has limits or there is a trace: for the story of its death. */
+	_Atomic uint64_t started_ns; /* CLOCK_MONOTONIC */
+	_Atomic uint64_t cpu_us;     /* that the process had used then */
 	/*
 	 * The iterations of a loop that it is in, if end > begin: evidence when it dies in them.
 	 * Written by the worker.
 	 */
 	_Atomic uint64_t begin;
 	_Atomic uint64_t end;
-	char detail[224]; /* its sentence; need not be NUL-terminated when hostile */
+	char detail[208]; /* its sentence; need not be NUL-terminated when hostile */
 };
 
 /* slot.state: {generation:32, worker:16, status:16}. */
@@ -246,7 +252,9 @@ struct mp__pool_slot {
 	uint64_t args_size; /* > MP__POOL_ARGS_INLINE: they are in the payload file */
 	uint64_t result_size;
 	_Atomic uint32_t cancel; /* the generation that is asked to end; written by the owner */
-	uint8_t reserved[12];
+	uint32_t timeout_ms;     /* limits; 0: none */
+	uint32_t cpu_ms;
+	uint32_t memory_kib;
 	uint8_t args[MP__POOL_ARGS_INLINE];
 	uint8_t result_bytes[MP__POOL_RESULT_INLINE];
 };

@@ -8,7 +8,10 @@
 #include "base/origin.h"
 #include "pool/bytes.h"
 #include "pool/loop.h"
+#include "pool/limits.h"
+#include "pool/pool.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,13 +48,44 @@ int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_f
 /* What mp_task_cancelled() looks at in this thread. */
 static _Thread_local struct {
 	const struct mp__pool_slot *slot; /* NULL: no task runs */
+	const struct mp__pool_header *header;
 	uint32_t generation;
 } current;
 
 int mp_task_cancelled(void)
 {
-	return current.slot && atomic_load_explicit(&current.slot->cancel, memory_order_acquire) ==
-				       current.generation;
+	return current.slot &&
+	       (atomic_load_explicit(&current.slot->cancel, memory_order_acquire) ==
+			       current.generation ||
+		       atomic_load_explicit(&current.header->stopping, memory_order_relaxed) == 2);
+}
+
+bool mp__pool_is_inside(const mp_pool *pool)
+{
+	return current.slot && current.header == pool->seg.header;
+}
+
+void mp__task_name(mp_task *task, char *name, size_t size)
+{
+	Dl_info info;
+	void *address = NULL;
+
+	memcpy(&address, &task, sizeof(address));
+	if (!address || !dladdr(address, &info)) {
+		snprintf(name, size, "?");
+	} else if (info.dli_sname && info.dli_saddr == address) {
+		snprintf(name, size, "%s", info.dli_sname);
+	} else {
+		const char *file = strrchr(info.dli_fname, '/');
+		snprintf(name, size, "%.60s+%#tx", file ? file + 1 : info.dli_fname,
+			(char *)address - (char *)info.dli_fbase);
+	}
+}
+
+void mp__pool_task_symbol(
+	const struct mp__pool_found *found, uint32_t index, char *name, size_t size)
+{
+	mp__task_name(index < found->size ? found->tasks[index] : NULL, name, size);
 }
 
 int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
@@ -204,6 +238,18 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 	return call(task, data, size, cargo, out);
 }
 
+static int run_limited(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
+{
+	struct mp__limits limits;
+	int r = mp__limits_begin(&limits, &segment->slots[number], &segment->workers[worker]);
+
+	if (r == 0)
+		r = run(segment, found, worker, number, cargo, out);
+	mp__limits_end(&limits);
+	return r;
+}
+
 static int write_result(
 	const struct mp__pool_segment *segment, uint32_t number, const struct mp__pool_bytes *out)
 {
@@ -225,9 +271,10 @@ void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found 
 
 	mp__pool_bytes_init(&out);
 	current.slot = slot;
+	current.header = segment->header;
 	current.generation =
 		mp__pool_state_generation(atomic_load_explicit(&slot->state, memory_order_relaxed));
-	int r = run(segment, found, worker, number, cargo, &out);
+	int r = run_limited(segment, found, worker, number, cargo, &out);
 	current.slot = NULL;
 	if (r < 0 && out.size == 0)
 		record_failure(&out, r, NULL);

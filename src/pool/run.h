@@ -23,6 +23,14 @@ struct mp__pool_found {
 int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t index, mp_task **ret_task);
 
+#define MP__POOL_NAME_SIZE 96
+
+/* What users call a function: its symbol, or file and offset; NULL: "?". */
+void mp__task_name(mp_task *task, char *name, size_t size);
+/* Of one that has been found. */
+void mp__pool_task_symbol(
+	const struct mp__pool_found *found, uint32_t index, char *name, size_t size);
+
 /*
  * Call it with `args`, a list or nil. A child that the task forked does not come back: it would go
  * on as a second worker of the same number.

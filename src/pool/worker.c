@@ -9,7 +9,10 @@
 #include "base/futex.h"
 #include "base/testpoint.h"
 #include "base/spin.h"
+#include "pool/limits.h"
+#include "pool/pool.h"
 #include "pool/run.h"
+#include "pool/trace.h"
 
 #include <mp/handle.h>
 #include <stdio.h>
@@ -36,6 +39,11 @@ struct worker {
 	int eventfd;
 	int cargo_fd;
 	uint32_t spin;
+	int trace_fd; /* or -1 */
+	int owner;    /* pid */
+	uint32_t n_tasks;
+	int64_t idle_since; /* if there is an idle_ms */
+	bool is_thread;
 	int sleep_ms; /* how long to sleep at most, next time */
 	bool look_for_cargo;
 	struct mp__cargo cargo; /* of the task at hand */
@@ -45,8 +53,10 @@ struct worker {
  * A task has closed descriptors that are not its own. Our end is what the owner still hears of us;
  * what was committed counts, and another worker comes.
  */
-static _Noreturn void leave_useless(void)
+static _Noreturn void leave_useless(const struct worker *w)
 {
+	if (w->is_thread)
+		pthread_exit(NULL);
 	_exit(EXIT_USELESS);
 }
 
@@ -83,7 +93,7 @@ static bool claim_cargo(struct worker *w, uint32_t *ret_number)
 		if (n <= 0)
 			w->cargo.n_fds = 0;
 		if (n == -EBADF || n == -ENOTSOCK)
-			leave_useless();
+			leave_useless(w);
 		if (n <= 0 && n != -EMSGSIZE)
 			return false;
 		MP__TEST_POINT("pool.cargo_received");
@@ -139,6 +149,12 @@ static bool claim(struct worker *w, uint32_t *ret_number)
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
+static bool must_leave(struct worker *w)
+{
+	return atomic_load(&w->seg.workers[w->number].leave) ||
+	       atomic_load_explicit(&w->seg.header->stopping, memory_order_relaxed) == 2;
+}
+
 static bool has_work(struct mp__pool_header *header)
 {
 	return atomic_load(&header->head) < atomic_load(&header->tail) ||
@@ -170,6 +186,34 @@ static bool spin(struct worker *w)
 	return found;
 }
 
+static void set_status(struct worker *w, enum mp__pool_worker_status status)
+{
+	atomic_store(&w->seg.workers[w->number].status, status);
+}
+
+/* Idle for too long: say so, then look once more. The owner sees our end and what is pending. */
+static bool leaves_idle(struct worker *w, int64_t idle_since)
+{
+	uint32_t idle_ms = w->seg.header->idle_ms;
+
+	if (idle_ms == 0 || mp__now_ns() - idle_since < (int64_t)idle_ms * 1000000)
+		return false;
+	set_status(w, MP__POOL_WORKER_LEAVING);
+	MP__TEST_POINT("pool.leaving_idle");
+	if (!has_work(w->seg.header))
+		return true;
+	set_status(w, MP__POOL_WORKER_READY);
+	return false;
+}
+
+static mp__deadline sleep_until(const struct worker *w)
+{
+	uint32_t idle_ms = w->seg.header->idle_ms;
+
+	return mp__deadline_in(
+		idle_ms && idle_ms < (uint32_t)w->sleep_ms ? (int)idle_ms : w->sleep_ms);
+}
+
 /*
  * Until there may be work, or the pool stops: false. After a while a look at the cargo socket is
  * work too: the worker that took the token of a message may be stopped, and then there is none for
@@ -181,6 +225,7 @@ static bool wait_for_work(struct worker *w)
 
 	if (spin(w))
 		return true;
+	int64_t idle_since = w->seg.header->idle_ms ? w->idle_since : 0;
 	for (;;) {
 		/* Say that somebody sleeps, then look again. Partner: push_entry(), ring_one(). */
 		uint32_t bell = atomic_load(&header->bell);
@@ -189,9 +234,11 @@ static bool wait_for_work(struct worker *w)
 			continue;
 		if (has_work(header))
 			break;
-		int r = mp__futex_wait(&header->bell, mine, mp__deadline_in(w->sleep_ms));
+		int r = mp__futex_wait(&header->bell, mine, sleep_until(w));
 		if (has_work(header))
 			break;
+		if (leaves_idle(w, idle_since))
+			return false;
 		if (r == -ETIMEDOUT) {
 			w->sleep_ms =
 				w->sleep_ms * 2 < SLEEP_LAST_MS ? w->sleep_ms * 2 : SLEEP_LAST_MS;
@@ -232,9 +279,50 @@ static void commit(struct worker *w, uint32_t number)
 		MP__TEST_POINT("pool.waking");
 		/* -EAGAIN: the counter is full, and then it is readable. */
 		if (write(w->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			leave_useless();
+			leave_useless(w);
 		atomic_compare_exchange_strong(&header->owner_waiting, &waiting, waiting & ~1u);
 	}
+}
+
+static void trace(struct worker *w, uint32_t number, int64_t begin_ns)
+{
+	struct mp__pool_slot *slot = &w->seg.slots[number];
+	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+	char name[MP__POOL_NAME_SIZE];
+
+	mp__pool_task_symbol(&w->found, slot->task, name, sizeof(name));
+	struct mp__trace_event event = {.phase = "X",
+		.name = name,
+		.task = (uint64_t)mp__pool_state_generation(state) << 32 | number,
+		.owner = w->owner,
+		.worker = w->number + 1,
+		.begin_ns = begin_ns,
+		.end_ns = mp__now_ns(),
+		.outcome = slot->result < 0 ? "failed" : "done",
+		.result = slot->result};
+	mp__trace_write(w->trace_fd, &event);
+}
+
+/* One task; false: that was the last one. */
+static bool run_one(struct worker *w, uint32_t number)
+{
+	uint32_t most = w->seg.header->tasks_per_worker;
+	int64_t begin_ns = 0;
+
+	if (w->trace_fd >= 0) {
+		mp__limits_stamp(&w->seg.workers[w->number]);
+		begin_ns = mp__now_ns();
+	}
+	mp__pool_run(&w->seg, &w->found, w->number, number, &w->cargo);
+	if (w->trace_fd >= 0)
+		trace(w, number, begin_ns);
+	if (++w->n_tasks == most)
+		set_status(w, MP__POOL_WORKER_LEAVING);
+	commit(w, number);
+	/* What decoding did not take. */
+	mp__fds_close(w->cargo.fds, w->cargo.n_fds);
+	w->cargo.n_fds = 0;
+	return w->n_tasks != most;
 }
 
 static void work(struct worker *w)
@@ -242,14 +330,20 @@ static void work(struct worker *w)
 	uint32_t number;
 
 	do {
-		while (!atomic_load(&w->seg.workers[w->number].leave) && claim(w, &number)) {
-			mp__pool_run(&w->seg, &w->found, w->number, number, &w->cargo);
-			commit(w, number);
-			/* What decoding did not take. */
-			mp__fds_close(w->cargo.fds, w->cargo.n_fds);
-			w->cargo.n_fds = 0;
+		while (!must_leave(w) && claim(w, &number)) {
+			if (!run_one(w, number))
+				return;
 		}
-	} while (!atomic_load(&w->seg.workers[w->number].leave) && wait_for_work(w));
+		if (w->seg.header->idle_ms)
+			w->idle_since = mp__now_ns();
+		while (!must_leave(w) &&
+			!(atomic_load(&w->seg.header->head) < atomic_load(&w->seg.header->tail))) {
+			if (!wait_for_work(w))
+				return;
+			if (w->look_for_cargo)
+				break;
+		}
+	} while (!must_leave(w));
 }
 
 /* --- beginning -------------------------------------------------------------------------------- */
@@ -282,6 +376,37 @@ static int fail(struct worker *w, int result)
 	return EXIT_NOT_READY;
 }
 
+static const mp_pool *pool_of(const mp_obj *value)
+{
+	uint64_t address = 0;
+
+	mp_obj_to_u64(value, &address);
+	return (const mp_pool *)(uintptr_t)address;
+}
+
+/* A thread has the owner's view of the memory, a process makes its own. */
+static int attach(struct worker *w, const mp_obj *argv)
+{
+	if (argv[MP__POOL_WORKER_POOL].type == MP_TYPE_NIL)
+		return mp__pool_segment_attach(mp_obj_fd(&argv[MP__POOL_WORKER_SEGMENT]),
+			mp_obj_fd(&argv[MP__POOL_WORKER_PAYLOAD]), &w->seg);
+	const mp_pool *pool = pool_of(&argv[MP__POOL_WORKER_POOL]);
+	w->is_thread = true;
+	/* What never changes; the rest is the owner's. */
+	w->seg.header = pool->seg.header;
+	w->seg.workers = pool->seg.workers;
+	w->seg.ring = pool->seg.ring;
+	w->seg.tasks = pool->seg.tasks;
+	w->seg.slots = pool->seg.slots;
+	w->seg.size = pool->seg.size;
+	w->seg.n_workers = pool->seg.n_workers;
+	w->seg.n_slots = pool->seg.n_slots;
+	w->seg.ring_mask = pool->seg.ring_mask;
+	w->seg.fd = mp_obj_fd(&argv[MP__POOL_WORKER_SEGMENT]);
+	w->seg.payload_fd = mp_obj_fd(&argv[MP__POOL_WORKER_PAYLOAD]);
+	return 0;
+}
+
 int mp__pool_worker_main(int argc, const mp_obj *argv)
 {
 	MP__CARGO(cargo);
@@ -292,15 +417,17 @@ int mp__pool_worker_main(int argc, const mp_obj *argv)
 	w.eventfd = mp_obj_fd(&argv[MP__POOL_WORKER_EVENT]);
 	w.cargo_fd = mp_obj_fd(&argv[MP__POOL_WORKER_CARGO]);
 	w.number = (uint32_t)mp_obj_i64(&argv[MP__POOL_WORKER_NUMBER]);
-	int r = mp__pool_segment_attach(mp_obj_fd(&argv[MP__POOL_WORKER_SEGMENT]),
-		mp_obj_fd(&argv[MP__POOL_WORKER_PAYLOAD]), &w.seg);
+	w.owner = (int)mp_obj_i64(&argv[MP__POOL_WORKER_OWNER]);
+	w.trace_fd = argv[MP__POOL_WORKER_TRACE].type == MP_TYPE_NIL
+			     ? -1
+			     : mp_obj_fd(&argv[MP__POOL_WORKER_TRACE]);
+	int r = attach(&w, argv);
 	if (r < 0 || w.number >= w.seg.n_workers)
 		return EXIT_NOT_READY;
 	r = initialize(&w, &argv[MP__POOL_WORKER_INITARGS]);
 	if (r < 0)
 		return fail(&w, r);
-	atomic_store_explicit(
-		&w.seg.workers[w.number].status, MP__POOL_WORKER_READY, memory_order_release);
+	set_status(&w, MP__POOL_WORKER_READY);
 	work(&w);
 	free(w.found.tasks);
 	return 0;

@@ -14,7 +14,10 @@ enum {
 	MP__POOL_WORKER_EVENT,
 	MP__POOL_WORKER_CARGO,
 	MP__POOL_WORKER_NUMBER,
+	MP__POOL_WORKER_OWNER, /* its pid */
 	MP__POOL_WORKER_INITARGS,
+	MP__POOL_WORKER_POOL,  /* of a thread: the pool itself; else nil */
+	MP__POOL_WORKER_TRACE, /* a descriptor, or nil */
 	MP__POOL_WORKER_ARGS,
 };
 
