@@ -33,5 +33,6 @@
 #include <mp/rwlock.h>
 #include <mp/barrier.h>
 #include <mp/condition.h>
+#include <mp/wait.h>
 
 #endif

@@ -485,9 +485,9 @@ static long joined(pthread_t thread)
 	return (long)(intptr_t)result;
 }
 
-static void wait_for_sleeper(mp__bell *bell)
+static void wait_for_sleeper(struct mp__watched_bell *bell)
 {
-	while (!mp__bell_has_sleepers(bell))
+	while (!mp__bell_has_sleepers(&bell->bell))
 		;
 }
 

@@ -17,6 +17,8 @@
 #include "obj/codec.h"
 #include "obj/handle.h"
 
+#include "shm/watch.h"
+
 #include <mp/connection.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -70,6 +72,14 @@ struct mp__conn_ops {
 
 	/* 1 look() would show something or fail, 0 not in time. */
 	int (*poll)(struct mp_connection *c, mp__deadline deadline);
+	/* Is there something that this descriptor does not show: in memory, or looked at? */
+	bool (*holds)(struct mp_connection *c);
+	/*
+	 * For who waits for this and others: the descriptor that says the rest, for these events; the
+	 * bell that is rung for messages, if they come by memory, else NULL.
+	 */
+	int (*watch)(
+		struct mp_connection *c, short *ret_events, struct mp__watched_bell **ret_bell);
 	int (*fileno)(struct mp_connection *c);
 	int (*shutdown)(struct mp_connection *c);
 	/* The last reference in this process is gone: release everything, the struct too. */

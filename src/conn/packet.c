@@ -385,7 +385,26 @@ static int packet_poll(struct mp_connection *c, mp__deadline deadline)
 	return r == -ETIMEDOUT ? 0 : r < 0 ? r : 1;
 }
 
+static bool packet_holds(struct mp_connection *c)
+{
+	struct packet *p = packet_of(c);
+
+	if (take_lock(p, mp__deadline_in(0)) < 0)
+		return false; /* somebody receives just now */
+	bool pending = p->pending;
+	mp__fork_lock_release(&p->lock);
+	return pending;
+}
+
 /* --- the rest --------------------------------------------------------------------------------- */
+
+static int packet_watch(
+	struct mp_connection *c, short *ret_events, struct mp__watched_bell **ret_bell)
+{
+	*ret_events = POLLIN;
+	*ret_bell = NULL;
+	return packet_of(c)->fd;
+}
 
 static int packet_fileno(struct mp_connection *c)
 {
@@ -433,6 +452,8 @@ static const struct mp__conn_ops packet_ops = {
 	.read = packet_read,
 	.release = packet_release,
 	.poll = packet_poll,
+	.holds = packet_holds,
+	.watch = packet_watch,
 	.fileno = packet_fileno,
 	.shutdown = packet_shutdown,
 	.destroy = packet_destroy,

@@ -10,6 +10,7 @@
 #include "conn/socket.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -53,6 +54,22 @@ static int pipe_fileno(struct mp_connection *c)
 	return r;
 }
 
+static bool pipe_holds(struct mp_connection *c)
+{
+	return !mp__ring_is_empty(&mp__pipe_end_of(c)->in);
+}
+
+/* Messages ring the bell; that nobody is left the socket says. */
+static int pipe_watch(
+	struct mp_connection *c, short *ret_events, struct mp__watched_bell **ret_bell)
+{
+	struct mp__pipe_end *e = mp__pipe_end_of(c);
+
+	*ret_events = POLLRDHUP;
+	*ret_bell = &e->in.words->data;
+	return e->fd;
+}
+
 static int pipe_shutdown(struct mp_connection *c)
 {
 	struct mp__pipe_end *e = mp__pipe_end_of(c);
@@ -60,7 +77,7 @@ static int pipe_shutdown(struct mp_connection *c)
 	if (atomic_exchange(&e->out.words->closed, 1))
 		return mp_error_set(-EPIPE, "this end of the pipe was shut down already");
 	int r = e->packets->ops->shutdown(e->packets);
-	mp__bell_ring(&e->out.words->data, INT_MAX);
+	mp__watched_bell_ring(&e->out.words->data, INT_MAX);
 	return r;
 }
 
@@ -76,7 +93,7 @@ static void pipe_destroy(struct mp_connection *c)
 	mp_connection_close(e->packets);
 	atomic_fetch_add(&e->in.words->departures, 1);
 	mp__bell_ring(&e->in.words->space, INT_MAX);
-	mp__bell_ring(&e->out.words->data, INT_MAX);
+	mp__watched_bell_ring(&e->out.words->data, INT_MAX);
 	mp__segment_close(&e->segment);
 	free(e);
 }
@@ -120,6 +137,8 @@ static const struct mp__conn_ops pipe_ops = {
 	.read = mp__pipe_read,
 	.release = mp__pipe_release,
 	.poll = mp__pipe_poll,
+	.holds = pipe_holds,
+	.watch = pipe_watch,
 	.fileno = pipe_fileno,
 	.shutdown = pipe_shutdown,
 	.destroy = pipe_destroy,

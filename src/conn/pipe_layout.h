@@ -50,9 +50,9 @@
 #ifndef MP_CONN_PIPE_LAYOUT_H
 #define MP_CONN_PIPE_LAYOUT_H
 
-#include "shm/bell.h"
 #include "shm/guard.h"
 #include "shm/segment_layout.h"
+#include "shm/watch.h"
 
 #define MP__PIPE_RING ((uint64_t)64 << 10)
 #define MP__PIPE_INLINE (MP__PIPE_RING / 4)
@@ -73,7 +73,7 @@ struct mp__pipe_ring {
 	_Atomic uint32_t heard;
 
 	/* Sleepers: receivers on data, senders on space. */
-	_Alignas(MP__PIPE_LINE) mp__bell data;
+	_Alignas(MP__PIPE_LINE) struct mp__watched_bell data;
 	mp__bell space;
 	/* 1: a receiver polls, and so the socket has to be readable when the ring is not empty. */
 	_Atomic uint32_t watched;

@@ -119,7 +119,7 @@ static int try_send(struct mp__pipe_end *e, struct mp__outgoing *m, struct mp__r
 		r = send_inside(e, m, record);
 	mp__guard_leave_and_look(&w->sending);
 	if (r == 0)
-		mp__bell_ring(&w->data, INT_MAX);
+		mp__watched_bell_ring(&w->data, INT_MAX);
 	return r;
 }
 
@@ -244,12 +244,12 @@ static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 	if (!some)
 		silence(e);
 	while (!some) {
-		uint32_t heard = mp__bell_listen(&e->in.words->data);
+		uint32_t heard = mp__bell_listen(&e->in.words->data.bell);
 		if (!mp__ring_is_empty(&e->in))
 			break;
 		if (at_end(e))
 			return gone();
-		int r = mp__bell_sleep(&e->in.words->data, heard, deadline);
+		int r = mp__bell_sleep(&e->in.words->data.bell, heard, deadline);
 		some = !mp__ring_is_empty(&e->in);
 		if (r < 0 && !some)
 			return mp_error_set(r, "no message came");

@@ -360,7 +360,26 @@ static int stream_poll(struct mp_connection *c, mp__deadline deadline)
 	return r == -ETIMEDOUT ? 0 : r < 0 ? r : 1;
 }
 
+static bool stream_holds(struct mp_connection *c)
+{
+	struct stream *s = stream_of(c);
+
+	if (take_in(s, mp__deadline_in(0)) < 0)
+		return false; /* somebody receives just now */
+	bool ready = s->complete || s->in_broken < 0;
+	mp__fork_lock_release(&s->in_lock);
+	return ready;
+}
+
 /* --- the rest --------------------------------------------------------------------------------- */
+
+static int stream_watch(
+	struct mp_connection *c, short *ret_events, struct mp__watched_bell **ret_bell)
+{
+	*ret_events = POLLIN;
+	*ret_bell = NULL;
+	return stream_of(c)->fd;
+}
 
 static int stream_fileno(struct mp_connection *c)
 {
@@ -422,6 +441,8 @@ static const struct mp__conn_ops stream_ops = {
 	.look = stream_look,
 	.release = stream_release,
 	.poll = stream_poll,
+	.holds = stream_holds,
+	.watch = stream_watch,
 	.fileno = stream_fileno,
 	.shutdown = stream_shutdown,
 	.destroy = stream_destroy,

@@ -143,8 +143,8 @@ void mp__queue_get_done(struct mp_queue *q, const struct mp__queue_wait *wait, b
 	mp__queue_leave(&c->get_guard, &c->room_bell, 1);
 	MP__TEST_POINT("queue.get.rung");
 	/* Who was woken wakes the next one, if there is more. */
-	if (wait->slept && mp__bell_has_sleepers(&c->items_bell) && !mp_queue_empty(q))
-		mp__bell_ring(&c->items_bell, 1);
+	if (wait->slept && mp__bell_has_sleepers(&c->items_bell.bell) && !mp_queue_empty(q))
+		mp__watched_bell_ring(&c->items_bell, 1);
 }
 
 /* --- getting -------------------------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ int mp_queue_commit(mp_queue *queue, size_t size)
 	}
 	end_reserved(queue);
 	if (r == 0)
-		mp__bell_ring(&c->items_bell, 1);
+		mp__watched_bell_ring(&c->items_bell, 1);
 	return r;
 }
 
@@ -145,7 +145,7 @@ static int end_peek(struct mp_queue *q, bool consume)
 	mp__queue_get_done(q, &wait, taken);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (r != -EUSERS)
-		mp__bell_ring(&c->items_bell, 1);
+		mp__watched_bell_ring(&c->items_bell, 1);
 	return r;
 }
 

@@ -111,8 +111,8 @@ void mp__queue_put_done(struct mp_queue *q, const struct mp__queue_wait *wait, i
 	mp__queue_leave(&c->put_guard, &c->items_bell, count);
 	MP__TEST_POINT("queue.put.rung");
 	/* Who was woken wakes the next one, if there may be room for two. */
-	if (wait->slept && mp__bell_has_sleepers(&c->room_bell) && !mp_queue_full(q))
-		mp__bell_ring(&c->room_bell, 1);
+	if (wait->slept && mp__bell_has_sleepers(&c->room_bell.bell) && !mp_queue_full(q))
+		mp__watched_bell_ring(&c->room_bell, 1);
 }
 
 int mp__queue_check_size(struct mp_queue *q, uint64_t size)

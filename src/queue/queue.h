@@ -100,8 +100,8 @@ typedef bool mp__queue_condition(struct mp_queue *q, const void *argument);
  * Wait until the condition may hold: 0; -EAGAIN the timeout is MP_NOWAIT; -ETIMEDOUT. Without a
  * sentence.
  */
-int mp__queue_wait_for(struct mp_queue *q, mp__bell *bell, struct mp__queue_wait *wait,
-	mp__queue_condition *condition, const void *argument);
+int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
+	struct mp__queue_wait *wait, mp__queue_condition *condition, const void *argument);
 /* The first part of that alone: has it come true during a short spin? */
 bool mp__queue_spin_for(struct mp_queue *q, mp__queue_condition *condition, const void *argument);
 
@@ -123,10 +123,10 @@ static inline int mp__queue_enter(struct mp_queue *q, mp__guard *guard, struct m
 }
 
 /* After a change that others may sleep for: leave, and wake up to `count` of them. */
-static inline void mp__queue_leave(mp__guard *guard, mp__bell *bell, int count)
+static inline void mp__queue_leave(mp__guard *guard, struct mp__watched_bell *bell, int count)
 {
 	mp__guard_leave_and_look(guard);
-	mp__bell_ring(bell, count);
+	mp__watched_bell_ring(bell, count);
 }
 
 #endif

@@ -91,14 +91,14 @@
 #ifndef MP_QUEUE_LAYOUT_H
 #define MP_QUEUE_LAYOUT_H
 
-#include "shm/bell.h"
 #include "shm/guard.h"
+#include "shm/watch.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define MP__QUEUE_MAGIC UINT64_C(0x6d702e7175657531) /* "mp.queu1" */
-#define MP__QUEUE_VERSION 1u
+#define MP__QUEUE_VERSION 2u
 
 #define MP__QUEUE_NAME_SIZE 24
 #define MP__QUEUE_LINE 128 /* two cache lines: CPUs fetch them in pairs */
@@ -152,9 +152,9 @@ struct mp__queue_control {
 	_Alignas(
 		MP__QUEUE_LINE) _Atomic uint32_t shutdown; /* bits are only ever set; NO_PUTS inside
 							     * put_guard, NO_GETS inside get_guard */
-	mp__bell items_bell;                               /* getters sleep here */
-	mp__bell room_bell;                                /* putters sleep here */
-	mp__bell done_bell;                                /* who joins sleeps here */
+	struct mp__watched_bell items_bell;                /* getters sleep here */
+	struct mp__watched_bell room_bell;                 /* putters sleep here */
+	struct mp__watched_bell done_bell;                 /* who joins sleeps here */
 
 	/* putters */
 	_Alignas(MP__QUEUE_LINE) mp__guard put_guard;

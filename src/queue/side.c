@@ -54,20 +54,20 @@ bool mp__queue_spin_for(struct mp_queue *q, mp__queue_condition *condition, cons
 	return done;
 }
 
-int mp__queue_wait_for(struct mp_queue *q, mp__bell *bell, struct mp__queue_wait *wait,
-	mp__queue_condition *condition, const void *argument)
+int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
+	struct mp__queue_wait *wait, mp__queue_condition *condition, const void *argument)
 {
 	if (wait->timeout_ms == 0)
 		return -EAGAIN;
 	start(wait);
 	if (mp__queue_spin_for(q, condition, argument))
 		return 0;
-	uint32_t heard = mp__bell_listen(bell);
+	uint32_t heard = mp__bell_listen(&bell->bell);
 	if (condition(q, argument))
 		return 0;
 	wait->slept = true;
 	int64_t before = mp__now_ns();
-	int r = mp__bell_sleep(bell, heard, wait->deadline);
+	int r = mp__bell_sleep(&bell->bell, heard, wait->deadline);
 	wait->suspicious = mp__now_ns() - before >= MP__BELL_RECHECK_MS * INT64_C(900000);
 	return r;
 }

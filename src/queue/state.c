@@ -56,9 +56,9 @@ int mp_queue_shutdown(mp_queue *queue, int how)
 	if (r == 0 && how == MP_QUEUE_IMMEDIATE)
 		r = no_more_gets(queue);
 	atomic_thread_fence(memory_order_seq_cst);
-	mp__bell_ring(&c->items_bell, INT_MAX);
-	mp__bell_ring(&c->room_bell, INT_MAX);
-	mp__bell_ring(&c->done_bell, INT_MAX);
+	mp__watched_bell_ring(&c->items_bell, INT_MAX);
+	mp__watched_bell_ring(&c->room_bell, INT_MAX);
+	mp__watched_bell_ring(&c->done_bell, INT_MAX);
 	return r;
 }
 
@@ -150,7 +150,7 @@ int mp_queue_task_done(mp_queue *queue)
 	if (r < 0)
 		return mp_error_set(-ERANGE, "task done: no message is out that is not done");
 	if (r == 1)
-		mp__bell_ring(&queue->control->done_bell, INT_MAX);
+		mp__watched_bell_ring(&queue->control->done_bell, INT_MAX);
 	return 0;
 }
 

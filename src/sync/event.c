@@ -46,7 +46,7 @@ int mp_event_init(mp_event *event, const mp_event_options *options)
 	if (r < 0)
 		return r;
 	mp__sync_prepare(&e->head, o.name, 0);
-	memset(e->reserved, 0, sizeof(e->reserved));
+	memset(&e->watch, 0, sizeof(e->watch));
 	atomic_store_explicit(&e->word, 0, memory_order_relaxed);
 	mp__sync_publish(&e->head, MP__MAGIC_EVENT);
 	return 0;
@@ -61,7 +61,8 @@ int mp_event_destroy(mp_event *event)
 	if (r < 0)
 		return r;
 	/* Who is woken looks, and sleeps again. */
-	if (look(e) & MP__EVENT_SLEEPS && mp__futex_wake(&e->word, INT_MAX) > 0)
+	if ((look(e) & MP__EVENT_SLEEPS && mp__futex_wake(&e->word, INT_MAX) > 0) ||
+		mp__watch_is_used(&e->watch))
 		return mp_error_set(-EBUSY, "event \"%s\": somebody waits for it",
 			mp__sync_name(&e->head, name));
 	mp__sync_publish(&e->head, 0);
@@ -86,10 +87,13 @@ int mp_event_set(mp_event *event)
 			then = word; /* still a store: who sees it set sees what we did before */
 		then &= ~MP__EVENT_SLEEPS;
 	} while (!atomic_compare_exchange_weak_explicit(
-		&e->word, &word, then, memory_order_release, memory_order_relaxed));
+		&e->word, &word, then, memory_order_acq_rel, memory_order_relaxed));
 	MP__TEST_POINT("event.set");
-	if (word & MP__EVENT_SLEEPS)
+	if (word & MP__EVENT_SLEEPS) {
 		mp__futex_wake(&e->word, INT_MAX);
+		/* Partner: the announcement in mp__event_arm(), behind the cell. */
+		mp__watch_ring(&e->watch);
+	}
 	return 0;
 }
 
@@ -185,6 +189,38 @@ int mp_event_wait(mp_event *event, int timeout_ms)
 		return r;
 	uint32_t first = look(e);
 	return first & MP__EVENT_SET ? 0 : wait_slowly(e, first, timeout_ms);
+}
+
+/* --- together with other things -------------------------------------------------------------------- */
+
+uint32_t mp__event_now(mp_event *event)
+{
+	return look((struct mp__event *)event);
+}
+
+int mp__event_happened(mp_event *event, uint32_t since)
+{
+	struct mp__event *e = (struct mp__event *)event;
+	int r = check(e);
+
+	return r < 0 ? r : happened(look(e), since);
+}
+
+bool mp__event_arm(mp_event *event, uint32_t id)
+{
+	struct mp__event *e = (struct mp__event *)event;
+	bool armed = mp__watch_arm(&e->watch, id);
+	uint32_t word = look(e);
+
+	while (!(word & (MP__EVENT_SLEEPS | MP__EVENT_SET)) &&
+		!atomic_compare_exchange_weak(&e->word, &word, word | MP__EVENT_SLEEPS))
+		;
+	return armed;
+}
+
+void mp__event_disarm(mp_event *event, uint32_t id)
+{
+	mp__watch_disarm(&((struct mp__event *)event)->watch, id);
 }
 
 /* --- an object of its own ----------------------------------------------------------------------- */

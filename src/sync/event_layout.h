@@ -4,7 +4,7 @@
  *
  *	0                      32     36                          64
  *	+----------------------+------+---------------------------+
- *	| head: magic, name    | word | reserved, 0               |
+ *	| head: magic, name    | word | watch: 7 cells            |
  *	+----------------------+------+---------------------------+
  *
  *	31                            2  1      0
@@ -24,11 +24,13 @@
  * So there is nothing between two stores that a death could leave. It can leave one thing undone: the
  * wake-up after a set. Nobody sleeps longer than MP__BELL_RECHECK_MS without looking at the word.
  *
- * The reserved words are for waiting on an event together with other things; until then they are 0.
+ * Who waits for other things too leaves a number in a cell of the watch (shm/watch.h), then sets
+ * "sleeps"; a set that finds it takes the numbers out and rings there, after the wake-up.
  */
 #ifndef MP_SYNC_EVENT_LAYOUT_H
 #define MP_SYNC_EVENT_LAYOUT_H
 
+#include "shm/watch.h"
 #include "sync/head.h"
 
 #include <mp/event.h>
@@ -41,7 +43,7 @@
 struct __attribute__((may_alias)) mp__event {
 	struct mp__sync_head head;
 	_Atomic uint32_t word;
-	uint32_t reserved[7];
+	struct mp__watch watch;
 };
 
 _Static_assert(offsetof(struct mp__event, word) == 32, "see the diagram");

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "wait/waitable.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "conn/connection.h"
+#include "queue/ready.h"
+#include "sync/event.h"
+
+#define EVENTS (POLLIN | POLLPRI | POLLOUT | POLLRDHUP)
+
+/* --- descriptors --------------------------------------------------------------------------------- */
+
+static int fd_open(struct mp__waited *w)
+{
+	if (w->fd < 0)
+		return mp_error_set(-EBADF, "%d is no descriptor", w->fd);
+	if (w->events & ~EVENTS || w->events == 0)
+		return mp_error_set(
+			-EINVAL, "descriptor %d: nobody can wait for events %#x", w->fd, w->events);
+	return 0;
+}
+
+/* --- connections --------------------------------------------------------------------------------- */
+
+static int connection_open(struct mp__waited *w)
+{
+	mp_connection *c = w->object;
+
+	if (c->direction == MP_CONNECTION_WRITE)
+		return mp_error_set(-EBADF, "this end of the connection only sends");
+	w->fd = c->ops->watch(c, &w->events, &w->bell);
+	return 0;
+}
+
+static int connection_look(struct mp__waited *w, bool suspicious)
+{
+	mp_connection *c = w->object;
+
+	(void)suspicious;
+
+	return c->ops->holds(c) ? POLLIN : 0;
+}
+
+/* --- queues --------------------------------------------------------------------------------------- */
+
+static int queue_open(struct mp__waited *w)
+{
+	struct mp_queue *q = w->object;
+
+	w->bell = &q->control->items_bell;
+	return 0;
+}
+
+static int queue_look(struct mp__waited *w, bool suspicious)
+{
+	return mp__queue_ready_to_get(w->object, suspicious) ? POLLIN : 0;
+}
+
+static int room_open(struct mp__waited *w)
+{
+	struct mp_queue *q = w->object;
+
+	w->bell = &q->control->room_bell;
+	return 0;
+}
+
+static int room_look(struct mp__waited *w, bool suspicious)
+{
+	return mp__queue_ready_to_put(w->object, suspicious) ? POLLOUT : 0;
+}
+
+/* --- events --------------------------------------------------------------------------------------- */
+
+static int event_open(struct mp__waited *w)
+{
+	int r = mp_event_is_set(w->object);
+
+	if (r >= 0)
+		w->since = mp__event_now(w->object);
+	return r < 0 ? r : 0;
+}
+
+static int event_look(struct mp__waited *w, bool suspicious)
+{
+	int r = mp__event_happened(w->object, w->since);
+
+	(void)suspicious;
+	return r > 0 ? POLLIN : r;
+}
+
+static bool event_arm(struct mp__waited *w, uint32_t id)
+{
+	return mp__event_arm(w->object, id);
+}
+
+static void event_disarm(struct mp__waited *w, uint32_t id)
+{
+	mp__event_disarm(w->object, id);
+}
+
+/* --- listeners, processes ------------------------------------------------------------------------ */
+
+static int listener_open(struct mp__waited *w)
+{
+	w->fd = mp_listener_fileno(w->object);
+	return w->fd < 0 ? w->fd : 0;
+}
+
+static int process_open(struct mp__waited *w)
+{
+	w->fd = mp_process_sentinel(w->object);
+	return w->fd < 0 ? w->fd : 0;
+}
+
+/* --- the table ----------------------------------------------------------------------------------- */
+
+static const struct mp__waitable_class classes[] = {
+	[MP_WAIT_KIND_FD] = {.name = "descriptor", .open = fd_open},
+	[MP_WAIT_KIND_CONNECTION] = {.name = "connection",
+		.open = connection_open,
+		.look = connection_look},
+	[MP_WAIT_KIND_LISTENER] = {.name = "listener", .open = listener_open},
+	[MP_WAIT_KIND_PROCESS] = {.name = "process", .open = process_open},
+	[MP_WAIT_KIND_QUEUE] = {.name = "queue", .open = queue_open, .look = queue_look},
+	[MP_WAIT_KIND_ROOM] = {.name = "queue", .open = room_open, .look = room_look},
+	[MP_WAIT_KIND_EVENT] = {.name = "event",
+		.open = event_open,
+		.look = event_look,
+		.arm = event_arm,
+		.disarm = event_disarm},
+};
+
+int mp__waitable_open(const mp_waitable *item, struct mp__waited *ret_waited)
+{
+	if (item->kind < MP_WAIT_KIND_FD || (size_t)item->kind >= MP__COUNT_OF(classes))
+		return mp_error_set(
+			-EINVAL, "there is no kind %d of things to wait for", item->kind);
+	const struct mp__waitable_class *class = &classes[item->kind];
+	struct mp__waited w = {
+		.class = class,
+		.object = item->object,
+		.fd = item->kind == MP_WAIT_KIND_FD ? item->fd : -1,
+		.events = item->events,
+	};
+	if (!item->object && item->kind != MP_WAIT_KIND_FD)
+		return mp_error_set(-EINVAL, "no %s", class->name);
+	int r = class->open(&w);
+	if (r == 0)
+		*ret_waited = w;
+	return r;
+}
+
+bool mp__waitable_arm(struct mp__waited *w, uint32_t id)
+{
+	return w->class->arm ? w->class->arm(w, id) : mp__watched_bell_arm(w->bell, id);
+}
+
+void mp__waitable_disarm(struct mp__waited *w, uint32_t id)
+{
+	if (w->class->disarm)
+		w->class->disarm(w, id);
+	else
+		mp__watch_disarm(&w->bell->watch, id);
+}
+
+int mp__waitable_polled(const struct mp__waited *w, int revents)
+{
+	if (revents & POLLNVAL)
+		return mp_error_set(-EBADF, "descriptor %d is not open", w->fd);
+	if (revents == 0 || !w->object)
+		return revents;
+	return POLLIN;
+}
