@@ -16,6 +16,7 @@
  *	mp_queue *         there is a message, or the queue is shut down
  *	MP_WAIT_ROOM()     a queue has room for a message of no bytes, or is shut down
  *	mp_event *         it is set, or was set since the call began
+ *	mp_future *        its task has ended
  *	mp_process *       it has ended
  *	int                a descriptor is readable: a socket, a pipe, a sentinel, ...
  *	MP_WAIT_FD()       a descriptor, for events of poll(2)
@@ -28,6 +29,7 @@
 
 #include <mp/connection.h>
 #include <mp/event.h>
+#include <mp/future.h>
 #include <mp/listener.h>
 #include <mp/process.h>
 #include <mp/queue.h>
@@ -54,6 +56,7 @@ enum mp_wait_kind {
 	MP_WAIT_KIND_QUEUE,
 	MP_WAIT_KIND_ROOM,
 	MP_WAIT_KIND_EVENT,
+	MP_WAIT_KIND_FUTURE,
 };
 
 /*
@@ -62,7 +65,8 @@ enum mp_wait_kind {
  * An item that cannot be waited for is an error of the call, and its number is in the detail; `error`
  * of all such items is set: -EBADF the descriptor is not open, or a connection only sends; -EINVAL no
  * object, of no known kind, a process that was not started, events that are not POLLIN, POLLPRI,
- * POLLOUT or POLLRDHUP; -ECHILD a process of the parent's.
+ * POLLOUT or POLLRDHUP; -ECHILD a process or a future of the
+ * parent's.
  * -EINVAL also: nothing to wait for, for ever; -ENOMEM.
  */
 int mp_wait(mp_waitable *items, size_t n, int timeout_ms);
@@ -118,6 +122,11 @@ static inline mp_waitable mp__wait_event(mp_event *x)
 	return mp__waitable(MP_WAIT_KIND_EVENT, x, -1, POLLIN);
 }
 
+static inline mp_waitable mp__wait_future(mp_future *x)
+{
+	return mp__waitable(MP_WAIT_KIND_FUTURE, x, -1, POLLIN);
+}
+
 /* Room in a queue. */
 static inline mp_waitable MP_WAIT_ROOM(mp_queue *x)
 {
@@ -149,6 +158,10 @@ static inline mp_waitable MP_WAIT(mp_event *x)
 {
 	return mp__wait_event(x);
 }
+static inline mp_waitable MP_WAIT(mp_future *x)
+{
+	return mp__wait_future(x);
+}
 #else
 /* clang-format off */
 #define MP_WAIT(x) _Generic((x), \
@@ -157,7 +170,8 @@ static inline mp_waitable MP_WAIT(mp_event *x)
 	mp_listener *: mp__wait_listener, \
 	mp_process *: mp__wait_process, \
 	mp_queue *: mp__wait_queue, \
-	mp_event *: mp__wait_event)(x)
+	mp_event *: mp__wait_event, \
+	mp_future *: mp__wait_future)(x)
 /* clang-format on */
 #endif
 

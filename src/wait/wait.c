@@ -90,7 +90,26 @@ static int open_all(struct wait *w)
 	return w->error;
 }
 
+static void close_all(struct wait *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->waited[i].class)
+			mp__waitable_close(&w->waited[i]);
+}
+
 /* --- looking -------------------------------------------------------------------------------------- */
+
+/* Have done what has to be done; what stands together in the same pool is done once. */
+static void work(struct wait *w)
+{
+	const void *done = NULL;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct mp__waited *waited = &w->waited[i];
+		if (waited->work && waited->work != done && waited->class->turn(waited))
+			done = waited->work;
+	}
+}
 
 /* What is ready as far as memory says: how many. */
 static int look(struct wait *w, bool suspicious)
@@ -221,6 +240,7 @@ static void disarm(struct wait *w)
 /* Look at everything, sleep if nothing is ready, and look at descriptors: how many are ready. */
 static int turn(struct wait *w, mp__deadline deadline, bool suspicious)
 {
+	work(w);
 	int ready = look(w, suspicious);
 	int ms = 0;
 
@@ -279,6 +299,7 @@ int mp_wait(mp_waitable *items, size_t n, int timeout_ms)
 		for (size_t i = 0; i < n; i++)
 			items[i].ready = 0;
 	disarm(&w);
+	close_all(&w);
 	free_room(&w);
 	return r;
 }

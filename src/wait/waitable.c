@@ -6,8 +6,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "conn/connection.h"
+#include "pool/watch.h"
 #include "queue/ready.h"
 #include "sync/event.h"
+
+#include <stddef.h>
 
 #define EVENTS (POLLIN | POLLPRI | POLLOUT | POLLRDHUP)
 
@@ -101,6 +104,75 @@ static void event_disarm(struct mp__waited *w, uint32_t id)
 	mp__event_disarm(w->object, id);
 }
 
+/* --- futures -------------------------------------------------------------------------------------- */
+
+static void has_ended(struct mp__future_watch *watch, mp_future *future)
+{
+	struct mp__waited *w =
+		(struct mp__waited *)((char *)watch - offsetof(struct mp__waited, end));
+
+	(void)future;
+	mp__watch_ring(&w->cells);
+}
+
+static int future_open(struct mp__waited *w)
+{
+	mp_future *f = w->object;
+
+	int r = mp__future_check(f, "waiting for a task");
+	if (r < 0)
+		return r;
+	mp__pool_watch_begin(f->pool);
+	w->work = f->pool;
+	w->fd = mp__pool_watch_fd(f->pool);
+	w->end.fire = has_ended;
+	return 0;
+}
+
+static void future_close(struct mp__waited *w)
+{
+	mp_future *f = w->object;
+
+	if (w->end_is_watched)
+		mp__future_unwatch(f, &w->end);
+	mp__pool_watch_end(f->pool);
+}
+
+static bool future_turn(struct mp__waited *w)
+{
+	mp_future *f = w->object;
+
+	if (mp__future_is_finished(f))
+		return false;
+	(void)mp__pool_watch_turn(f->pool);
+	return true;
+}
+
+static int future_look(struct mp__waited *w, bool suspicious)
+{
+	(void)suspicious;
+	return mp__future_is_finished(w->object) ? POLLIN : 0;
+}
+
+/* Another thread may collect the end; then only the watch tells. */
+static bool future_arm(struct mp__waited *w, uint32_t id)
+{
+	mp_future *f = w->object;
+
+	bool armed = mp__watch_arm(&w->cells, id);
+	if (!w->end_is_watched) {
+		pthread_mutex_lock(&f->pool->lock);
+		w->end_is_watched = mp__future_watch(f, &w->end) > 0;
+		pthread_mutex_unlock(&f->pool->lock);
+	}
+	return armed && w->end_is_watched;
+}
+
+static void future_disarm(struct mp__waited *w, uint32_t id)
+{
+	mp__watch_disarm(&w->cells, id);
+}
+
 /* --- listeners, processes ------------------------------------------------------------------------ */
 
 static int listener_open(struct mp__waited *w)
@@ -131,6 +203,13 @@ static const struct mp__waitable_class classes[] = {
 		.look = event_look,
 		.arm = event_arm,
 		.disarm = event_disarm},
+	[MP_WAIT_KIND_FUTURE] = {.name = "future",
+		.open = future_open,
+		.close = future_close,
+		.turn = future_turn,
+		.look = future_look,
+		.arm = future_arm,
+		.disarm = future_disarm},
 };
 
 int mp__waitable_open(const mp_waitable *item, struct mp__waited *ret_waited)
@@ -168,6 +247,9 @@ void mp__waitable_disarm(struct mp__waited *w, uint32_t id)
 
 int mp__waitable_polled(const struct mp__waited *w, int revents)
 {
+	/* It may even be closed, with the pool: the next turn will see to it. */
+	if (w->class->turn)
+		return 0;
 	if (revents & POLLNVAL)
 		return mp_error_set(-EBADF, "descriptor %d is not open", w->fd);
 	if (revents == 0 || !w->object)

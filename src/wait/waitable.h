@@ -10,6 +10,7 @@
 #ifndef MP_WAIT_WAITABLE_H
 #define MP_WAIT_WAITABLE_H
 
+#include "pool/future.h"
 #include "shm/watch.h"
 
 #include <mp/wait.h>
@@ -22,15 +23,28 @@ struct mp__waited {
 	void *object;
 	int fd; /* to poll; -1: none */
 	short events;
-	uint32_t since; /* of an event: when the wait began */
+	uint32_t since;   /* of an event: when the wait began */
+	const void *work; /* of a future: its pool */
 	/* What it is waited for by memory; NULL: the descriptor says all. */
 	struct mp__watched_bell *bell;
+	/* Of a future: whose end fires the watch, and that rings who stands in the cells. */
+	struct mp__future_watch end;
+	bool end_is_watched;
+	struct mp__watch cells;
 };
 
 struct mp__waitable_class {
 	const char *name;
 	/* Check the object, and fill in fd and events. 0, or why it cannot be waited for. */
 	int (*open)(struct mp__waited *w);
+	/* The end of what open() began. NULL: nothing. */
+	void (*close)(struct mp__waited *w);
+	/*
+	 * Do what has to be done so that it becomes ready at all; before a look, and again when the
+	 * descriptor says so, which then says nothing else. False: there is nothing to do any more
+	 * for this one; what has the same `work` as one for which it was done needs it no more.
+	 */
+	bool (*turn)(struct mp__waited *w);
 	/*
 	 * Is it ready as far as can be said without its descriptor? Poll bits, 0; -errno it cannot
 	 * be waited for any more. `suspicious`: nothing has happened for a while, who is in the way
@@ -52,6 +66,12 @@ int mp__waitable_open(const mp_waitable *item, struct mp__waited *ret_waited);
 static inline bool mp__waitable_is_watched(const struct mp__waited *w)
 {
 	return w->bell || w->class->arm;
+}
+
+static inline void mp__waitable_close(struct mp__waited *w)
+{
+	if (w->class->close)
+		w->class->close(w);
 }
 
 bool mp__waitable_arm(struct mp__waited *w, uint32_t id);
