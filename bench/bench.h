@@ -57,6 +57,7 @@ extern const struct bench bench_lock[];
 extern const struct bench bench_values[];
 extern const struct bench bench_queue[];
 extern const struct bench bench_conn[];
+extern const struct bench bench_wait[];
 extern const struct bench bench_signal[];
 
 /* --- inside a contender ---------------------------------------------------------------------- */

@@ -49,7 +49,7 @@ const struct peer peers[] = {
 struct contender *contenders_of(const char *row, size_t *ret_n)
 {
 	const struct bench *groups[] = {bench_process, bench_pool, bench_manager, bench_obj,
-		bench_conn, bench_signal, bench_lock, bench_queue, bench_values};
+		bench_conn, bench_wait, bench_signal, bench_lock, bench_queue, bench_values};
 	struct contender *list = calloc(MAX_RUNNING, sizeof(*list));
 	size_t n = 0;
 

@@ -39,6 +39,8 @@ const struct bench_row bench_rows[] = {
 	{"manager_get_50_p16", "op/s", BENCH_HIGHER},
 	{"obj_roundtrip", "op/s", BENCH_HIGHER},
 	{"conn_rtt_64B", "us", BENCH_LOWER},
+	{"wait_1000", "us", BENCH_LOWER},
+	{"wait_1000_once", "us", BENCH_LOWER},
 	{"semaphore", "op/s", BENCH_HIGHER},
 	{"event_handover", "us", BENCH_LOWER},
 	{"event_handover_spin", "us", BENCH_LOWER},

@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include "tests/stress_shared.h"
+#include "tests/stress_wait.h"
 
 #include <mp.h>
 
@@ -539,6 +540,7 @@ int main(int argc, char **argv)
 	stress_pool();
 	stress_process();
 	stress_connection();
+	stress_wait();
 #ifdef ENABLE_MANAGER
 	stress_manager();
 #endif

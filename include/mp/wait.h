@@ -71,6 +71,52 @@ enum mp_wait_kind {
  */
 int mp_wait(mp_waitable *items, size_t n, int timeout_ms);
 
+/* --- a set that is kept --------------------------------------------------------------------------- */
+
+/*
+ * For thousands of things: a wait costs what is ready, not what is in the set.
+ *
+ *	mp_waiter_new(&waiter);
+ *	mp_waiter_add(waiter, MP_WAIT(connection), client);
+ *	int n = mp_waiter_wait(waiter, ready, 16, 1000);
+ *	for (int i = 0; i < n; i++)
+ *		serve(ready[i].data);
+ *
+ * It holds a reference to what is in it: who closes a connection and wants the other side to see that
+ * removes it before. A listener has to be removed before it is closed; a descriptor that is closed
+ * leaves by itself, if it was the last one of its file. Any thread may use a waiter, also while others
+ * wait. In a forked child all calls are -ECHILD, but for mp_waiter_close().
+ */
+typedef struct mp_waiter mp_waiter;
+
+typedef struct mp_ready {
+	void *data; /* what was added with it */
+	int ready;  /* as in mp_waitable */
+	int error;  /* why it cannot be waited for any more, or 0: remove it */
+} mp_ready;
+
+/* -EMFILE, -ENFILE, -ENOMEM. */
+int mp_waiter_new(mp_waiter **ret_waiter);
+
+/*
+ * Put it in. -EEXIST it is there already (a descriptor: for whatever events); what mp_wait() says of
+ * an item; -EMFILE, -ENFILE, -ENOMEM, -ENOSPC the user's limit of epoll(7).
+ */
+int mp_waiter_add(mp_waiter *waiter, mp_waitable item, void *data);
+/* Another pointer, and of a descriptor other events. -ENOENT it is not there; -EBADF, -EINVAL. */
+int mp_waiter_modify(mp_waiter *waiter, mp_waitable item, void *data);
+/* Take it out; what is ready at that time in another thread may still be reported there. -ENOENT. */
+int mp_waiter_remove(mp_waiter *waiter, mp_waitable item);
+
+/*
+ * Wait until something is ready, and store up to `room` of what is: how many; 0 the time was over.
+ * What finds no room comes next time. -EINVAL no room; -ENOMEM.
+ */
+int mp_waiter_wait(mp_waiter *waiter, mp_ready *ret_ready, size_t room, int timeout_ms);
+
+/* Drop everything. NULL is allowed. Nobody may be waiting. Returns 0. */
+int mp_waiter_close(mp_waiter *waiter);
+
 MP__END_DECLS
 
 static inline mp_waitable mp__waitable(short kind, void *object, int fd, int events)

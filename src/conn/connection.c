@@ -136,6 +136,15 @@ int mp_connection_send(mp_connection *c, mp_obj value, int timeout_ms)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
+_Atomic unsigned mp__conn_kept;
+
+static void release(mp_connection *c, bool taken)
+{
+	c->ops->release(c, taken);
+	if (!taken)
+		atomic_fetch_add_explicit(&mp__conn_kept, 1, memory_order_relaxed);
+}
+
 static int look(mp_connection *c, int timeout_ms, struct mp__incoming *ret)
 {
 	return in_time(c->ops->look(c, mp__deadline_in(timeout_ms), ret), timeout_ms);
@@ -182,7 +191,7 @@ int mp_connection_recv(mp_connection *c, int timeout_ms, mp_obj *ret_value)
 		return r;
 	r = decode(c, &message, ret_value);
 	/* Descriptors may be gone from the cargo already: such a message cannot be decoded twice. */
-	c->ops->release(c, r != -ENOMEM || message.cargo->n_fds > 0);
+	release(c, r != -ENOMEM || message.cargo->n_fds > 0);
 	return r;
 }
 
@@ -197,7 +206,7 @@ static int look_bytes(mp_connection *c, int timeout_ms, struct mp__incoming *ret
 		return r;
 	if (ret->kind == MP__MESSAGE_BYTES)
 		return 0;
-	c->ops->release(c, false);
+	release(c, false);
 	return mp_error_set(-ENOMSG, "the next message is a value; mp_connection_recv() takes it");
 }
 
@@ -211,7 +220,7 @@ int mp_connection_recv_bytes(mp_connection *c, int timeout_ms, void **ret_data, 
 	void *data = malloc(message.size ? message.size : 1);
 	r = data ? copy_out(c, &message, data)
 		 : mp_error_set(-ENOMEM, "no memory for a message of %zu bytes", message.size);
-	c->ops->release(c, data != NULL);
+	release(c, data != NULL);
 	if (r < 0) {
 		free(data);
 		return r;
@@ -232,13 +241,13 @@ int mp_connection_recv_bytes_into(
 	if (r < 0)
 		return r;
 	if (message.size > size) {
-		c->ops->release(c, false);
+		release(c, false);
 		*ret_size = message.size;
 		return mp_error_set(-EMSGSIZE, "a message of %zu bytes; there is room for %zu",
 			message.size, size);
 	}
 	r = copy_out(c, &message, buffer);
-	c->ops->release(c, true);
+	release(c, true);
 	if (r == 0)
 		*ret_size = message.size;
 	return r;

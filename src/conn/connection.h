@@ -101,6 +101,9 @@ struct mp_connection {
 
 extern const struct mp__handle_class mp__connection_class;
 
+/* Counts how often a message was looked at and left, in this process: who waits looks again. */
+extern _Atomic unsigned mp__conn_kept;
+
 /* Fill in the front's part: one reference, the defaults of options that were loaded. */
 void mp__conn_init(
 	struct mp_connection *c, const struct mp__conn_ops *ops, int direction, size_t max_message);

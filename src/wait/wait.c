@@ -127,6 +127,26 @@ static int look(struct wait *w, bool suspicious)
 	return w->error < 0 ? w->error : ready;
 }
 
+/*
+ * Descriptors have said something. What was done in memory before is told with it: a child that has
+ * ended has put its last message.
+ */
+static int look_behind(struct wait *w)
+{
+	int ready = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct mp__waited *waited = &w->waited[i];
+		mp_waitable *item = &w->items[i];
+		if (item->ready == 0 && waited->class->look) {
+			int r = waited->class->look(waited, false);
+			item->ready = r > 0 ? r : 0;
+		}
+		ready += item->ready != 0;
+	}
+	return ready;
+}
+
 /* What poll(2) found, added to what is ready: how many are. */
 static int add_polled(struct wait *w)
 {
@@ -252,7 +272,8 @@ static int turn(struct wait *w, mp__deadline deadline, bool suspicious)
 		ms = mp__deadline_poll_ms(mp__deadline_slice(deadline, MP__BELL_RECHECK_MS));
 	if (ms == 0 && w->n_fds == 0)
 		return ready;
-	return poll_all(w, ms);
+	int r = poll_all(w, ms);
+	return r > 0 && w->n_watched > 0 ? look_behind(w) : r;
 }
 
 static int wait_for_one(struct wait *w, mp__deadline deadline)

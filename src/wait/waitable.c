@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "conn/connection.h"
 #include "pool/watch.h"
+#include "process/process.h"
 #include "queue/ready.h"
 #include "sync/event.h"
 
@@ -28,6 +29,16 @@ static int fd_open(struct mp__waited *w)
 
 /* --- connections --------------------------------------------------------------------------------- */
 
+static void connection_ref(void *connection)
+{
+	(void)mp_connection_ref(connection);
+}
+
+static void connection_unref(void *connection)
+{
+	(void)mp_connection_close(connection);
+}
+
 static int connection_open(struct mp__waited *w)
 {
 	mp_connection *c = w->object;
@@ -48,6 +59,16 @@ static int connection_look(struct mp__waited *w, bool suspicious)
 }
 
 /* --- queues --------------------------------------------------------------------------------------- */
+
+static void queue_ref(void *queue)
+{
+	(void)mp_queue_ref(queue);
+}
+
+static void queue_unref(void *queue)
+{
+	mp_queue_close(queue);
+}
 
 static int queue_open(struct mp__waited *w)
 {
@@ -76,6 +97,16 @@ static int room_look(struct mp__waited *w, bool suspicious)
 }
 
 /* --- events --------------------------------------------------------------------------------------- */
+
+static void event_ref(void *event)
+{
+	(void)mp_event_ref(event);
+}
+
+static void event_unref(void *event)
+{
+	mp_event_close(event);
+}
 
 static int event_open(struct mp__waited *w)
 {
@@ -113,6 +144,16 @@ static void has_ended(struct mp__future_watch *watch, mp_future *future)
 
 	(void)future;
 	mp__watch_ring(&w->cells);
+}
+
+static void future_ref(void *future)
+{
+	atomic_fetch_add_explicit(&((mp_future *)future)->refs, 1, memory_order_relaxed);
+}
+
+static void future_unref(void *future)
+{
+	mp__future_unref(future);
 }
 
 static int future_open(struct mp__waited *w)
@@ -181,6 +222,16 @@ static int listener_open(struct mp__waited *w)
 	return w->fd < 0 ? w->fd : 0;
 }
 
+static void process_ref(void *process)
+{
+	mp__process_ref(process);
+}
+
+static void process_unref(void *process)
+{
+	mp__process_unref(process);
+}
+
 static int process_open(struct mp__waited *w)
 {
 	w->fd = mp_process_sentinel(w->object);
@@ -192,18 +243,39 @@ static int process_open(struct mp__waited *w)
 static const struct mp__waitable_class classes[] = {
 	[MP_WAIT_KIND_FD] = {.name = "descriptor", .open = fd_open},
 	[MP_WAIT_KIND_CONNECTION] = {.name = "connection",
+		.ref = connection_ref,
+		.unref = connection_unref,
+		.works_in_children = true,
 		.open = connection_open,
 		.look = connection_look},
 	[MP_WAIT_KIND_LISTENER] = {.name = "listener", .open = listener_open},
-	[MP_WAIT_KIND_PROCESS] = {.name = "process", .open = process_open},
-	[MP_WAIT_KIND_QUEUE] = {.name = "queue", .open = queue_open, .look = queue_look},
-	[MP_WAIT_KIND_ROOM] = {.name = "queue", .open = room_open, .look = room_look},
+	[MP_WAIT_KIND_PROCESS] = {.name = "process",
+		.ref = process_ref,
+		.unref = process_unref,
+		.open = process_open},
+	[MP_WAIT_KIND_QUEUE] = {.name = "queue",
+		.ref = queue_ref,
+		.unref = queue_unref,
+		.works_in_children = true,
+		.open = queue_open,
+		.look = queue_look},
+	[MP_WAIT_KIND_ROOM] = {.name = "queue",
+		.ref = queue_ref,
+		.unref = queue_unref,
+		.works_in_children = true,
+		.open = room_open,
+		.look = room_look},
 	[MP_WAIT_KIND_EVENT] = {.name = "event",
+		.ref = event_ref,
+		.unref = event_unref,
+		.works_in_children = true,
 		.open = event_open,
 		.look = event_look,
 		.arm = event_arm,
 		.disarm = event_disarm},
 	[MP_WAIT_KIND_FUTURE] = {.name = "future",
+		.ref = future_ref,
+		.unref = future_unref,
 		.open = future_open,
 		.close = future_close,
 		.turn = future_turn,

@@ -35,6 +35,10 @@ struct mp__waited {
 
 struct mp__waitable_class {
 	const char *name;
+	/* For who keeps it. NULL: it cannot be kept alive. */
+	void (*ref)(void *object);
+	void (*unref)(void *object);
+	bool works_in_children; /* a reference that a child has got by fork is one to be dropped */
 	/* Check the object, and fill in fd and events. 0, or why it cannot be waited for. */
 	int (*open)(struct mp__waited *w);
 	/* The end of what open() began. NULL: nothing. */
