@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared values, arrays and heaps used by several threads at once: a part of tests/stress. */
+/* Shared values, arrays, lists and heaps used by several threads at once: a part of tests/stress. */
 #include <config.h>
 
 #include "tests/stress_shared.h"
@@ -26,8 +26,23 @@ struct things {
 	mp_value *number;
 	mp_value *pair; /* two ints that are equal whenever the lock is free */
 	mp_array *array;
+	mp_shared_list *list; /* each item a number twice, as text: "12 12" */
 	mp_heap *heap;
 };
+
+/* What is read is always whole, whoever writes it at the same time. */
+static void use_list(mp_shared_list *list, int i)
+{
+	char text[32];
+	mp_obj item;
+	int first, second;
+
+	snprintf(text, sizeof(text), "%d %d", i, i);
+	CHECK(mp_shared_list_set(list, i % 4, mp_str(text)) == 0);
+	CHECK(mp_shared_list_get(list, (i + 1) % 4, &item) == 0);
+	CHECK(sscanf(mp_obj_str(&item), "%d %d", &first, &second) == 2 && first == second);
+	mp_obj_free(&item);
+}
 
 static void *use(void *argument)
 {
@@ -52,6 +67,7 @@ static void *use(void *argument)
 		items[0] = items[9] = i;
 		CHECK(mp_array_set_slice(
 			      t->array, MP_SLICE_ALL, items, sizeof(items), MP_FOREVER) == 0);
+		use_list(t->list, i);
 		CHECK(mp_heap_alloc(t->heap, 1 + (size_t)i * 7 % 300, &block) == 0);
 		memset(block, i, 1);
 		if (i % 100 == 0)
@@ -70,6 +86,9 @@ void stress_shared(void)
 	CHECK(mp_value_new('i', NULL, NULL, &t.number) == 0);
 	CHECK(mp_value_new_sized(2 * sizeof(int), NULL, NULL, &t.pair) == 0);
 	CHECK(mp_array_new('i', 10, NULL, NULL, &t.array) == 0);
+	CHECK(mp_shared_list_new(MP_LIST(mp_str("-10000 -10000"), mp_str("-10000 -10000"),
+					 mp_str("-10000 -10000"), mp_str("-10000 -10000")),
+		      NULL, &t.list) == 0);
 	CHECK(mp_heap_new(512, MP_HEAP_OPTIONS(.max_size = 1 << 20), &t.heap) == 0);
 	for (int i = 0; i < THREADS; i++)
 		CHECK(pthread_create(&threads[i], NULL, use, &t) == 0);
@@ -81,5 +100,7 @@ void stress_shared(void)
 	mp_value_close(t.number);
 	mp_value_close(t.pair);
 	mp_array_close(t.array);
+	CHECK(mp_shared_list_len(t.list) == 4);
+	mp_shared_list_close(t.list);
 	mp_heap_close(t.heap);
 }

@@ -562,3 +562,41 @@ Test(barrier_crash, one_dead_party_among_thousands_is_found)
 	cr_assert_eq(by.pid, child.pid);
 	mp_barrier_close(b);
 }
+
+static void sleep_ms(int ms)
+{
+	mp__deadline until = mp__deadline_in(ms);
+
+	while (!mp__deadline_passed(until))
+		sched_yield();
+}
+
+Test(barrier_crash, looks_are_shared_and_go_round)
+{
+	_Atomic uint32_t word = 0;
+	bool seen[1000] = {false};
+	unsigned left = 1000;
+	unsigned first;
+	unsigned expected = 0;
+
+	for (int i = 0; left > 0; i++) {
+		unsigned n = mp__look_due(&word, 1000, &first);
+		if (i > 0 && n > 0)
+			cr_assert_eq(first, expected);
+		cr_assert_leq(n, MP__LOOK_AT_ONCE);
+		for (unsigned k = 0; k < n; k++) {
+			left -= !seen[(first + k) % 1000];
+			seen[(first + k) % 1000] = true;
+		}
+		expected = n > 0 ? (first + n) % 1000 : expected;
+		sleep_ms(MP__LOOK_EVERY_MS / 3);
+	}
+	/* Of two at the same time one looks, at all of few cells. */
+	sleep_ms(MP__LOOK_EVERY_MS + 1);
+	cr_assert_eq(mp__look_due(&word, 3, &first), 3);
+	sleep_ms(MP__LOOK_EVERY_MS + 1);
+	atomic_store(&word, atomic_load(&word) | 0xfff); /* damaged: no such cell */
+	cr_assert_eq(mp__look_due(&word, 3, &first), 3);
+	cr_assert_eq(first, 0);
+	cr_assert_eq(mp__look_due(&word, 0, &first), 0);
+}
