@@ -9,6 +9,7 @@
 #include <mp.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 T_SUITE(rwlock);
 
@@ -274,20 +275,43 @@ static int do_everything(void *argument)
 	return 0;
 }
 
+static const char *const actions[] = {"kill", "stop", "exit"};
+
+/* A stopped one is killed after others have tried what they can do meanwhile. */
+static void die(int (*body)(void *), const char *point, const char *action)
+{
+	siginfo_t info;
+
+	t_arm(point, action);
+	struct t_child child = t_spawn(body, NULL);
+	unsetenv("MP_TEST_POINT");
+	if (strcmp(action, "exit") == 0) {
+		t_expect_exit(&child, 86);
+	} else if (strcmp(action, "kill") == 0) {
+		t_expect_signal(&child, SIGKILL);
+	} else {
+		cr_assert_eq(waitid(P_PID, (id_t)child.pid, &info, WSTOPPED | WNOWAIT), 0);
+		int r = mp_rwlock_acquire_read(&s->lock, 60);
+		cr_assert(r >= 0 || r == -ETIMEDOUT || r == -EDEADLK, "%s: %d", point, r);
+		if (r >= 0)
+			T_OK(mp_rwlock_release_read(&s->lock));
+		t_kill(&child, SIGKILL);
+	}
+	cr_assert(t_fired(), "%s", point);
+	t_disarm();
+}
+
 Test(rwlock, dies_at_every_step)
 {
 	static const char *const points[] = {"rwlock.claimed", "rwlock.left", "rwlock.closed",
 		"rwlock.downgrade", "rwlock.reopened"};
 
 	make_shared();
-	for (int i = 0; i < 5; i++) {
-		t_arm(points[i], "kill");
-		struct t_child child = t_spawn(do_everything, NULL);
-		t_expect_signal(&child, SIGKILL);
-		cr_assert(t_fired(), "%s", points[i]);
-		t_disarm();
+	for (int i = 0; i < 15; i++) {
+		const char *point = points[i / 3];
+		die(do_everything, point, actions[i % 3]);
 		int r = mp_rwlock_acquire_write(&s->lock, T_TIMEOUT_MS);
-		cr_assert(r == 0 || r == MP_OWNER_DIED, "%s: %d", points[i], r);
+		cr_assert(r == 0 || r == MP_OWNER_DIED, "%s: %d", point, r);
 		T_OK(mp_rwlock_release_write(&s->lock));
 		T_OK(mp_rwlock_acquire_read(&s->lock, MP_NOWAIT));
 		T_OK(mp_rwlock_release_read(&s->lock));
@@ -298,28 +322,18 @@ Test(rwlock, dies_at_every_step)
 Test(rwlock, a_waiter_dies_at_every_step_of_waiting)
 {
 	make_shared();
-	T_OK(mp_rwlock_acquire_write(&s->lock, MP_NOWAIT));
-	t_arm("rwlock.listening", "kill");
-	struct t_child child = t_spawn(do_everything, NULL);
-	t_expect_signal(&child, SIGKILL);
-	cr_assert(t_fired());
-	t_disarm();
-	T_OK(mp_rwlock_downgrade(&s->lock));
-	t_arm("rwlock.draining", "kill");
-	child = t_spawn(write_once, NULL);
-	t_expect_signal(&child, SIGKILL);
-	cr_assert(t_fired());
-	t_disarm();
-	t_arm("rwlock.news", "kill");
-	child = t_spawn(do_everything, NULL);
-	t_expect_signal(&child, SIGKILL);
-	cr_assert(t_fired());
-	t_disarm();
-	T_OK(mp_rwlock_release_read(&s->lock));
-	T_RESULT(mp_rwlock_acquire_read(&s->lock, T_TIMEOUT_MS), MP_OWNER_DIED);
-	T_OK(mp_rwlock_release_read(&s->lock));
-	T_RESULT(mp_rwlock_acquire_write(&s->lock, T_TIMEOUT_MS), MP_OWNER_DIED);
-	T_OK(mp_rwlock_release_write(&s->lock));
+	for (int i = 0; i < 3; i++) {
+		T_OK(mp_rwlock_acquire_write(&s->lock, MP_NOWAIT));
+		die(do_everything, "rwlock.listening", actions[i]);
+		T_OK(mp_rwlock_downgrade(&s->lock));
+		die(write_once, "rwlock.draining", actions[i]);
+		die(do_everything, "rwlock.news", actions[i]);
+		T_OK(mp_rwlock_release_read(&s->lock));
+		T_RESULT(mp_rwlock_acquire_read(&s->lock, T_TIMEOUT_MS), MP_OWNER_DIED);
+		T_OK(mp_rwlock_release_read(&s->lock));
+		T_RESULT(mp_rwlock_acquire_write(&s->lock, T_TIMEOUT_MS), MP_OWNER_DIED);
+		T_OK(mp_rwlock_release_write(&s->lock));
+	}
 }
 
 #define ROUNDS 20000
