@@ -100,6 +100,12 @@ int bench_directory(char directory[BENCH_DIRECTORY_SIZE]);
 /* End a child: SIGKILL unless it has ended, and reap it. */
 void bench_reap(pid_t pid);
 
+/*
+ * Bind this process to one CPU and the other to another one: the kernel likes to wake who sleeps on
+ * the CPU of who wakes it, and what is measured then is where it has put them. -1 with a reason.
+ */
+int bench_side_by_side(pid_t other);
+
 /* Run `body(fd)` in a forked child, at the other end of a socketpair. The child exits after it. */
 pid_t bench_fork_peer(int (*body)(int fd), int *ret_fd);
 /* Echo messages of 64 bytes until end of file: the body for many floors. */

@@ -18,6 +18,14 @@ struct talk {
 	mp_connection *connection; /* libmp's */
 };
 
+/* The variant. */
+enum { ANYWHERE, SIDE_BY_SIDE };
+
+static int place(const struct bench *b, pid_t other)
+{
+	return b->variant == SIDE_BY_SIDE ? bench_side_by_side(other) : 0;
+}
+
 /* --- libmp ------------------------------------------------------------------------------------ */
 
 /* In the other process: send everything back, until the end. */
@@ -63,7 +71,7 @@ static int setup_with(struct bench *b,
 	}
 	mp_connection_close(there);
 	b->state = t;
-	return t->pid < 0 ? bench_fail("fork failed") : 0;
+	return t->pid < 0 ? bench_fail("fork failed") : place(b, t->pid);
 }
 
 static int setup_talk(struct bench *b)
@@ -110,7 +118,7 @@ static int setup_call(struct bench *b)
 		return bench_fail("out of memory");
 	t->pid = bench_fork_peer(bench_echo, &t->fd);
 	b->state = t;
-	return t->pid < 0 ? -1 : 0;
+	return t->pid < 0 ? -1 : place(b, t->pid);
 }
 
 static void teardown_call(struct bench *b)
@@ -198,7 +206,7 @@ const struct bench bench_conn[] = {
 	{"pipe_rtt_64B", "libmp", setup_pipe, run_talk, teardown_talk, 0, NULL},
 	{"pipe_rtt_64B", "floor", setup_game, run_game, teardown_game, 0, NULL},
 	{"pipe_rtt_64B", "socketpair", setup_call, run_call, teardown_call, 0, NULL},
-	{"conn_rtt_64B", "libmp", setup_talk, run_talk, teardown_talk, 0, NULL},
-	{"conn_rtt_64B", "floor", setup_call, run_call, teardown_call, 0, NULL},
+	{"conn_rtt_64B", "libmp", setup_talk, run_talk, teardown_talk, SIDE_BY_SIDE, NULL},
+	{"conn_rtt_64B", "floor", setup_call, run_call, teardown_call, SIDE_BY_SIDE, NULL},
 	{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 };

@@ -266,7 +266,8 @@ def obj_roundtrip():
     return rate(op)
 
 
-def echo(end):
+def echo(end, cpu):
+    os.sched_setaffinity(0, {cpu})
     try:
         while True:
             end.send_bytes(end.recv_bytes())
@@ -275,11 +276,14 @@ def echo(end):
 
 
 def conn_rtt_64B():
+    # On two CPUs, as the others.
+    first, second = sorted(os.sched_getaffinity(0))[:2]
     here, there = mp.Pipe()
     context = mp.get_context("fork")
-    child = context.Process(target=echo, args=(there,), daemon=True)
+    child = context.Process(target=echo, args=(there, second), daemon=True)
     child.start()
     there.close()
+    os.sched_setaffinity(0, {first})
 
     def op():
         here.send_bytes(VALUE)

@@ -205,6 +205,26 @@ pid_t bench_fork_peer(int (*body)(int fd), int *ret_fd)
 	return pid;
 }
 
+int bench_side_by_side(pid_t other)
+{
+	const pid_t pids[] = {0, other};
+	cpu_set_t all;
+	int cpu = 0;
+
+	if (sched_getaffinity(0, sizeof(all), &all) < 0 || CPU_COUNT(&all) < 2)
+		return bench_fail("it takes two CPUs");
+	for (int i = 0; i < 2; i++, cpu++) {
+		cpu_set_t one;
+		while (!CPU_ISSET(cpu, &all))
+			cpu++;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(pids[i], sizeof(one), &one) < 0)
+			return bench_fail("cannot choose a CPU");
+	}
+	return 0;
+}
+
 int bench_echo(int fd)
 {
 	char message[BENCH_ECHO_SIZE];

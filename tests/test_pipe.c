@@ -8,6 +8,8 @@
 
 #include "tests/support/conns.h"
 
+#include "conn/connection.h"
+#include "conn/message.h"
 #include "conn/pipe_layout.h"
 #include "obj/handle.h"
 
@@ -504,4 +506,74 @@ Test(pipe, garbage_is_an_error_at_most)
 		munmap(memory, sizeof(*memory));
 		conn_close(&p);
 	}
+}
+
+/* --- floods ------------------------------------------------------------------------------------ */
+
+struct flood {
+	struct mp__pipe_layout *memory;
+	int fd;
+	struct mp__head head;
+	bool records;
+};
+
+/* As fast as it can: packets that are no messages, and records that name none. */
+static int pour(void *argument)
+{
+	struct flood *f = argument;
+	struct mp__pipe_ring *ring = &f->memory->rings[0];
+	const uint64_t record =
+		20000 | (uint64_t)(MP__MESSAGE_BYTES | MP__PIPE_OUTSIDE) << 40 | UINT64_C(77) << 48;
+	uint8_t head[MP__HEAD_SIZE];
+
+	mp__head_write(head, &f->head);
+	t_ready();
+	while (getppid() > 1) {
+		(void)send(f->fd, head, sizeof(head), MSG_DONTWAIT | MSG_NOSIGNAL);
+		uint64_t tail = atomic_load(&ring->tail);
+		if (f->records && tail - atomic_load(&ring->head) < MP__PIPE_RING) {
+			memcpy(f->memory->bytes[0] + tail % MP__PIPE_RING, &record, sizeof(record));
+			atomic_store(&ring->tail, tail + 8);
+		}
+	}
+	return 0;
+}
+
+static void withstand(struct mp__head head, bool records)
+{
+	struct conn_pair p = new_pipe();
+	struct mp__handle_wire wire;
+	struct mp__handle *handle = (struct mp__handle *)p.a;
+	mp_obj got;
+
+	T_OK(handle->class->export(handle, &wire));
+	struct flood flood = {memory_of(p.a), wire.fds[1], head, records};
+	cr_assert_geq(mp_connection_fileno(p.b), 0);
+	struct t_child child = t_spawn(pour, &flood);
+	t_wait_ready(&child);
+	mp_waitable item = MP_WAIT(p.b);
+	for (int i = 0; i < 20; i++) {
+		int r = mp_connection_recv(p.b, i % 2 * 20, &got);
+		cr_assert(r == -ETIMEDOUT || r == -EAGAIN || r == -EBADMSG, "%d", r);
+		cr_assert_geq(mp_connection_poll(p.b, i % 2 * 20), 0);
+		cr_assert_geq(mp_wait(&item, 1, i % 2 * 20), 0);
+	}
+	t_kill(&child, SIGKILL);
+	munmap(flood.memory, sizeof(*flood.memory));
+	conn_close(&p);
+}
+
+Test(pipe, a_flood_of_wakes_holds_nobody_beyond_his_deadline)
+{
+	withstand((struct mp__head){.kind = MP__MESSAGE_WAKE}, false);
+}
+
+Test(pipe, a_flood_of_messages_that_no_record_names)
+{
+	withstand((struct mp__head){.kind = MP__MESSAGE_BYTES}, true);
+}
+
+Test(pipe, a_flood_of_nonsense)
+{
+	withstand((struct mp__head){.kind = 99}, true);
 }

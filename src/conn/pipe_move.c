@@ -14,6 +14,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/*
+ * What honest sides never have under way: a call goes no further with what a hostile one pours in
+ * while we look, because it would never come to its deadline. More records than a ring has room for;
+ * more packets than a socket.
+ */
+#define RECORDS_MAX (MP__PIPE_RING / MP__PIPE_RECORD)
+#define PACKETS_MAX 4096
+
 static int gone(void)
 {
 	return mp_error_set(-EPIPE, "the other side of the pipe is closed or dead");
@@ -224,7 +232,7 @@ static void silence(struct mp__pipe_end *e)
 	if (r == MP_OWNER_DIED)
 		atomic_fetch_add_explicit(&w->next_tag, 1, memory_order_relaxed);
 	if (r >= 0) {
-		while (mp__ring_is_empty(&e->in) && hear_wake(e))
+		for (int i = 0; i < PACKETS_MAX && mp__ring_is_empty(&e->in) && hear_wake(e); i++)
 			;
 		atomic_store(&w->heard, atomic_load(&w->wakes));
 		mp__guard_leave(&w->sending);
@@ -262,13 +270,16 @@ static int look_in_socket(struct mp__pipe_end *e, struct mp__incoming *ret)
 {
 	int r;
 
-	while ((r = e->packets->ops->look(e->packets, mp__deadline_in(0), ret)) == 0) {
+	for (int i = 0; (r = e->packets->ops->look(e->packets, mp__deadline_in(0), ret)) == 0;
+		i++) {
 		if (ret->tag == e->record.tag && ret->kind == e->record.kind &&
 			ret->size == e->record.size)
 			return 0;
 		if (ret->kind == MP__MESSAGE_WAKE)
 			atomic_fetch_add(&e->in.words->heard, 1);
 		e->packets->ops->release(e->packets, true);
+		if (i == PACKETS_MAX)
+			return -EAGAIN;
 	}
 	return r == -ETIMEDOUT || r == -EPIPE ? -EAGAIN : r;
 }
@@ -281,16 +292,21 @@ static void take(struct mp__pipe_end *e)
 	MP__TEST_POINT("pipe.take");
 	mp__ring_take(&e->in, &e->record);
 	MP__TEST_POINT("pipe.taken");
-	while (atomic_load(&w->heard) != wakes && mp__ring_is_empty(&e->in) && hear_wake(e))
+	for (int i = 0; i < PACKETS_MAX && atomic_load(&w->heard) != wakes &&
+			mp__ring_is_empty(&e->in) && hear_wake(e);
+		i++)
 		atomic_fetch_add(&w->heard, 1);
 }
 
 /* Inside the guard: show what is at head. -EAGAIN nothing. */
 static int look_inside(struct mp__pipe_end *e, struct mp__incoming *ret)
 {
-	int r;
+	int r = -EAGAIN;
 
-	while ((r = mp__ring_look(&e->in, e->connection.max_message, &e->record)) == 0) {
+	for (uint64_t i = 0; i <= RECORDS_MAX; i++) {
+		r = mp__ring_look(&e->in, e->connection.max_message, &e->record);
+		if (r < 0)
+			return r;
 		e->in_socket = e->record.outside;
 		if (!e->in_socket) {
 			*ret = (struct mp__incoming){
@@ -326,9 +342,12 @@ int mp__pipe_look(struct mp_connection *c, mp__deadline deadline, struct mp__inc
 		r = look_inside(e, ret);
 		if (r == 0)
 			return 0;
+		bool flood = r == -EAGAIN && !mp__ring_is_empty(&e->in);
 		mp__pipe_leave_receiving(e);
 		if (r != -EAGAIN)
 			return r;
+		if (flood && mp__deadline_passed(deadline))
+			return mp_error_set(-ETIMEDOUT, "no message came, but much that is none");
 	}
 }
 
