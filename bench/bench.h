@@ -50,6 +50,7 @@ struct bench {
 
 /* The tables of the groups, each ended by an entry without a name. */
 extern const struct bench bench_process[];
+extern const struct bench bench_loops[];
 extern const struct bench bench_pool[];
 extern const struct bench bench_manager[];
 extern const struct bench bench_obj[];

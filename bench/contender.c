@@ -33,6 +33,7 @@ static const char *const rows_redis[] = {"manager_start", "manager_set_1", "mana
 	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
 static const char *const rows_load[] = {"manager_get_50_p16", NULL};
 static const char *const rows_call[] = {"pool_apply_rtt", NULL};
+static const char *const rows_openmp[] = {"parallel_for", NULL};
 static const char *const rows_boost[] = {
 	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", "heap_alloc_free", NULL};
 
@@ -43,13 +44,15 @@ const struct peer peers[] = {
 	{"redis", BENCH_PROGRAMS "/peer_redis", NULL, "not built: hiredis is missing", rows_redis},
 	{"boost", BENCH_PROGRAMS "/peer_boost", NULL, "not built: Boost is missing", rows_boost},
 	{"zeromq", BENCH_PROGRAMS "/peer_zeromq", NULL, "not built: libzmq is missing", rows_call},
+	{"openmp", BENCH_PROGRAMS "/peer_openmp", NULL, "not built: no OpenMP", rows_openmp},
 	{NULL, NULL, NULL, NULL, NULL},
 };
 
 struct contender *contenders_of(const char *row, size_t *ret_n)
 {
 	const struct bench *groups[] = {bench_process, bench_pool, bench_manager, bench_obj,
-		bench_conn, bench_wait, bench_signal, bench_lock, bench_queue, bench_values};
+		bench_conn, bench_loops, bench_wait, bench_signal, bench_lock, bench_queue,
+		bench_values};
 	struct contender *list = calloc(MAX_RUNNING, sizeof(*list));
 	size_t n = 0;
 

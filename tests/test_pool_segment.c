@@ -121,21 +121,21 @@ static mp_pool *pool_with_stopped_worker(void)
 }
 
 /* The slot of the only task, as if the worker had finished it. */
-static struct mp__pool_slot *finish_by_hand(mp_pool *pool, int32_t result, uint64_t size)
+static struct mp__pool_slot *finish_by_hand(mp_pool *pool, int32_t result, uint32_t size)
 {
 	struct mp__pool_slot *slot = &pool->seg.slots[0];
 	uint32_t generation = mp__pool_state_generation(atomic_load(&slot->state));
 
 	slot->result = result;
 	slot->result_size = size;
-	memset(slot->result_bytes, 0xff, sizeof(slot->result_bytes));
+	memset(slot->bytes, 0xff, sizeof(slot->bytes));
 	atomic_store(&slot->next_done, MP__POOL_NONE);
 	atomic_store(&slot->state, mp__pool_state(generation, 0, MP__POOL_DONE));
 	atomic_store(&pool->seg.header->done, 0);
 	return slot;
 }
 
-static void expect_bad_result(int32_t result, uint64_t size, int error, int state)
+static void expect_bad_result(int32_t result, uint32_t size, int error, int state)
 {
 	mp_pool *pool = pool_with_stopped_worker();
 	mp_future *f = t_submit(pool, t_square, MP_ARGS(mp_i64(3)));
@@ -150,7 +150,7 @@ static void expect_bad_result(int32_t result, uint64_t size, int error, int stat
 
 Test(pool_segment, result_of_impossible_size)
 {
-	expect_bad_result(0, UINT64_MAX, -EBADMSG, MP_FUTURE_FAILED);
+	expect_bad_result(0, UINT32_MAX, -EBADMSG, MP_FUTURE_FAILED);
 	expect_bad_result(0, MP__POOL_PAYLOAD_MAX + 1, -EBADMSG, MP_FUTURE_FAILED);
 }
 
@@ -161,7 +161,7 @@ Test(pool_segment, result_that_is_not_there)
 
 Test(pool_segment, result_that_is_no_value)
 {
-	expect_bad_result(0, 100, -EBADMSG, MP_FUTURE_DONE);
+	expect_bad_result(0, 20, -EBADMSG, MP_FUTURE_DONE);
 }
 
 Test(pool_segment, results_of_a_map_that_are_none)
@@ -172,7 +172,7 @@ Test(pool_segment, results_of_a_map_that_are_none)
 	mp_obj list;
 
 	T_OK(mp_pool_map_async(pool, t_square, items, 2, MP_MAP_OPTIONS(.chunk = 2), &f));
-	finish_by_hand(pool, 0, 100);
+	finish_by_hand(pool, 0, 20);
 	T_RESULT(mp_future_result(f, T_TIMEOUT_MS, &list), -EBADMSG);
 	mp_future_close(f);
 	T_OK(mp_pool_close(pool));
@@ -180,7 +180,7 @@ Test(pool_segment, results_of_a_map_that_are_none)
 
 Test(pool_segment, sentence_of_impossible_size)
 {
-	expect_bad_result(-EIO, UINT64_MAX, -EIO, MP_FUTURE_FAILED);
+	expect_bad_result(-EIO, UINT32_MAX, -EIO, MP_FUTURE_FAILED);
 }
 
 Test(pool_segment, done_list_that_leads_nowhere)
@@ -245,9 +245,9 @@ Test(pool_segment, arguments_that_are_not_what_they_say)
 
 	for (int i = 0; i < 4; i++)
 		futures[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(3)));
-	pool->seg.slots[0].args_size = UINT64_MAX;
+	pool->seg.slots[0].args_size = UINT32_MAX;
 	pool->seg.slots[1].args_size = 1000; /* nothing was written there */
-	memset(pool->seg.slots[2].args, 0xff, sizeof(pool->seg.slots[2].args));
+	memset(pool->seg.slots[2].bytes, 0xff, sizeof(pool->seg.slots[2].bytes));
 	pool->seg.slots[3].kind = MP__POOL_MAP;
 	pool->seg.slots[3].n_items = 1000;
 	T_OK(mp_process_signal(pool->places[0].process, SIGCONT));

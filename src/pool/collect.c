@@ -51,15 +51,15 @@ void mp__pool_end(
 /* Copy the result out of shared memory; what stands there is checked once it is a copy. */
 static int copy_result(mp_pool *pool, uint32_t number, uint64_t size, mp_future *future)
 {
-	struct mp__pool_slot *slot = &pool->seg.slots[number];
-
 	if (size > MP__POOL_PAYLOAD_MAX)
 		return mp_error_set(-EBADMSG, "the worker gave a result of impossible size");
 	uint8_t *data = mp__future_room(future, size);
 	if (!data)
 		return mp_error_set(-ENOMEM, "no memory for a result of %zu bytes", (size_t)size);
-	if (size <= MP__POOL_RESULT_INLINE) {
-		memcpy(data, slot->result_bytes, size);
+	const uint8_t *near =
+		mp__pool_segment_bytes(&pool->seg, number, pool->pending[number].room, size);
+	if (near) {
+		memcpy(data, near, size);
 		return 0;
 	}
 	return mp__pool_payload_read(&pool->seg, number, MP__POOL_PAYLOAD_RESULT, data, size);
@@ -82,7 +82,10 @@ static void collect(mp_pool *pool, uint32_t number)
 	int result = slot->result;
 
 	pool->failures = 0;
-	p->result_paid = size > MP__POOL_RESULT_INLINE;
+	p->result_paid = !mp__pool_segment_bytes(&pool->seg, number, p->room, size);
+	/* The next one of these gets a room. */
+	if (size > MP__POOL_INLINE && size <= MP__POOL_ROOM_BYTES)
+		pool->wants_room[p->task / 8] |= (uint8_t)(1u << p->task % 8);
 	if (result >= 0)
 		result = 0;
 	enum mp_future_state state = result == 0                       ? MP_FUTURE_DONE
@@ -90,6 +93,15 @@ static void collect(mp_pool *pool, uint32_t number)
 								       : MP_FUTURE_FAILED;
 	if (!mp__future_is_wanted(p->future)) {
 		mp__pool_end(pool, number, state, result, NULL);
+		return;
+	}
+	/* Not even a sentence: it found no room for its result. */
+	if (result < 0 && size == 0) {
+		mp__pool_end(pool, number, state, result,
+			result == -EMSGSIZE
+				? "the result is longer than 2 GiB, or than RLIMIT_FSIZE "
+				  "lets the worker write"
+				: "there is no room in shared memory for the result");
 		return;
 	}
 	int r = copy_result(pool, number, size, p->future);

@@ -160,6 +160,9 @@ void mp__pool_release_slot(mp_pool *pool, uint32_t number)
 		free(p->extra);
 	}
 	p->extra = NULL;
+	if (p->room != MP__POOL_NONE)
+		pool->free_rooms[pool->n_free_rooms++] = p->room;
+	p->room = MP__POOL_NONE;
 	p->fds = NULL;
 	p->n_fds = 0;
 	p->args_paid = p->result_paid = false;
@@ -188,7 +191,7 @@ static int keep_fds(struct mp__pool_pending *p, const struct mp__cargo *cargo)
 /* Arguments that are in the slot have to be written again; longer ones stay in their file. */
 static struct mp__pool_work *copy_work(const struct mp__pool_work *work)
 {
-	size_t size = work->args_size <= MP__POOL_ARGS_INLINE ? work->args_size : 0;
+	size_t size = work->args_size <= MP__POOL_ROOM_BYTES ? work->args_size : 0;
 	struct mp__pool_work *copy = malloc(sizeof(*copy) + size);
 
 	if (!copy)
@@ -225,29 +228,69 @@ static int keep_options(struct mp__pool_pending *p, const struct mp__pool_work *
 	return 0;
 }
 
+/* The stack of free rooms can always take all that there are. */
+static int make_room(mp_pool *pool)
+{
+	if (pool->n_free_rooms > 0)
+		return 0;
+	if (pool->n_rooms == pool->rooms_size) {
+		uint32_t size = pool->rooms_size ? pool->rooms_size * 2 : 64;
+		uint32_t *rooms = realloc(pool->free_rooms, size * sizeof(*rooms));
+		if (!rooms)
+			return mp_error_set(-ENOMEM, "no memory for the rooms of a pool");
+		pool->free_rooms = rooms;
+		pool->rooms_size = size;
+	}
+	int r = mp__pool_segment_allocate_room(&pool->seg, pool->n_rooms);
+	if (r == 0)
+		pool->free_rooms[pool->n_free_rooms++] = pool->n_rooms++;
+	return r;
+}
+
+/* If it needs one, or its result is likely to. */
+static int give_room(mp_pool *pool, struct mp__pool_pending *p, size_t args_size)
+{
+	bool wanted = p->extra ||
+		      (args_size > MP__POOL_INLINE && args_size <= MP__POOL_ROOM_BYTES) ||
+		      (pool->wants_room[p->task / 8] & 1u << p->task % 8);
+
+	if (!wanted)
+		return 0;
+	int r = make_room(pool);
+	if (r < 0)
+		return r;
+	p->room = pool->free_rooms[--pool->n_free_rooms];
+	struct mp__pool_room *room = &pool->seg.rooms[p->room];
+	room->timeout_ms = p->extra ? p->extra->timeout_ms : 0;
+	room->cpu_ms = p->extra ? p->extra->cpu_ms : 0;
+	room->memory_kib = p->extra ? p->extra->memory_kib : 0;
+	return 0;
+}
+
 /* Write the slot, which nobody else looks at yet. */
 static int fill_slot(mp_pool *pool, uint32_t number, const struct mp__pool_work *work)
 {
 	struct mp__pool_pending *p = &pool->pending[number];
 	struct mp__pool_slot *slot = &pool->seg.slots[number];
 
+	int r;
+
+	slot->room = p->room;
 	slot->task = p->task;
-	slot->kind = work->kind;
+	slot->kind = (uint8_t)work->kind;
 	slot->n_items = work->n_items;
-	slot->args_size = work->args_size;
-	slot->timeout_ms = p->extra ? p->extra->timeout_ms : 0;
-	slot->cpu_ms = p->extra ? p->extra->cpu_ms : 0;
-	slot->memory_kib = p->extra ? p->extra->memory_kib : 0;
-	if (work->args_size <= MP__POOL_ARGS_INLINE) {
-		memcpy(slot->args, work->args, work->args_size);
+	slot->args_size = (uint32_t)work->args_size;
+	uint8_t *near = mp__pool_segment_bytes(&pool->seg, number, p->room, work->args_size);
+	if (near) {
+		memcpy(near, work->args, work->args_size);
 	} else if (!p->args_paid) {
-		int r = mp__pool_payload_write(
+		r = mp__pool_payload_write(
 			&pool->seg, number, MP__POOL_PAYLOAD_ARGS, work->args, work->args_size);
 		if (r < 0)
 			return r;
 		p->args_paid = true;
 	}
-	int r = keep_fds(p, work->cargo);
+	r = keep_fds(p, work->cargo);
 	slot->n_fds = p->n_fds;
 	return r;
 }
@@ -502,17 +545,20 @@ static int dispatch_locked(
 	if (r < 0)
 		return r;
 	struct mp__pool_pending *p = &pool->pending[*number];
-	p->task = index;
+	p->task = (uint16_t)index;
+	p->room = MP__POOL_NONE;
 	p->generation += p->generation == UINT32_MAX ? 2 : 1; /* never 0 */
 	p->future = future;
 	if (future)
 		future->slot = *number;
 
+	r = keep_options(p, work);
+	if (r == 0)
+		r = give_room(pool, p, work->args_size);
 	/* Writing much takes long, and needs no lock. */
-	bool much = work->args_size > MP__POOL_ARGS_INLINE;
+	bool much = work->args_size > MP__POOL_ROOM_BYTES;
 	if (much)
 		pthread_mutex_unlock(&pool->lock);
-	r = keep_options(p, work);
 	if (r == 0)
 		r = fill_slot(pool, *number, work);
 	if (much)

@@ -60,7 +60,7 @@ struct mp_future {
 	size_t size;
 	struct mp__future_more *more;
 	mp_future *next_ready; /* ended, and its callbacks are to be called */
-	uint8_t inside[32];
+	uint8_t inside[16];
 };
 
 /* With two references. -ENOMEM. */

@@ -68,12 +68,14 @@ static int limit_memory(struct mp__limits *limits, uint32_t kib)
 	return 0;
 }
 
-int mp__limits_begin(
-	struct mp__limits *limits, const struct mp__pool_slot *slot, struct mp__pool_worker *record)
+int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *segment,
+	uint32_t number, struct mp__pool_worker *record)
 {
-	uint32_t timeout_ms = slot->timeout_ms;
-	uint32_t cpu_ms = slot->cpu_ms;
-	uint32_t memory_kib = slot->memory_kib;
+	uint32_t room = segment->slots[number].room;
+	bool has = room < segment->n_slots;
+	uint32_t timeout_ms = has ? segment->rooms[room].timeout_ms : 0;
+	uint32_t cpu_ms = has ? segment->rooms[room].cpu_ms : 0;
+	uint32_t memory_kib = has ? segment->rooms[room].memory_kib : 0;
 	int r = 0;
 
 	limits->has_timer = limits->has_cpu_timer = limits->has_memory = false;

@@ -10,7 +10,7 @@
 #ifndef MP_POOL_LIMITS_H
 #define MP_POOL_LIMITS_H
 
-#include "pool/pool_layout.h"
+#include "pool/segment.h"
 
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -26,8 +26,8 @@ struct mp__limits {
 };
 
 /* Put up those of the slot, and note in the record when. -EAGAIN no timer is left, ... */
-int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_slot *slot,
-	struct mp__pool_worker *record);
+int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *segment,
+	uint32_t number, struct mp__pool_worker *record);
 void mp__limits_end(struct mp__limits *limits);
 
 /* When the calling process was at that; for the record. */

@@ -49,6 +49,7 @@ void mp__pool_unref(mp_pool *pool)
 	free(pool->places);
 	free(pool->pending);
 	free(pool->free_slots);
+	free(pool->free_rooms);
 	free(pool->known);
 	free(pool);
 }

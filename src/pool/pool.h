@@ -40,19 +40,20 @@ struct mp__pool_extra {
 	struct mp__pool_work *work; /* a copy with its arguments, if there are retries */
 };
 
-/* What the owner knows of a slot. */
+/* What the owner knows of a slot; there may be a million of them. */
 struct mp__pool_pending {
 	mp_future *future;            /* NULL: nobody will ask */
 	struct mp__pool_extra *extra; /* or NULL */
 	int *fds; /* duplicates of what was sent with it, for sending it again */
-	uint32_t n_fds;
 	uint32_t generation;
-	uint32_t task;               /* index in tasks[] */
-	bool active;                 /* QUEUED, RUNNING or DONE and not collected */
-	bool args_paid, result_paid; /* has bytes in the payload file */
-	bool requeue;                /* to be published again when there is room */
-	bool told;                   /* asked to end */
-	bool cancelled;              /* we have killed the worker that runs it */
+	uint32_t room; /* or MP__POOL_NONE */
+	uint16_t task; /* index in tasks[] */
+	uint8_t n_fds;
+	bool active : 1;                     /* QUEUED, RUNNING or DONE and not collected */
+	bool args_paid : 1, result_paid : 1; /* has bytes in the payload file */
+	bool requeue : 1;                    /* to be published again when there is room */
+	bool told : 1;                       /* asked to end */
+	bool cancelled : 1;                  /* we have killed the worker that runs it */
 };
 
 /* Functions that have an entry in the segment's tasks[]; open addressing, a power of two. */
@@ -86,7 +87,12 @@ struct mp_pool {
 	struct mp__pool_pending *pending; /* per slot */
 	uint32_t *free_slots;             /* a stack: what was used last is warm */
 	uint32_t n_free;
-	uint32_t n_fresh;    /* slots from here on were never used */
+	uint32_t *free_rooms; /* a stack as well */
+	uint32_t n_free_rooms;
+	uint32_t n_rooms;                           /* that were ever used */
+	uint32_t rooms_size;                        /* of the stack */
+	uint8_t wants_room[MP__POOL_TASKS_MAX / 8]; /* bits: tasks with results that fit into one */
+	uint32_t n_fresh;                           /* slots from here on were never used */
 	uint32_t n_pending;  /* submitted, or just being so, and not finished */
 	uint64_t n_finished; /* or given back unused */
 

@@ -9,17 +9,21 @@
  *
  * The segment is one memfd, sealed against shrinking and growing:
  *
- *	+--------+---------+------+ +-----------------+-----------------------+
- *	| header | workers | ring | | tasks[]         | slots[]               |
- *	| 1536   | []      | u64[]| | functions, 512  | 512 bytes each        |
- *	+--------+---------+------+ +-----------------+-----------------------+
+ *	+--------+---------+------+ +-----------------+----------+----------+
+ *	| header | workers | ring | | tasks[]         | slots[]  | rooms[]  |
+ *	| 1536   | []      | u64[]| | functions, 512  | 64 each  | 256 each |
+ *	+--------+---------+------+ +-----------------+----------+----------+
  *	 allocated at creation       allocated chunk by chunk (64 KiB), by the
  *	 (fallocate)                 owner, before it uses something in the chunk
  *
  * so that 65536 possible tasks cost 512 KiB of ring and else only what is used at a time, and a
  * full memory is -ENOSPC in the owner, never SIGBUS in anybody.
  *
- * Arguments and results that are too long for a slot are written with pwrite() into a second,
+ * A slot is one cache line, and a small task with its result is all in it: a million of them may be
+ * queued. Tasks with more to carry are given a room by the owner, and keep it until they are collected:
+ * for arguments, then for the result, and for limits.
+ *
+ * Arguments and results that are too long for a room are written with pwrite() into a second,
  * sparse memfd without mapping, where each slot owns a fixed range; the owner punches it out after
  * use.
  *
@@ -60,7 +64,7 @@
 #include <stdint.h>
 
 #define MP__POOL_MAGIC UINT64_C(0x6d702e706f6f6c31) /* "mp.pool1" */
-#define MP__POOL_VERSION 1u
+#define MP__POOL_VERSION 2u
 
 #define MP__POOL_WORKERS_MAX 1000u
 #define MP__POOL_PENDING_MAX 1048576u
@@ -69,10 +73,11 @@
 #define MP__POOL_LOOPS 16u /* that run at a time */
 #define MP__POOL_LOOP_BITS 48
 
-#define MP__POOL_ARGS_INLINE 192u
-#define MP__POOL_RESULT_INLINE 256u
-#define MP__POOL_SLOT_SIZE 512u
-#define MP__POOL_CHUNK 65536u /* tasks and slots are allocated so many bytes at a time */
+#define MP__POOL_INLINE 24u      /* bytes of arguments, and then of the result, in a slot */
+#define MP__POOL_ROOM_BYTES 240u /* ... in a room */
+#define MP__POOL_SLOT_SIZE 64u
+#define MP__POOL_ROOM_SIZE 256u
+#define MP__POOL_CHUNK 65536u /* tasks, slots and rooms are allocated so many bytes at a time */
 
 /* Each slot's range in the payload file: arguments in its first half, result in the second. */
 #define MP__POOL_PAYLOAD_MAX (UINT64_C(1) << 31)
@@ -236,27 +241,36 @@ struct mp__pool_loop_args {
 };
 
 /*
- * A task. Line 0 but for state, next_done and the result's fields, and args: written by the owner
- * while FREE, read by the worker after its claim. result*: written by the worker while RUNNING,
- * read by the owner when DONE. A failed task (result < 0) has its sentence there, up to a NUL, and
- * perhaps a value behind it.
+ * A task. All but state, next_done and the result's fields is written by the owner while FREE, and read
+ * by the worker after its claim; cancel is written by the owner at any time. result* and bytes: written
+ * by the worker while RUNNING, when it has copied the arguments, read by the owner when DONE. A failed
+ * task (result < 0) has its sentence there, up to a NUL, and perhaps a value behind it.
+ *
+ * Where bytes are follows from how many they are: up to MP__POOL_INLINE here, up to MP__POOL_ROOM_BYTES in
+ * the room if there is one, else in the payload file.
  */
 struct mp__pool_slot {
 	_Atomic uint64_t state;
 	_Atomic uint32_t next_done; /* written by the worker between commit and push */
-	uint32_t task;              /* index in tasks[] */
-	uint32_t kind;              /* enum mp__pool_kind */
+	_Atomic uint32_t cancel;    /* the generation that is asked to end */
+	uint32_t room;              /* or MP__POOL_NONE */
 	uint32_t n_items;
-	uint32_t n_fds; /* descriptors that came with the arguments */
+	uint32_t args_size;
+	uint32_t result_size;
 	int32_t result;
-	uint64_t args_size; /* > MP__POOL_ARGS_INLINE: they are in the payload file */
-	uint64_t result_size;
-	_Atomic uint32_t cancel; /* the generation that is asked to end; written by the owner */
-	uint32_t timeout_ms;     /* limits; 0: none */
+	uint16_t task; /* index in tasks[] */
+	uint8_t kind;  /* enum mp__pool_kind */
+	uint8_t n_fds; /* descriptors that came with the arguments */
+	uint8_t bytes[MP__POOL_INLINE];
+};
+
+/* Line 0 begins with the limits, written by the owner; bytes as those of the slot. */
+struct mp__pool_room {
+	uint32_t timeout_ms; /* 0: no limit */
 	uint32_t cpu_ms;
 	uint32_t memory_kib;
-	uint8_t args[MP__POOL_ARGS_INLINE];
-	uint8_t result_bytes[MP__POOL_RESULT_INLINE];
+	uint32_t reserved;
+	uint8_t bytes[MP__POOL_ROOM_BYTES];
 };
 
 /*
@@ -276,7 +290,7 @@ _Static_assert(sizeof(struct mp__pool_header) == 1536, "header is 8 + 16 lines")
 _Static_assert(offsetof(struct mp__pool_header, head) == 64, "line 0 is constant");
 _Static_assert(sizeof(struct mp__pool_worker) == 256, "worker record");
 _Static_assert(sizeof(struct mp__pool_slot) == MP__POOL_SLOT_SIZE, "slot size");
-_Static_assert(offsetof(struct mp__pool_slot, args) == 64, "args begin a line");
-_Static_assert(offsetof(struct mp__pool_slot, result_bytes) == 256, "results begin a line");
+_Static_assert(sizeof(struct mp__pool_room) == MP__POOL_ROOM_SIZE, "room size");
+_Static_assert(MP__POOL_TASKS_MAX <= UINT16_MAX, "slots name tasks in 16 bits");
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/origin.h"
+#include "base/testpoint.h"
 #include "pool/bytes.h"
 #include "pool/loop.h"
 #include "pool/limits.h"
@@ -126,11 +127,13 @@ static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__carg
 	size_t before = out->size;
 	mp_obj args;
 	mp_obj result = mp_nil();
-	int r = mp__obj_decode(data, size, cargo, &args);
 
+	MP__TEST_POINT("pool.decoding");
+	int r = mp__obj_decode(data, size, cargo, &args);
 	if (r < 0)
 		return record_failure(out, r, NULL);
 	r = mp__pool_call(task, &args, &result);
+	MP__TEST_POINT("pool.encoding");
 	if (r >= 0) {
 		r = mp__pool_bytes_put(out, &result, NULL);
 		if (r == -ENOTSUP)
@@ -202,8 +205,8 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
 {
 	const struct mp__pool_slot *slot = &segment->slots[number];
-	uint64_t size = slot->args_size;
-	uint8_t small[MP__POOL_ARGS_INLINE];
+	uint32_t size = slot->args_size;
+	uint8_t small[MP__POOL_ROOM_BYTES];
 	const uint8_t *data = small;
 	MP__AUTO_FREE uint8_t *copy = NULL;
 	mp_task *task;
@@ -213,21 +216,19 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 		return r;
 	if (slot->n_fds != cargo->n_fds)
 		return mp_error_set(-EMFILE,
-			"the worker has no room for %u descriptors of the "
-			"arguments",
-			slot->n_fds);
-	if (size > MP__POOL_ARGS_INLINE) {
+			"the worker has no room for %u descriptors of the arguments", slot->n_fds);
+	const uint8_t *near = mp__pool_segment_bytes(segment, number, slot->room, size);
+	if (near) {
+		/* Checked and used as a copy: other workers could change it, and the result comes here. */
+		memcpy(small, near, size);
+	} else {
 		copy = size <= MP__POOL_PAYLOAD_MAX ? malloc(size) : NULL;
 		if (!copy)
-			return mp_error_set(
-				-ENOMEM, "no memory for arguments of %zu bytes", (size_t)size);
+			return mp_error_set(-ENOMEM, "no memory for arguments of %u bytes", size);
 		r = mp__pool_payload_read(segment, number, MP__POOL_PAYLOAD_ARGS, copy, size);
 		if (r < 0)
 			return r;
 		data = copy;
-	} else {
-		/* Checked and used as a copy: other workers could change the slot. */
-		memcpy(small, slot->args, size);
 	}
 	if (slot->kind == MP__POOL_MAP || slot->kind == MP__POOL_EACH)
 		return call_all(
@@ -242,7 +243,7 @@ static int run_limited(const struct mp__pool_segment *segment, struct mp__pool_f
 	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
 {
 	struct mp__limits limits;
-	int r = mp__limits_begin(&limits, &segment->slots[number], &segment->workers[worker]);
+	int r = mp__limits_begin(&limits, segment, number, &segment->workers[worker]);
 
 	if (r == 0)
 		r = run(segment, found, worker, number, cargo, out);
@@ -254,12 +255,13 @@ static int write_result(
 	const struct mp__pool_segment *segment, uint32_t number, const struct mp__pool_bytes *out)
 {
 	struct mp__pool_slot *slot = &segment->slots[number];
+	uint8_t *near = mp__pool_segment_bytes(segment, number, slot->room, out->size);
 
-	slot->result_size = out->size;
-	if (out->size > MP__POOL_RESULT_INLINE)
+	slot->result_size = (uint32_t)out->size;
+	if (!near)
 		return mp__pool_payload_write(
 			segment, number, MP__POOL_PAYLOAD_RESULT, out->data, out->size);
-	memcpy(slot->result_bytes, out->data, out->size);
+	memcpy(near, out->data, out->size);
 	return 0;
 }
 
@@ -281,10 +283,9 @@ void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found 
 	int written = write_result(segment, number, &out);
 	if (written < 0 && r >= 0)
 		r = written;
-	if (written < 0) {
-		slot->result_size = strnlen(mp_error_detail(), MP__POOL_RESULT_INLINE - 1) + 1;
-		memcpy(slot->result_bytes, mp_error_detail(), slot->result_size);
-	}
+	/* No room for a sentence: the owner knows one. */
+	if (written < 0)
+		slot->result_size = 0;
 	slot->result = r;
 	mp__pool_bytes_free(&out);
 }

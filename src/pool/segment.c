@@ -23,6 +23,7 @@ struct places {
 	uint64_t ring;
 	uint64_t tasks; /* also the end of what is allocated at creation */
 	uint64_t slots;
+	uint64_t rooms;
 	uint64_t size;
 	uint32_t ring_size;
 };
@@ -42,7 +43,8 @@ static struct places places_of(uint32_t n_workers, uint32_t n_slots)
 	p.ring = p.workers + n_workers * sizeof(struct mp__pool_worker);
 	p.tasks = round_up(p.ring + p.ring_size * sizeof(uint64_t), MP__POOL_CHUNK);
 	p.slots = p.tasks + MP__POOL_TASKS_MAX * sizeof(struct mp__pool_task);
-	p.size = round_up(p.slots + (uint64_t)n_slots * MP__POOL_SLOT_SIZE, MP__POOL_CHUNK);
+	p.rooms = round_up(p.slots + (uint64_t)n_slots * MP__POOL_SLOT_SIZE, MP__POOL_CHUNK);
+	p.size = round_up(p.rooms + (uint64_t)n_slots * MP__POOL_ROOM_SIZE, MP__POOL_CHUNK);
 	return p;
 }
 
@@ -50,8 +52,8 @@ static struct places places_of(uint32_t n_workers, uint32_t n_slots)
 static uint32_t fingerprint(void)
 {
 	const size_t sizes[] = {sizeof(struct mp__pool_header), sizeof(struct mp__pool_task),
-		sizeof(struct mp__pool_worker), sizeof(struct mp__pool_slot), sizeof(void *),
-		MP__POOL_TASKS_MAX, MP__POOL_CHUNK};
+		sizeof(struct mp__pool_worker), sizeof(struct mp__pool_slot),
+		sizeof(struct mp__pool_room), sizeof(void *), MP__POOL_TASKS_MAX, MP__POOL_CHUNK};
 
 	return mp__segment_fingerprint(sizes, MP__COUNT_OF(sizes));
 }
@@ -67,6 +69,7 @@ static int map(struct mp__pool_segment *s, const struct places *p)
 	s->ring = (_Atomic uint64_t *)(base + p->ring);
 	s->tasks = (struct mp__pool_task *)(base + p->tasks);
 	s->slots = (struct mp__pool_slot *)(base + p->slots);
+	s->rooms = (struct mp__pool_room *)(base + p->rooms);
 	s->size = p->size;
 	s->ring_mask = p->ring_size - 1;
 	return 0;
@@ -195,6 +198,22 @@ int mp__pool_segment_allocate_slot(struct mp__pool_segment *segment, uint32_t sl
 {
 	return grow(segment, segment->slots, &segment->slots_allocated,
 		(slot + UINT64_C(1)) * sizeof(struct mp__pool_slot));
+}
+
+int mp__pool_segment_allocate_room(struct mp__pool_segment *segment, uint32_t room)
+{
+	return grow(segment, segment->rooms, &segment->rooms_allocated,
+		(room + UINT64_C(1)) * sizeof(struct mp__pool_room));
+}
+
+uint8_t *mp__pool_segment_bytes(
+	const struct mp__pool_segment *segment, uint32_t slot, uint32_t room, uint64_t size)
+{
+	if (size <= MP__POOL_INLINE)
+		return segment->slots[slot].bytes;
+	if (size <= MP__POOL_ROOM_BYTES && room < segment->n_slots)
+		return segment->rooms[room].bytes;
+	return NULL;
 }
 
 int mp__pool_segment_allocate_task(struct mp__pool_segment *segment, uint32_t task)

@@ -18,12 +18,14 @@ struct mp__pool_segment {
 	_Atomic uint64_t *ring;
 	struct mp__pool_task *tasks;
 	struct mp__pool_slot *slots;
+	struct mp__pool_room *rooms; /* as many as slots */
 	size_t size;
 	uint32_t n_workers;
 	uint32_t n_slots;
 	uint32_t ring_mask;
-	uint64_t tasks_allocated; /* owner: how many bytes of tasks[] and slots[] have memory */
+	uint64_t tasks_allocated; /* owner: how many bytes of each have memory */
 	uint64_t slots_allocated;
+	uint64_t rooms_allocated;
 	int fd;
 	int payload_fd;
 };
@@ -43,8 +45,16 @@ int mp__pool_segment_attach(int fd, int payload_fd, struct mp__pool_segment *ret
 /* Unmap, and close the descriptors if they are owned (created). */
 void mp__pool_segment_close(struct mp__pool_segment *segment);
 
+/*
+ * Where `size` bytes stand that are not in the payload file, of a slot with that room (or
+ * MP__POOL_NONE); NULL: they are in the payload file.
+ */
+uint8_t *mp__pool_segment_bytes(
+	const struct mp__pool_segment *segment, uint32_t slot, uint32_t room, uint64_t size);
+
 /* Owner: make sure that this slot, this entry of tasks[], has memory. -ENOSPC. */
 int mp__pool_segment_allocate_slot(struct mp__pool_segment *segment, uint32_t slot);
+int mp__pool_segment_allocate_room(struct mp__pool_segment *segment, uint32_t room);
 int mp__pool_segment_allocate_task(struct mp__pool_segment *segment, uint32_t task);
 
 /*

@@ -398,6 +398,7 @@ static int attach(struct worker *w, const mp_obj *argv)
 	w->seg.ring = pool->seg.ring;
 	w->seg.tasks = pool->seg.tasks;
 	w->seg.slots = pool->seg.slots;
+	w->seg.rooms = pool->seg.rooms;
 	w->seg.size = pool->seg.size;
 	w->seg.n_workers = pool->seg.n_workers;
 	w->seg.n_slots = pool->seg.n_slots;
@@ -405,6 +406,13 @@ static int attach(struct worker *w, const mp_obj *argv)
 	w->seg.fd = mp_obj_fd(&argv[MP__POOL_WORKER_SEGMENT]);
 	w->seg.payload_fd = mp_obj_fd(&argv[MP__POOL_WORKER_PAYLOAD]);
 	return 0;
+}
+
+static void forget_tasks(void *data)
+{
+	struct worker *w = data;
+
+	free(w->found.tasks);
 }
 
 int mp__pool_worker_main(int argc, const mp_obj *argv)
@@ -428,7 +436,9 @@ int mp__pool_worker_main(int argc, const mp_obj *argv)
 	if (r < 0)
 		return fail(&w, r);
 	set_status(&w, MP__POOL_WORKER_READY);
+	/* A task may end its thread. */
+	pthread_cleanup_push(forget_tasks, &w);
 	work(&w);
-	free(w.found.tasks);
+	pthread_cleanup_pop(1);
 	return 0;
 }
