@@ -74,6 +74,14 @@ static int enter(struct mp__condition *c, mp__deadline deadline)
 	return r == MP_OWNER_DIED ? 0 : r;
 }
 
+/* The same; only who finds it taken looks at the clock. */
+static int enter_within(struct mp__condition *c, int timeout_ms)
+{
+	int r = mp__guard_enter_within(&c->guard, timeout_ms);
+
+	return r == MP_OWNER_DIED ? 0 : r;
+}
+
 /* Nobody waits, or has shown life since `beat`: then it is destroyed. */
 static bool unmake(struct mp__condition *c, bool dead)
 {
@@ -97,7 +105,7 @@ int mp_condition_destroy(mp_condition *condition)
 	uint32_t beat = atomic_load(&c->beat);
 	for (bool first = true;; first = false) {
 		bool dead = mp__deadline_passed(deadline);
-		r = enter(c, mp__deadline_in(GUARD_MS));
+		r = enter_within(c, GUARD_MS);
 		if (r < 0 || unmake(c, dead))
 			return r;
 		if (first)
@@ -171,7 +179,7 @@ static int take_permit(struct wait *w, bool last)
 	if (check(c) < 0)
 		return -EINVAL;
 	/* Who is stopped in the guard leaves us counted, as if we had been killed. */
-	if (enter(c, mp__deadline_in(last ? GRACE_MS : GUARD_MS)) < 0)
+	if (enter_within(c, last ? GRACE_MS : GUARD_MS) < 0)
 		return -EAGAIN;
 	bool mine = has_permit(w);
 	if (mine) {
@@ -356,7 +364,7 @@ static int notify(mp_condition *condition, uint32_t n)
 	int r = check(c);
 
 	if (r == 0)
-		r = enter(c, mp__deadline_in(GUARD_MS));
+		r = enter_within(c, GUARD_MS);
 	if (r < 0)
 		return r;
 	uint32_t waiters = atomic_load_explicit(&c->waiters, memory_order_relaxed);
