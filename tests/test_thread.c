@@ -345,17 +345,12 @@ Test(thread, no_descriptors_and_no_memory)
 
 Test(thread, method_by_name_and_by_default)
 {
-	mp_pool *pool = NULL;
-
 	T_RESULT(mp_start_method_parse("thread"), MP_START_THREAD);
 	cr_assert_str_eq(mp_start_method_name(MP_START_THREAD), "thread");
-	T_RESULT(mp_pool_new(MP_POOL_OPTIONS(.start_method = MP_START_THREAD), &pool), -ENOTSUP);
 	T_OK(mp_start_method_set(MP_START_THREAD));
 	T_RESULT(mp_start_method_get(), MP_START_THREAD);
 	finish(start(share, MP_ARGS(mp_i64(1), mp_i64(getpid())), NULL), 7);
 	cr_assert_eq(shared, 1);
-	T_RESULT(mp_pool_new(NULL, &pool), -ENOTSUP);
-	cr_assert_null(pool);
 	T_OK(mp_start_method_set(MP_START_DEFAULT));
 }
 
