@@ -45,7 +45,8 @@ void mp__batch_free(struct mp__batch *batch)
 		/* Also for who is just firing a watch of ours. */
 		pthread_mutex_lock(&batch->pool->lock);
 		for (size_t i = 0; i < batch->n_chunks; i++)
-			mp__future_unwatch(chunk_at(batch, i)->future, &chunk_at(batch, i)->watch);
+			mp__future_unwatch_locked(
+				chunk_at(batch, i)->future, &chunk_at(batch, i)->watch);
 		pthread_mutex_unlock(&batch->pool->lock);
 	}
 	for (size_t i = 0; i < batch->n_chunks; i++)

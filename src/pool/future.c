@@ -131,7 +131,7 @@ int mp__future_watch(mp_future *future, struct mp__future_watch *watch)
 	return true;
 }
 
-void mp__future_unwatch(mp_future *future, struct mp__future_watch *watch)
+void mp__future_unwatch_locked(mp_future *future, struct mp__future_watch *watch)
 {
 	if (!future->more)
 		return;
@@ -140,6 +140,13 @@ void mp__future_unwatch(mp_future *future, struct mp__future_watch *watch)
 		at = &(*at)->next;
 	if (*at)
 		*at = watch->next;
+}
+
+void mp__future_unwatch(mp_future *future, struct mp__future_watch *watch)
+{
+	pthread_mutex_lock(&future->pool->lock);
+	mp__future_unwatch_locked(future, watch);
+	pthread_mutex_unlock(&future->pool->lock);
 }
 
 static bool is_finished(mp_pool *pool, void *future)

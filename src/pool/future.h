@@ -99,8 +99,9 @@ void mp__future_finish(mp_future *future, enum mp_future_state state, int result
 
 /* Fire when it ends; false: it has ended already. Under the pool's lock. -ENOMEM. */
 int mp__future_watch(mp_future *future, struct mp__future_watch *watch);
-/* Not any more, fired or not. Under the pool's lock. */
+/* Not any more, fired or not. Takes the lock; or under it. */
 void mp__future_unwatch(mp_future *future, struct mp__future_watch *watch);
+void mp__future_unwatch_locked(mp_future *future, struct mp__future_watch *watch);
 
 /* Wait for the end: 0 or -ETIMEDOUT. */
 int mp__future_await(mp_future *future, mp__deadline deadline);

@@ -9,13 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void unwatch(mp_future *future, struct mp__future_watch *watch)
-{
-	pthread_mutex_lock(&future->pool->lock);
-	mp__future_unwatch(future, watch);
-	pthread_mutex_unlock(&future->pool->lock);
-}
-
 /* --- mp_future_wait() --------------------------------------------------------------------------- */
 
 struct wanted {
@@ -78,7 +71,7 @@ static int wait_for_several(struct mp__gathering *g, struct wanted *w, mp__deadl
 	if (r >= 0)
 		r = mp__gathering_wait(g, is_there, w, deadline);
 	for (size_t i = 0; i < n; i++)
-		unwatch(w->futures[i], &wakers[i].watch);
+		mp__future_unwatch(w->futures[i], &wakers[i].watch);
 	return r;
 }
 
@@ -269,7 +262,8 @@ int mp_as_completed_close(mp_as_completed *iterator)
 	for (size_t i = 0; i < iterator->n && here; i++) {
 		here = mp__origin_is_here(iterator->expected[i].future->pool->origin);
 		if (here)
-			unwatch(iterator->expected[i].future, &iterator->expected[i].watch);
+			mp__future_unwatch(
+				iterator->expected[i].future, &iterator->expected[i].watch);
 	}
 	if (here)
 		mp__gathering_end(&iterator->gathering);

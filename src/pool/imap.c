@@ -330,9 +330,7 @@ int mp_pool_imap(mp_pool *pool, mp_task *task, mp_source *source, void *data,
 static void give_up(struct piece *p, bool here)
 {
 	if (here) {
-		pthread_mutex_lock(&p->future->pool->lock);
 		mp__future_unwatch(p->future, &p->watch);
-		pthread_mutex_unlock(&p->future->pool->lock);
 		mp_future_cancel(p->future, 0);
 	}
 	mp_future_close(p->future);
