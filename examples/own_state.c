@@ -26,8 +26,10 @@ int main(int argc, char **argv)
 	mp_begin(&argc, &argv);
 	for (int i = 0; i < 2; i++) {
 		mp_connection *there;
+		/* Spawned, it has its own end only; a forked one would keep ours open, too. */
 		if (mp_pipe(NULL, &here[i], &there) < 0 ||
-			mp_process_new(accumulator, MP_ARGS(mp_handle(there)), NULL, &p[i]) < 0 ||
+			mp_process_new(accumulator, MP_ARGS(mp_handle(there)),
+				MP_PROCESS_OPTIONS(.start_method = MP_START_SPAWN), &p[i]) < 0 ||
 			mp_process_start(p[i]) < 0)
 			return 1;
 		mp_connection_close(there);
