@@ -109,7 +109,7 @@ void stress_wait(void)
 	in_threads(come_and_go, &p);
 	while (!mp_queue_empty(p.queue))
 		take_what_is_ready(&p, 10000);
-	CHECK(p.got == THREADS * ROUNDS);
+	CHECK(p.got == (long)THREADS * ROUNDS);
 	CHECK(mp_waiter_close(p.waiter) == 0);
 	mp_queue_close(p.queue);
 

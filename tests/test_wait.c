@@ -347,24 +347,26 @@ Test(wait, descriptors_say_what_poll_says)
 }
 
 #define MANY 300
+#define ITEMS (3 * (size_t)MANY)
 
 Test(wait, hundreds_and_the_same_thing_many_times)
 {
 	static struct conn_pair pairs[MANY];
-	static mp_waitable items[3 * MANY];
+	static mp_waitable items[ITEMS];
 	mp_obj message;
 
 	for (int i = 0; i < MANY; i++) {
 		pairs[i] = conn_pair(SOCK_SEQPACKET, NULL);
-		items[3 * i] = items[3 * i + 1] = MP_WAIT(pairs[i].b);
-		items[3 * i + 2] = MP_WAIT(mp_connection_fileno(pairs[i].b));
+		mp_waitable *three = &items[3 * (size_t)i];
+		three[0] = three[1] = MP_WAIT(pairs[i].b);
+		three[2] = MP_WAIT(mp_connection_fileno(pairs[i].b));
 	}
-	T_RESULT(mp_wait(items, 3 * MANY, 0), 0);
+	T_RESULT(mp_wait(items, ITEMS, 0), 0);
 	for (int i = 7; i < MANY; i += 100) {
 		T_OK(mp_connection_send(pairs[i].a, mp_i64(i), T_TIMEOUT_MS));
-		T_RESULT(mp_wait(items, 3 * MANY, T_TIMEOUT_MS), 3);
-		for (int k = 0; k < 3 * MANY; k++)
-			cr_assert_eq(!!items[k].ready, k / 3 == i);
+		T_RESULT(mp_wait(items, ITEMS, T_TIMEOUT_MS), 3);
+		for (size_t k = 0; k < ITEMS; k++)
+			cr_assert_eq(!!items[k].ready, k / 3 == (size_t)i);
 		T_OK(mp_connection_recv(pairs[i].b, MP_NOWAIT, &message));
 	}
 	for (int i = 0; i < MANY; i++)

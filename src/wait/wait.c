@@ -192,14 +192,14 @@ static int poll_united(struct wait *w, int timeout_ms)
 	for (size_t i = 0; i < w->n_fds; i++) {
 		size_t at = place_of(fds, n, w->fds[i].fd);
 		fds[at].fd = w->fds[i].fd;
-		fds[at].events |= w->fds[i].events;
+		fds[at].events = (short)(fds[at].events | w->fds[i].events);
 		n += at == n;
 	}
 	int r = poll(fds, n, timeout_ms);
 	for (size_t i = 0; i < w->n_fds && r >= 0; i++) {
 		struct pollfd *p = &w->fds[i];
-		p->revents = fds[place_of(fds, n, p->fd)].revents;
-		p->revents &= (short)(p->events | POLLERR | POLLHUP | POLLNVAL);
+		int revents = fds[place_of(fds, n, p->fd)].revents;
+		p->revents = (short)(revents & (p->events | POLLERR | POLLHUP | POLLNVAL));
 	}
 	free(fds);
 	return r;
@@ -296,7 +296,7 @@ static int wait_for_one(struct wait *w, mp__deadline deadline)
 		}
 		if (w->n_watched == 0)
 			continue;
-		if (w->n_watched <= SPIN_MAX && (r = spin(w)) != 0)
+		if (w->n_watched <= SPIN_MAX && spin(w) != 0)
 			continue;
 		arm(w);
 	}

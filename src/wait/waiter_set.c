@@ -96,7 +96,7 @@ static short events_of(const struct mp__waiter_source *source)
 	short events = 0;
 
 	for (struct mp__waiter_item *i = source->first; i; i = i->next_of_source)
-		events |= i->waited.events;
+		events = (short)(events | i->waited.events);
 	return events;
 }
 
