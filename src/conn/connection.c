@@ -138,16 +138,27 @@ int mp_connection_send(mp_connection *c, mp_obj value, int timeout_ms)
 
 _Atomic unsigned mp__conn_kept;
 
+static void note_that_it_may_hold(mp_connection *c)
+{
+	atomic_store_explicit(&c->may_hold, true, memory_order_relaxed);
+	/* After it: who sees another count asks this connection. */
+	atomic_fetch_add_explicit(&mp__conn_kept, 1, memory_order_release);
+}
+
 static void release(mp_connection *c, bool taken)
 {
 	c->ops->release(c, taken);
 	if (!taken)
-		atomic_fetch_add_explicit(&mp__conn_kept, 1, memory_order_relaxed);
+		note_that_it_may_hold(c);
 }
 
 static int look(mp_connection *c, int timeout_ms, struct mp__incoming *ret)
 {
-	return in_time(c->ops->look(c, mp__deadline_in(timeout_ms), ret), timeout_ms);
+	int r = c->ops->look(c, mp__deadline_in(timeout_ms), ret);
+
+	if (r < 0 && r != -ETIMEDOUT)
+		note_that_it_may_hold(c);
+	return in_time(r, timeout_ms);
 }
 
 /* All of it, to where the caller wants it. */

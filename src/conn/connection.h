@@ -95,13 +95,15 @@ struct mp_connection {
 	struct mp__handle handle;
 	const struct mp__conn_ops *ops;
 	_Atomic unsigned int references;
-	int direction; /* enum mp_connection_direction */
+	_Atomic bool
+		may_hold; /* a message was left, or an error, and ops->holds() has to be asked */
+	int direction;    /* enum mp_connection_direction */
 	size_t max_message;
 };
 
 extern const struct mp__handle_class mp__connection_class;
 
-/* Counts how often a message was looked at and left, in this process: who waits looks again. */
+/* Counts how often a message or an error was left, in this process: who waits looks again. */
 extern _Atomic unsigned mp__conn_kept;
 
 /* Fill in the front's part: one reference, the defaults of options that were loaded. */

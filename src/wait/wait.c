@@ -80,6 +80,7 @@ static int open_all(struct wait *w)
 	for (size_t i = 0; i < w->n; i++) {
 		struct mp__waited *waited = &w->waited[i];
 		w->items[i].ready = w->items[i].error = 0;
+		waited->class = NULL;
 		int r = mp__waitable_open(&w->items[i], waited);
 		if (r < 0)
 			note_error(w, i, r);
@@ -304,12 +305,18 @@ static int wait_for_one(struct wait *w, mp__deadline deadline)
 
 int mp_wait(mp_waitable *items, size_t n, int timeout_ms)
 {
-	struct wait w = {.items = items, .n = n, .doorbell.fd = -1};
+	struct wait w; /* what is large is filled in as it is used */
 
 	if ((!items && n > 0) || n > INT_MAX)
 		return mp_error_set(-EINVAL, "waiting for %zu things at %p", n, (void *)items);
 	if (n == 0 && timeout_ms < 0)
 		return mp_error_set(-EINVAL, "waiting for nothing, for ever");
+	w.items = items;
+	w.n = n;
+	w.n_fds = w.n_watched = 0;
+	w.armed = false;
+	w.doorbell.fd = -1;
+	w.error = 0;
 	int r = make_room(&w);
 	if (r < 0)
 		return r;

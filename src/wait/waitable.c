@@ -54,6 +54,8 @@ static int connection_look(struct mp__waited *w, bool suspicious)
 	mp_connection *c = w->object;
 
 	(void)suspicious;
+	if (!w->bell && !atomic_load_explicit(&c->may_hold, memory_order_relaxed))
+		return 0;
 
 	return c->ops->holds(c) ? POLLIN : 0;
 }

@@ -198,7 +198,10 @@ struct found {
 	size_t n;
 	uint64_t wait; /* its number */
 	/* What has something to do, which the lock must not be held for: references. */
-	struct mp__waited turns[EVENTS];
+	struct {
+		const struct mp__waitable_class *class;
+		void *object;
+	} turns[EVENTS];
 	size_t n_turns;
 };
 
@@ -290,8 +293,8 @@ static void hear_source(mp_waiter *w, struct found *f, const struct epoll_event 
 			/* What its turn brings to an end is rung for. */
 			if (f->n_turns < EVENTS) {
 				waited->class->ref(item->object);
-				f->turns[f->n_turns++] = (struct mp__waited){
-					.class = waited->class, .object = item->object};
+				f->turns[f->n_turns].class = waited->class;
+				f->turns[f->n_turns++].object = item->object;
 			}
 			return;
 		}
@@ -318,7 +321,7 @@ static void hear(mp_waiter *w, struct found *f, const struct epoll_event *events
 /* A message was left where it is, by whom ever: some connection may hold it. */
 static bool somebody_kept(mp_waiter *w)
 {
-	unsigned kept = atomic_load_explicit(&mp__conn_kept, memory_order_relaxed);
+	unsigned kept = atomic_load_explicit(&mp__conn_kept, memory_order_acquire);
 	bool changed = kept != w->kept;
 
 	w->kept = kept;
@@ -344,9 +347,10 @@ static void give_turns(mp_waiter *w, struct found *f)
 		return;
 	pthread_mutex_unlock(&w->lock);
 	while (f->n_turns > 0) {
-		struct mp__waited *waited = &f->turns[--f->n_turns];
-		(void)waited->class->turn(waited);
-		waited->class->unref(waited->object);
+		const struct mp__waitable_class *class = f->turns[--f->n_turns].class;
+		struct mp__waited waited = {.object = f->turns[f->n_turns].object};
+		(void)class->turn(&waited);
+		class->unref(waited.object);
 	}
 	pthread_mutex_lock(&w->lock);
 }
@@ -384,13 +388,16 @@ static int sleep_and_hear(mp_waiter *w, struct found *f, mp__deadline deadline)
 int mp_waiter_wait(mp_waiter *w, mp_ready *ret_ready, size_t room, int timeout_ms)
 {
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
-	struct found found = {.ready = ret_ready, .room = room};
+	struct found found; /* not all of it: it is large */
 
 	int r = check(w);
 	if (r == 0 && (!ret_ready || room == 0 || room > INT_MAX))
 		r = mp_error_set(-EINVAL, "a wait without room for what is ready");
 	if (r < 0)
 		return r;
+	found.ready = ret_ready;
+	found.room = room;
+	found.n = found.n_turns = 0;
 	pthread_mutex_lock(&w->lock);
 	found.wait = ++w->waits;
 	for (;;) {
