@@ -46,8 +46,8 @@ static int make_room(struct wait *w)
 	w->fds = w->few_fds;
 	if (w->n <= FEW)
 		return 0;
-	w->waited = calloc(w->n, sizeof(*w->waited));
-	w->fds = calloc(w->n + 1, sizeof(*w->fds));
+	w->waited = malloc(w->n * sizeof(*w->waited));
+	w->fds = malloc((w->n + 1) * sizeof(*w->fds));
 	if (w->waited && w->fds)
 		return 0;
 	free(w->waited);

@@ -11,7 +11,7 @@
 #include "queue/ready.h"
 #include "sync/event.h"
 
-#include <stddef.h>
+#include <stdlib.h>
 
 #define EVENTS (POLLIN | POLLPRI | POLLOUT | POLLRDHUP)
 
@@ -139,13 +139,17 @@ static void event_disarm(struct mp__waited *w, uint32_t id)
 
 /* --- futures -------------------------------------------------------------------------------------- */
 
+/* Another thread may collect the end; then only the watch tells. */
+struct ending {
+	struct mp__future_watch watch; /* first */
+	bool is_watched;
+	struct mp__watch cells; /* who is to be rung */
+};
+
 static void has_ended(struct mp__future_watch *watch, mp_future *future)
 {
-	struct mp__waited *w =
-		(struct mp__waited *)((char *)watch - offsetof(struct mp__waited, end));
-
 	(void)future;
-	mp__watch_ring(&w->cells);
+	mp__watch_ring(&((struct ending *)watch)->cells);
 }
 
 static void future_ref(void *future)
@@ -165,20 +169,26 @@ static int future_open(struct mp__waited *w)
 	int r = mp__future_check(f, "waiting for a task");
 	if (r < 0)
 		return r;
+	struct ending *ending = calloc(1, sizeof(*ending));
+	if (!ending)
+		return mp_error_set(-ENOMEM, "no memory for waiting for a task");
+	ending->watch.fire = has_ended;
 	mp__pool_watch_begin(f->pool);
+	w->extra = ending;
 	w->work = f->pool;
 	w->fd = mp__pool_watch_fd(f->pool);
-	w->end.fire = has_ended;
 	return 0;
 }
 
 static void future_close(struct mp__waited *w)
 {
+	struct ending *ending = w->extra;
 	mp_future *f = w->object;
 
-	if (w->end_is_watched)
-		mp__future_unwatch(f, &w->end);
+	if (ending->is_watched)
+		mp__future_unwatch(f, &ending->watch);
 	mp__pool_watch_end(f->pool);
+	free(ending);
 }
 
 static bool future_turn(struct mp__waited *w)
@@ -197,23 +207,23 @@ static int future_look(struct mp__waited *w, bool suspicious)
 	return mp__future_is_finished(w->object) ? POLLIN : 0;
 }
 
-/* Another thread may collect the end; then only the watch tells. */
 static bool future_arm(struct mp__waited *w, uint32_t id)
 {
+	struct ending *ending = w->extra;
 	mp_future *f = w->object;
 
-	bool armed = mp__watch_arm(&w->cells, id);
-	if (!w->end_is_watched) {
+	bool armed = mp__watch_arm(&ending->cells, id);
+	if (!ending->is_watched) {
 		pthread_mutex_lock(&f->pool->lock);
-		w->end_is_watched = mp__future_watch(f, &w->end) > 0;
+		ending->is_watched = mp__future_watch(f, &ending->watch) > 0;
 		pthread_mutex_unlock(&f->pool->lock);
 	}
-	return armed && w->end_is_watched;
+	return armed && ending->is_watched;
 }
 
 static void future_disarm(struct mp__waited *w, uint32_t id)
 {
-	mp__watch_disarm(&w->cells, id);
+	mp__watch_disarm(&((struct ending *)w->extra)->cells, id);
 }
 
 /* --- listeners, processes ------------------------------------------------------------------------ */

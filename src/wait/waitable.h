@@ -10,7 +10,6 @@
 #ifndef MP_WAIT_WAITABLE_H
 #define MP_WAIT_WAITABLE_H
 
-#include "pool/future.h"
 #include "shm/watch.h"
 
 #include <mp/wait.h>
@@ -23,14 +22,11 @@ struct mp__waited {
 	void *object;
 	int fd; /* to poll; -1: none */
 	short events;
-	uint32_t since;   /* of an event: when the wait began */
-	const void *work; /* of a future: its pool */
-	/* What it is waited for by memory; NULL: the descriptor says all. */
-	struct mp__watched_bell *bell;
-	/* Of a future: whose end fires the watch, and that rings who stands in the cells. */
-	struct mp__future_watch end;
-	bool end_is_watched;
-	struct mp__watch cells;
+	uint32_t since;                /* of an event: when the wait began */
+	struct mp__watched_bell *bell; /* that is rung for it; NULL: the descriptor says all */
+	/* Of a future: */
+	const void *work; /* its pool */
+	void *extra;      /* waitable.c's */
 };
 
 struct mp__waitable_class {
