@@ -538,6 +538,7 @@ int main(int argc, char **argv)
 	stress_semaphore();
 	stress_barrier();
 	stress_pool();
+	stress_pools();
 	stress_process();
 	stress_connection();
 	stress_wait();

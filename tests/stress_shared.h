@@ -3,5 +3,6 @@
 #define TESTS_STRESS_SHARED_H
 
 void stress_shared(void);
+void stress_pools(void);
 
 #endif

@@ -115,8 +115,24 @@ struct handing {
 	bool star;
 	struct mp__progress *progress;
 	struct mp__pool_bytes bytes;
-	size_t n; /* items in bytes */
+	size_t n;        /* items in bytes */
+	uint32_t silent; /* chunks that nobody was woken for yet */
 };
+
+/* Small tasks are done faster than a worker wakes up: wake for some at a time. */
+#define RING_EVERY 16
+
+/* The pool may have been closed by a callback while we waited for room. */
+static void wake_workers(struct handing *h)
+{
+	mp_pool *pool = h->batch->pool;
+
+	pthread_mutex_lock(&pool->lock);
+	if (!pool->closed && h->silent > 0)
+		mp__pool_ring_some(pool, h->silent);
+	pthread_mutex_unlock(&pool->lock);
+	h->silent = 0;
+}
 
 static int watch_chunk(struct mp__batch *b, struct mp__chunk *chunk)
 {
@@ -163,6 +179,7 @@ static int flush(struct handing *h, const struct mp__cargo *cargo)
 		.args = h->bytes.data,
 		.args_size = h->bytes.size,
 		.cargo = cargo,
+		.more = true,
 	};
 
 	if (h->n == 0)
@@ -180,6 +197,8 @@ static int flush(struct handing *h, const struct mp__cargo *cargo)
 	if (b->counts)
 		r = watch_chunk(b, chunk);
 	b->n_chunks++;
+	if (++h->silent == RING_EVERY)
+		wake_workers(h);
 	if (h->progress)
 		mp__progress_tell(h->progress, b->n_ended, false);
 	return r;
@@ -241,6 +260,7 @@ int mp__batch_hand_out(struct mp__batch *batch, mp_task *task, const mp_obj *ite
 	batch->n_items = n;
 	mp__pool_bytes_init(&h.bytes);
 	int r = add_all(&h, items, n, chunk);
+	wake_workers(&h);
 	mp__pool_bytes_free(&h.bytes);
 	pthread_mutex_lock(&batch->pool->lock);
 	if (r == 0)
@@ -269,15 +289,30 @@ static int take_chunk(const struct mp__chunk *chunk, mp_obj *results, size_t *n_
 	return r;
 }
 
+static bool has_ended(mp_pool *pool, void *future)
+{
+	(void)pool;
+	return mp__future_is_finished(future);
+}
+
+/* All chunks are wanted: nobody need wake us for each of them. */
 static int await_chunk(struct mp__batch *b, mp_future *future, mp__deadline deadline,
 	struct mp__progress *progress)
 {
-	for (;;) {
-		int r = mp__future_await(future, mp__progress_slice(progress, deadline));
+	int r = 0;
+
+	while (!mp__future_is_finished(future)) {
+		mp__deadline slice = mp__progress_slice(progress, deadline);
+		pthread_mutex_lock(&b->pool->lock);
+		b->pool->bulk++;
+		r = mp__pool_wait(b->pool, has_ended, future, slice);
+		b->pool->bulk--;
+		pthread_mutex_unlock(&b->pool->lock);
 		mp__progress_tell(progress, b->n_ended, false);
 		if (r == 0 || mp__deadline_passed(deadline))
-			return r;
+			break;
 	}
+	return r;
 }
 
 int mp__batch_take(struct mp__batch *batch, mp__deadline deadline, struct mp__progress *progress,

@@ -310,15 +310,30 @@ static bool spin(mp_pool *pool)
  * Announce the sleep, then look once more. Partner: a worker pushes on `done`, then looks at
  * owner_waiting; all sequentially consistent, so that one of the two sees the other.
  */
-static bool may_sleep(struct mp__pool_header *header)
+static bool may_sleep(mp_pool *pool, bool bulk)
 {
+	struct mp__pool_header *header = pool->seg.header;
 	uint32_t waiting = atomic_load_explicit(&header->owner_waiting, memory_order_relaxed);
 
-	atomic_store(&header->owner_waiting, (waiting + 2) | 1);
-	/* Whoever was to take what is still there may be stopped. */
-	if (atomic_load(&header->head) < atomic_load(&header->tail))
+	atomic_store(&header->owner_waiting, (waiting | 3) + (bulk ? 4 : 2));
+	/* If a spinner was to take what is still there: it may be stopped. Who sleeps looks again. */
+	uint64_t tail = atomic_load(&header->tail);
+	bool queued = atomic_load(&header->head) < tail;
+	if (queued && atomic_load(&pool->rung) != tail) {
+		atomic_store(&pool->rung, tail);
 		mp__pool_ring_one(header);
-	return atomic_load(&header->done) == MP__POOL_NONE;
+	}
+	/* In bulk, what is queued now has yet to run out: whoever sees that wakes us. */
+	return (bulk && queued) || atomic_load(&header->done) == MP__POOL_NONE;
+}
+
+/* Then it is no use to look for the next result without sleeping. */
+static bool is_bulk_at_work(mp_pool *pool, bool bulk)
+{
+	struct mp__pool_header *header = pool->seg.header;
+
+	return bulk && atomic_load_explicit(&header->head, memory_order_relaxed) <
+			       atomic_load_explicit(&header->tail, memory_order_relaxed);
 }
 
 /* What epoll_wait() has found. The lock is given up while workers are started. */
@@ -346,12 +361,17 @@ static void lead(mp_pool *pool, mp__deadline deadline)
 	int n = 0;
 
 	pool->leading = true;
+	/* For one who wants all that there is, and if nobody else waits. */
+	bool bulk = pool->bulk > 0 && pool->followers == 0 && pool->watchers == 0;
+	pool->leading_bulk = bulk;
 	pthread_mutex_unlock(&pool->lock);
-	if (mp__deadline_passed(deadline) || (!spin(pool) && may_sleep(header)))
+	if (mp__deadline_passed(deadline) ||
+		((is_bulk_at_work(pool, bulk) || !spin(pool)) && may_sleep(pool, bulk)))
 		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
 	pthread_mutex_lock(&pool->lock);
 	if (pool->watchers == 0) /* they want to hear on */
 		atomic_fetch_and_explicit(&header->owner_waiting, ~1u, memory_order_relaxed);
+	pool->leading_bulk = false;
 	attend(pool, events, n);
 	pool->leading = false;
 	if (pool->closing)
@@ -360,7 +380,6 @@ static void lead(mp_pool *pool, mp__deadline deadline)
 
 void mp__pool_turn(mp_pool *pool)
 {
-	struct mp__pool_header *header = pool->seg.header;
 	struct epoll_event events[EVENTS];
 
 	pool->leading = true;
@@ -370,7 +389,7 @@ void mp__pool_turn(mp_pool *pool)
 		if (pool->closing)
 			break;
 		mp__pool_harvest(pool);
-	} while (pool->watchers > 0 && !may_sleep(header));
+	} while (pool->watchers > 0 && !may_sleep(pool, false));
 	pool->leading = false;
 	if (pool->closing || pool->followers > 0)
 		pthread_cond_broadcast(&pool->changed);
@@ -389,6 +408,8 @@ void mp__pool_nudge(mp_pool *pool)
 static void follow(mp_pool *pool, mp__deadline deadline)
 {
 	pool->followers++;
+	if (pool->leading_bulk)
+		mp__pool_nudge(pool); /* it shall hear of each task from now on */
 	if (deadline.ns == INT64_MAX) {
 		pthread_cond_wait(&pool->changed, &pool->lock);
 	} else {
@@ -427,8 +448,7 @@ int mp__pool_wait(
 			lead(pool, deadline);
 	}
 	/* Who watches from outside hears on, though we may have taken what was to wake him. */
-	while (pool->watchers > 0 && !pool->leading && !pool->closing &&
-		!may_sleep(pool->seg.header))
+	while (pool->watchers > 0 && !pool->leading && !pool->closing && !may_sleep(pool, false))
 		mp__pool_harvest(pool);
 	/* Whoever leaves hands the lead on. */
 	if (!pool->leading && pool->followers > 0)

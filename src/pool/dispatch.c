@@ -373,12 +373,28 @@ static bool needs_wakeup(struct mp__pool_header *header)
 }
 
 /* Partner: wait_for_work() in worker.c, which sets the bit and then looks at tail. */
-void mp__pool_ring_one(struct mp__pool_header *header)
+static void ring(struct mp__pool_header *header, uint32_t count)
 {
 	uint32_t bell = atomic_load(&header->bell);
+	int n = count < MP__POOL_WORKERS_MAX ? (int)count : (int)MP__POOL_WORKERS_MAX;
 
-	if ((bell & 1) && mp__futex_wake(&header->bell, 1) == 0)
+	if ((bell & 1) && mp__futex_wake(&header->bell, n) < n)
 		atomic_compare_exchange_strong(&header->bell, &bell, bell & ~1u);
+}
+
+void mp__pool_ring_one(struct mp__pool_header *header)
+{
+	ring(header, 1);
+}
+
+void mp__pool_ring_some(mp_pool *pool, uint32_t count)
+{
+	struct mp__pool_header *header = pool->seg.header;
+
+	if (!needs_wakeup(header))
+		return;
+	atomic_store_explicit(&pool->rung, atomic_load(&header->tail), memory_order_relaxed);
+	ring(header, count);
 }
 
 void mp__pool_ring_all(mp_pool *pool)
@@ -602,8 +618,8 @@ int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future
 			mp__future_unref(future);
 		return r;
 	}
-	if (needs_wakeup(pool->seg.header))
-		mp__pool_ring_one(pool->seg.header);
+	if (!work->more)
+		mp__pool_ring_some(pool, 1);
 	if (ret_future)
 		*ret_future = future;
 	else

@@ -24,6 +24,7 @@ struct mp__pool_work {
 	size_t args_size;
 	const struct mp__cargo *cargo;  /* or NULL */
 	const mp_task_options *options; /* or NULL */
+	bool more;                      /* wakes nobody: the caller will, by mp__pool_ring_some() */
 };
 
 /*
@@ -49,6 +50,8 @@ void mp__pool_requeue(mp_pool *pool, uint32_t number);
 void mp__pool_release_slot(mp_pool *pool, uint32_t number);
 /* Publish what waits for room, and send all descriptors again whose tasks nobody has taken. */
 void mp__pool_resend(mp_pool *pool);
+/* Wake workers for so many new tasks. Without the lock, while the pool is not closed. */
+void mp__pool_ring_some(mp_pool *pool, uint32_t count);
 /* Wake a sleeping worker, if there is one. Needs no lock. */
 void mp__pool_ring_one(struct mp__pool_header *header);
 /* Have all workers leave after the task at hand, which is told. */

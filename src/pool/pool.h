@@ -111,16 +111,19 @@ struct mp_pool {
 
 	uint32_t watchers; /* threads that sleep on `epoll` with other things, see watch.h */
 	uint32_t followers;
-	uint32_t spin; /* of the leader, adaptive */
-	bool leading;  /* some thread is in epoll_wait() or about to */
-	bool resend;   /* messages with descriptors may have been lost or held back */
-	bool no_more;  /* join or close: nothing is taken any more */
-	bool stopping; /* workers leave */
-	bool told_all; /* ... at once */
-	bool news;     /* a failure that was not logged yet */
-	bool broken;   /* no worker can be had: `failure` says why */
-	bool closing;  /* nobody leads any more */
-	bool closed;   /* everything but the struct is gone */
+	uint32_t bulk;         /* waits for all that is queued */
+	_Atomic uint64_t rung; /* tail when a worker was last woken for it */
+	bool leading_bulk;     /* the leader is not woken by each task */
+	uint32_t spin;         /* of the leader, adaptive */
+	bool leading;          /* some thread is in epoll_wait() or about to */
+	bool resend;           /* messages with descriptors may have been lost or held back */
+	bool no_more;          /* join or close: nothing is taken any more */
+	bool stopping;         /* workers leave */
+	bool told_all;         /* ... at once */
+	bool news;             /* a failure that was not logged yet */
+	bool broken;           /* no worker can be had: `failure` says why */
+	bool closing;          /* nobody leads any more */
+	bool closed;           /* everything but the struct is gone */
 };
 
 /* Is this thread a worker of that pool? */

@@ -121,10 +121,12 @@ struct mp__pool_header {
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t done;
 	/*
-	 * {sequence:31, sleeps:1}. The bit: the owner sleeps, or is about to and will look at
+	 * {sequence:30, in bulk:1, sleeps:1}. The bit: the owner sleeps, or is about to and will look at
 	 * `done` once more. Who finishes a task while it is set writes to the eventfd, and then
 	 * clears it unless the sequence has moved on: in this order, so that who is stopped in
 	 * between keeps no wake-up of the others. All is sequentially consistent.
+	 * In bulk: it wants all that is queued, and is woken when a worker finds nothing more to
+	 * begin, not by each task.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t owner_waiting;
 	/*

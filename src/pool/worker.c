@@ -253,12 +253,27 @@ static bool wait_for_work(struct worker *w)
 
 /* --- the end of a task ------------------------------------------------------------------------ */
 
+static void wake_owner(struct worker *w)
+{
+	struct mp__pool_header *header = w->seg.header;
+	uint64_t one = 1;
+
+	/* Partner: may_sleep() in collect.c. */
+	uint32_t waiting = atomic_load(&header->owner_waiting);
+	if (waiting & 1) {
+		MP__TEST_POINT("pool.waking");
+		/* -EAGAIN: the counter is full, and then it is readable. */
+		if (write(w->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			leave_useless(w);
+		atomic_compare_exchange_strong(&header->owner_waiting, &waiting, waiting & ~1u);
+	}
+}
+
 static void commit(struct worker *w, uint32_t number)
 {
 	struct mp__pool_header *header = w->seg.header;
 	struct mp__pool_slot *slot = &w->seg.slots[number];
 	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
-	uint64_t one = 1;
 
 	MP__TEST_POINT("pool.before_commit");
 	/*
@@ -273,15 +288,11 @@ static void commit(struct worker *w, uint32_t number)
 		atomic_store_explicit(&slot->next_done, first, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak(&header->done, &first, number));
 	MP__TEST_POINT("pool.before_wake");
-	/* Partner: may_sleep() in collect.c. */
+	/* In bulk the owner is woken by who finds nothing more to do. */
 	uint32_t waiting = atomic_load(&header->owner_waiting);
-	if (waiting & 1) {
-		MP__TEST_POINT("pool.waking");
-		/* -EAGAIN: the counter is full, and then it is readable. */
-		if (write(w->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			leave_useless(w);
-		atomic_compare_exchange_strong(&header->owner_waiting, &waiting, waiting & ~1u);
-	}
+	if ((waiting & 3) == 3 && atomic_load(&header->head) < atomic_load(&header->tail))
+		return;
+	wake_owner(w);
 }
 
 static void trace(struct worker *w, uint32_t number, int64_t begin_ns)
@@ -334,6 +345,8 @@ static void work(struct worker *w)
 			if (!run_one(w, number))
 				return;
 		}
+		if (atomic_load(&w->seg.header->done) != MP__POOL_NONE)
+			wake_owner(w);
 		if (w->seg.header->idle_ms)
 			w->idle_since = mp__now_ns();
 		while (!must_leave(w) &&
