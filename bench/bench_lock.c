@@ -266,7 +266,7 @@ static int setup_contended(struct bench *b)
 
 static int setup_readers(struct bench *b)
 {
-	return with_peer(b, read_too);
+	return with_peer(b, read_too) < 0 ? -1 : bench_side_by_side(rig.peer);
 }
 
 static int run_both(bool shared, double *ret_value)
