@@ -28,6 +28,7 @@ struct command {
 };
 
 extern const struct command command_gc;
+extern const struct command command_locks;
 
 /* `mpctl NAME --help`. */
 int mpctl_help(const struct command *command);

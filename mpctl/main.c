@@ -11,6 +11,7 @@
 
 static const struct command *const commands[] = {
 	&command_gc,
+	&command_locks,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

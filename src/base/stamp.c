@@ -150,7 +150,7 @@ static int dead_by_number(mp__stamp stamp)
 
 	if (tid == 0)
 		return 1;
-	if ((stamp & (UINT64_C(0xff) << 22)) != namespace_bits())
+	if (!mp__stamp_is_of_here(stamp))
 		return 0;
 	return syscall(SYS_tkill, tid, 0) < 0 && errno == ESRCH ? 1 : -1;
 }
@@ -160,6 +160,11 @@ static bool other_start(const struct life *life, mp__stamp stamp)
 	uint32_t then = (uint32_t)(stamp >> 32);
 
 	return then != 0 && life->start != 0 && (uint32_t)life->start != then;
+}
+
+bool mp__stamp_is_of_here(mp__stamp stamp)
+{
+	return (stamp & (UINT64_C(0xff) << 22)) == namespace_bits();
 }
 
 bool mp__stamp_thread_dead(mp__stamp stamp)

@@ -85,4 +85,7 @@ bool mp__stamp_thread_dead(mp__stamp stamp);
 /* Has the whole process of this stamp (of mp__stamp_process()) ended? As above. */
 bool mp__stamp_process_dead(mp__stamp stamp);
 
+/* Is it of this PID namespace, so that its number means something here? */
+bool mp__stamp_is_of_here(mp__stamp stamp);
+
 #endif

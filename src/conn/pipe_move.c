@@ -8,6 +8,7 @@
 #include "base/testpoint.h"
 #include "conn/message.h"
 #include "conn/pipe_end.h"
+#include "sync/waiting.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -142,7 +143,9 @@ static int wait_for_room(
 	if (outside && !socket_says(e, POLLOUT))
 		r = mp__fd_wait(e->fd, POLLOUT, deadline);
 	else
-		r = mp__bell_sleep(&e->out.words->space, heard, deadline);
+		mp__waiting_begin_for(e->out.words, MP__MAGIC_PIPE, NULL, 0);
+	r = mp__bell_sleep(&e->out.words->space, heard, deadline);
+	mp__waiting_end();
 	if (r == -ETIMEDOUT)
 		return mp_error_set(r, "the pipe is full");
 	return r;
@@ -257,7 +260,9 @@ static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 			break;
 		if (at_end(e))
 			return gone();
+		mp__waiting_begin_for(e->in.words, MP__MAGIC_PIPE, NULL, 0);
 		int r = mp__bell_sleep(&e->in.words->data.bell, heard, deadline);
+		mp__waiting_end();
 		some = !mp__ring_is_empty(&e->in);
 		if (r < 0 && !some)
 			return mp_error_set(r, "no message came");

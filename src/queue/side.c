@@ -5,6 +5,7 @@
 #include "queue/ring.h"
 
 #include "base/error.h"
+#include "sync/waiting.h"
 
 /* Even a call that does not wait gives a thread in the middle of a change so long. */
 #define GRACE_MS 200
@@ -67,7 +68,9 @@ int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
 		return 0;
 	wait->slept = true;
 	int64_t before = mp__now_ns();
+	mp__waiting_begin_for(q->control, MP__MAGIC_QUEUE, q->control->name, 0);
 	int r = mp__bell_sleep(&bell->bell, heard, wait->deadline);
+	mp__waiting_end();
 	wait->suspicious = mp__now_ns() - before >= MP__BELL_RECHECK_MS * INT64_C(900000);
 	return r;
 }

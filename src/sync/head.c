@@ -18,7 +18,7 @@ void mp__sync_prepare(struct mp__sync_head *head, const char *name, uint32_t fla
 		memcpy(head->name, name, strnlen(name, sizeof(head->name) - 1));
 }
 
-static const char *kind_of(uint32_t magic)
+const char *mp__sync_kind_of(uint32_t magic)
 {
 	switch (magic) {
 	case MP__MAGIC_LOCK:
@@ -39,6 +39,10 @@ static const char *kind_of(uint32_t magic)
 		return "value";
 	case MP__MAGIC_ARRAY:
 		return "array";
+	case MP__MAGIC_QUEUE:
+		return "queue";
+	case MP__MAGIC_PIPE:
+		return "pipe";
 	default:
 		return NULL;
 	}
@@ -46,14 +50,15 @@ static const char *kind_of(uint32_t magic)
 
 const char *mp__sync_kind(const struct mp__sync_head *head)
 {
-	const char *kind = kind_of(atomic_load_explicit(&head->magic, memory_order_relaxed));
+	const char *kind =
+		mp__sync_kind_of(atomic_load_explicit(&head->magic, memory_order_relaxed));
 
 	return kind ? kind : "object";
 }
 
 int mp__sync_place(const struct mp__sync_head *head, uint32_t magic)
 {
-	const char *wanted = kind_of(magic);
+	const char *wanted = mp__sync_kind_of(magic);
 
 	if (!head)
 		return mp_error_set(-EINVAL, "no %s: the pointer is NULL", wanted);
@@ -65,11 +70,12 @@ int mp__sync_place(const struct mp__sync_head *head, uint32_t magic)
 
 int mp__sync_wrong(const struct mp__sync_head *head, uint32_t magic)
 {
-	const char *wanted = kind_of(magic);
+	const char *wanted = mp__sync_kind_of(magic);
 
 	if (mp__sync_place(head, magic) < 0)
 		return -EINVAL;
-	const char *found = kind_of(atomic_load_explicit(&head->magic, memory_order_relaxed));
+	const char *found =
+		mp__sync_kind_of(atomic_load_explicit(&head->magic, memory_order_relaxed));
 	if (found)
 		return mp_error_set(-EINVAL, "no %s at %p: a %s stands there", wanted,
 			(const void *)head, found);

@@ -33,6 +33,9 @@
 #define MP__MAGIC_BARRIER MP__SYNC_MAGIC('B', 1)
 #define MP__MAGIC_VALUE MP__SYNC_MAGIC('V', 1)
 #define MP__MAGIC_ARRAY MP__SYNC_MAGIC('A', 1)
+/* No heads of that kind: for what waits (sync/waiting.h). */
+#define MP__MAGIC_QUEUE MP__SYNC_MAGIC('Q', 1)
+#define MP__MAGIC_PIPE MP__SYNC_MAGIC('P', 1)
 
 struct mp__sync_head {
 	_Atomic uint32_t magic;
@@ -65,7 +68,9 @@ static inline int mp__sync_check(const struct mp__sync_head *head, uint32_t magi
 	return mp__sync_wrong(head, magic);
 }
 
-/* "lock", "semaphore", ... by what stands there now; "object" if nothing does. */
+/* "lock", "semaphore", ...; NULL: no such magic. */
+const char *mp__sync_kind_of(uint32_t magic);
+/* By what stands there now; "object" if nothing does. */
 const char *mp__sync_kind(const struct mp__sync_head *head);
 
 /* A copy of the name that ends in NUL, "" when there is none. */

@@ -3,28 +3,28 @@
  * sync/waiting.h - what this thread waits for, as long as it does.
  *
  * Each slow path of each object of sync keeps one record here, so that a person can ask who waits
- * for whom. A thread waits for one thing at a time; a wait inside a wait (a condition that takes its
- * lock back) replaces the record and ends with it. Nothing is done on fast paths.
+ * for whom: `mpctl locks` reads the board that the records stand on (sync/board_layout.h). A thread
+ * waits for one thing at a time; a wait inside a wait (a condition that takes its lock back) replaces
+ * the record and ends with it. Nothing is done on fast paths.
  *
  * begin: `head` is the object; `owner` is who has it as far as the waiter knows, 0 unknown or many.
- * update: it has another owner now. end: the wait is over, however it went.
+ * update: it has another owner now. end: the wait is over, however it went. All keep errno; without
+ * memory or a descriptor for a board the wait is just not shown.
  */
 #ifndef MP_SYNC_WAITING_H
 #define MP_SYNC_WAITING_H
 
 #include "base/stamp.h"
-#include "sync/head.h"
+#include "sync/board_layout.h"
 
 void mp__waiting_begin(const struct mp__sync_head *head, mp__stamp owner);
 void mp__waiting_update(mp__stamp owner);
 void mp__waiting_end(void);
 
-/* The record of the calling thread. */
-struct mp__waiting {
-	const struct mp__sync_head *head; /* NULL: it does not wait */
-	mp__stamp owner;
-	int64_t since_ns;
-};
-const struct mp__waiting *mp__waiting_self(void);
+/* For objects that have no such head: `kind` is one of the magics, `name` may be NULL. */
+void mp__waiting_begin_for(const void *object, uint32_t kind, const char *name, mp__stamp owner);
+
+/* The board of this process and its relatives by fork, made if there is none; NULL. */
+struct mp__board *mp__waiting_board(void);
 
 #endif

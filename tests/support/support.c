@@ -7,6 +7,7 @@
 #include "base/deadline.h"
 #include "base/fds.h"
 #include "process/forkserver.h"
+#include "sync/waiting.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -60,6 +61,8 @@ void t_begin(void)
 	/* The sandbox does not come through main. */
 	cr_assert(mp_begin(NULL, NULL) == 0);
 	cr_assert(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+	/* The first wait makes it, for good: it is nothing that a test leaves behind. */
+	cr_assert_not_null(mp__waiting_board());
 	fds_at_begin = t_count_fds();
 }
 

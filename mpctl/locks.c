@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* mpctl locks: who has what, who waits for it, since when, and who waits for each other. */
+#include <config.h>
+
+#include "mpctl/command.h"
+
+#include "base/deadline.h"
+#include "mpctl/scene.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEADLOCK = 3 };
+
+struct run {
+	struct scene scene;
+	bool json;
+	pid_t pid; /* 0: all */
+	int64_t now_ns;
+	size_t *path; /* waiters on the way that is looked at */
+	bool *done;   /* waiters from which everything was looked at */
+	int cycles;
+};
+
+/* --- parties ------------------------------------------------------------------------------------- */
+
+static bool is_dead(const struct party *p)
+{
+	return p->process ? mp__stamp_process_dead(p->stamp) : mp__stamp_thread_dead(p->stamp);
+}
+
+static void comm_of(int tid, char *name, size_t size)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
+	FILE *file = fopen(path, "re");
+	if (!file || !fgets(name, (int)size, file))
+		snprintf(name, size, "?");
+	name[strcspn(name, "\n")] = '\0';
+	if (file)
+		fclose(file);
+}
+
+static void print_party(const struct run *run, const struct party *p)
+{
+	int tid = mp__stamp_tid(p->stamp);
+	pid_t pid = scene_pid(p->stamp);
+	char name[32];
+
+	comm_of(tid, name, sizeof(name));
+	if (!mp__stamp_is_of_here(p->stamp))
+		printf("thread %d of another PID namespace", tid);
+	else if (is_dead(p))
+		printf("%s %d, which is dead", p->process ? "process" : "thread", tid);
+	else if (p->process)
+		printf("process %d", tid);
+	else
+		printf("thread %d of process %d", tid, (int)pid);
+	if (mp__stamp_is_of_here(p->stamp) && !is_dead(p)) {
+		fputs(" (", stdout);
+		mpctl_print_name(stdout, name);
+		putchar(')');
+	}
+	if (p->since_ns)
+		printf(", for %.3f s", (double)(run->now_ns - p->since_ns) / 1e9);
+}
+
+static void print_party_json(const struct run *run, const struct party *p)
+{
+	char name[32];
+
+	comm_of(mp__stamp_tid(p->stamp), name, sizeof(name));
+	printf("{\"tid\":%d,\"pid\":%d,\"program\":", mp__stamp_tid(p->stamp),
+		(int)scene_pid(p->stamp));
+	mpctl_json_string(name);
+	printf(",\"dead\":%s", is_dead(p) ? "true" : "false");
+	if (p->since_ns)
+		printf(",\"seconds\":%.3f", (double)(run->now_ns - p->since_ns) / 1e9);
+	putchar('}');
+}
+
+/* --- objects --------------------------------------------------------------------------------------- */
+
+static void print_object(const struct object *o)
+{
+	const char *kind = mp__sync_kind_of(o->magic);
+
+	printf("%s '", kind ? kind : "object");
+	mpctl_print_name(stdout, o->name);
+	putchar('\'');
+	if (o->pid)
+		printf(" (at 0x%" PRIx64 " in private memory of %d)", o->offset, (int)o->pid);
+	else
+		printf(" (file %ju, byte %" PRIu64 ")", (uintmax_t)o->ino, o->offset);
+}
+
+static void print_parties(const struct run *run, size_t object, const struct party *parties,
+	size_t n, const char *how)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < n; i++) {
+		if (parties[i].object != object)
+			continue;
+		if (run->json) {
+			if (!first)
+				putchar(',');
+			print_party_json(run, &parties[i]);
+		} else {
+			printf("    %s ", how);
+			print_party(run, &parties[i]);
+			putchar('\n');
+		}
+		first = false;
+	}
+}
+
+static void print_one(const struct run *run, size_t object)
+{
+	const struct scene *s = &run->scene;
+	const struct object *o = &s->objects[object];
+	const char *kind = mp__sync_kind_of(o->magic);
+
+	if (run->json) {
+		printf("{\"kind\":\"%s\",\"name\":", kind ? kind : "object");
+		mpctl_json_string(o->name);
+		printf(",\"inode\":%ju,\"offset\":%" PRIu64 ",\"held_by\":[", (uintmax_t)o->ino,
+			o->offset);
+	} else {
+		print_object(o);
+		putchar('\n');
+	}
+	print_parties(run, object, s->holders, s->n_holders, "held by");
+	if (run->json)
+		fputs("],\"waited_for_by\":[", stdout);
+	print_parties(run, object, s->waiters, s->n_waiters, "waited for by");
+	if (run->json)
+		puts("]}");
+}
+
+static bool concerns(const struct run *run, size_t object)
+{
+	const struct scene *s = &run->scene;
+
+	if (run->pid == 0)
+		return true;
+	for (size_t i = 0; i < s->n_holders; i++) {
+		if (s->holders[i].object == object && scene_pid(s->holders[i].stamp) == run->pid)
+			return true;
+	}
+	for (size_t i = 0; i < s->n_waiters; i++) {
+		if (s->waiters[i].object == object && scene_pid(s->waiters[i].stamp) == run->pid)
+			return true;
+	}
+	return false;
+}
+
+/* --- cycles ------------------------------------------------------------------------------------------ */
+
+static void print_cycle(const struct run *run, size_t from, size_t to)
+{
+	const struct scene *s = &run->scene;
+
+	fputs(run->json ? "{\"deadlock\":[" : "deadlock:\n", stdout);
+	for (size_t i = from; i < to; i++) {
+		const struct party *p = &s->waiters[run->path[i]];
+		if (run->json) {
+			if (i > from)
+				putchar(',');
+			print_party_json(run, p);
+			continue;
+		}
+		fputs("    ", stdout);
+		print_party(run, p);
+		fputs("\n        waits for ", stdout);
+		print_object(&s->objects[p->object]);
+		fputs(", which the next one has\n", stdout);
+	}
+	if (run->json)
+		puts("]}");
+}
+
+static bool cycle_concerns(const struct run *run, size_t from, size_t to)
+{
+	bool found = run->pid == 0;
+
+	for (size_t i = from; i < to && !found; i++)
+		found = scene_pid(run->scene.waiters[run->path[i]].stamp) == run->pid;
+	return found;
+}
+
+static void follow(struct run *run, size_t waiter, size_t depth);
+
+/* Who holds what this one waits for, and waits itself? A semaphore may be released by others. */
+static void follow_holders(struct run *run, size_t waiter, size_t depth)
+{
+	const struct scene *s = &run->scene;
+	size_t object = s->waiters[waiter].object;
+
+	for (size_t h = 0; h < s->n_holders; h++) {
+		if (s->holders[h].object != object || s->holders[h].process)
+			continue;
+		for (size_t w = 0; w < s->n_waiters; w++) {
+			if (s->waiters[w].stamp == s->holders[h].stamp)
+				follow(run, w, depth);
+		}
+	}
+}
+
+static void follow(struct run *run, size_t waiter, size_t depth)
+{
+	for (size_t i = 0; i < depth; i++) {
+		if (run->path[i] != waiter)
+			continue;
+		if (cycle_concerns(run, i, depth)) {
+			run->cycles++;
+			print_cycle(run, i, depth);
+		}
+		return;
+	}
+	if (run->done[waiter])
+		return;
+	run->path[depth] = waiter;
+	follow_holders(run, waiter, depth + 1);
+	run->done[waiter] = true;
+}
+
+static int find_cycles(struct run *run)
+{
+	size_t n = run->scene.n_waiters;
+
+	run->path = calloc(n + 1, sizeof(*run->path));
+	run->done = calloc(n + 1, sizeof(*run->done));
+	if (!run->path || !run->done)
+		run->scene.no_memory = true;
+	for (size_t i = 0; i < n && !run->scene.no_memory; i++)
+		follow(run, i, 0);
+	free(run->path);
+	free(run->done);
+	return run->cycles;
+}
+
+/* --- the command --------------------------------------------------------------------------------------- */
+
+static int show(struct run *run)
+{
+	if (scene_read(&run->scene) < 0) {
+		perror("mpctl locks: /proc");
+		return MPCTL_FAILED;
+	}
+	run->now_ns = mp__now_ns();
+	for (size_t i = 0; i < run->scene.n_objects; i++) {
+		if (concerns(run, i))
+			print_one(run, i);
+	}
+	int code = find_cycles(run) > 0 ? DEADLOCK : MPCTL_OK;
+	if (run->scene.unreadable > 0)
+		fprintf(stderr, "mpctl locks: %zu processes of other users can't be looked at\n",
+			run->scene.unreadable);
+	if (run->scene.no_memory) {
+		fprintf(stderr, "mpctl locks: no memory for all of it\n");
+		code = MPCTL_FAILED;
+	}
+	scene_free(&run->scene);
+	return code;
+}
+
+static int run_locks(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	struct run run = {.json = false};
+	char *end = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return mpctl_help(&command_locks);
+		if (option != 'j')
+			return mpctl_usage(&command_locks, "what is that?");
+		run.json = true;
+	}
+	if (argc - optind > 1)
+		return mpctl_usage(&command_locks, "one process at most");
+	if (optind < argc) {
+		long pid = strtol(argv[optind], &end, 10);
+		if (*end != '\0' || pid <= 0 || pid > INT32_MAX)
+			return mpctl_usage(&command_locks, "%s is no process", argv[optind]);
+		run.pid = (pid_t)pid;
+	}
+	return show(&run);
+}
+
+const struct command command_locks = {
+	.name = "locks",
+	.synopsis = "locks [--json] [PID]",
+	.summary = "Show who has which lock, who waits for it, and deadlocks",
+	.help = "  PID     only what this process has or waits for\n"
+		"  --json  one JSON object a line\n",
+	.run = run_locks,
+};

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mpctl/scene.h - who has and who waits for which object of sync, read from outside.
+ *
+ * Holders stand in the objects themselves: those of the slabs (memfds that libmp's processes keep
+ * open) are all found. Who waits stands on the boards (src/sync/board_layout.h), and tells also of
+ * objects in other memory. An object is known by the file and the offset where it lies, so that it is
+ * one object however many processes have it at whatever addresses.
+ *
+ * Everything read here was written by others, who go on writing: it is read once into private memory,
+ * checked, and may be outdated when it is printed.
+ */
+#ifndef MPCTL_SCENE_H
+#define MPCTL_SCENE_H
+
+#include "base/stamp.h"
+#include "sync/head.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct object {
+	uint32_t magic;
+	char name[MP__SYNC_NAME_SIZE];
+	dev_t dev; /* with ino: of the file; both 0 in private memory */
+	ino_t ino;
+	uint64_t offset; /* in the file; an address in private memory */
+	pid_t pid;       /* of private memory; else 0 */
+};
+
+/* A thread, or a whole process, that has an object or waits for it. */
+struct party {
+	size_t object; /* index */
+	mp__stamp stamp;
+	bool process;     /* all its threads have it */
+	int64_t since_ns; /* CLOCK_MONOTONIC; 0 of holders */
+};
+
+struct scene {
+	struct object *objects;
+	struct party *holders;
+	struct party *waiters;
+	size_t n_objects, n_holders, n_waiters;
+	size_t unreadable; /* processes */
+	bool no_memory;
+};
+
+/* 0 or -1: /proc can't be read. */
+int scene_read(struct scene *scene);
+void scene_free(struct scene *scene);
+
+/* The process of a stamp's thread, 0 when it is gone. */
+pid_t scene_pid(mp__stamp stamp);
+
+#endif

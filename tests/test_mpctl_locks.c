@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* mpctl locks, as a person runs it beside programs that hold and wait. */
+#include <config.h>
+
+#include "tests/support/support.h"
+
+#include "base/deadline.h"
+#include "sync/board_layout.h"
+
+#include <mp.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+T_SUITE(mpctl_locks);
+
+static char output[1 << 16];
+
+/* The exit code; what it printed is in `output`. */
+static int mpctl(const char *arguments)
+{
+	const char *build = getenv("top_builddir");
+	char command[1024];
+
+	snprintf(command, sizeof(command), "%s/mpctl/mpctl locks %s 2>/dev/null",
+		build ? build : ".", arguments);
+	FILE *pipe = popen(command, "re");
+	cr_assert_not_null(pipe);
+	size_t n = fread(output, 1, sizeof(output) - 1, pipe);
+	output[n] = '\0';
+	int status = pclose(pipe);
+	cr_assert(WIFEXITED(status), "mpctl was ended by a signal");
+	return WEXITSTATUS(status);
+}
+
+/* Again and again, until all these are in what it prints about the process. */
+static int mpctl_until(pid_t pid, const char *first, const char *second)
+{
+	mp__deadline deadline = mp__deadline_in(T_TIMEOUT_MS / 2);
+	char arguments[64];
+	int code;
+
+	snprintf(arguments, sizeof(arguments), "--json %d", (int)pid);
+	do {
+		code = mpctl(arguments);
+		if (strstr(output, first) && strstr(output, second))
+			return code;
+	} while (!mp__deadline_passed(deadline));
+	cr_assert(false, "no %s and %s in:\n%s", first, second, output);
+	return -1;
+}
+
+/* --- locks --------------------------------------------------------------------------------------- */
+
+static mp_lock *apples;
+static mp_lock *pears;
+static mp_event *go;
+
+static void make_locks(void)
+{
+	T_OK(mp_lock_new(MP_LOCK_OPTIONS(.name = "apples"), &apples));
+	T_OK(mp_lock_new(MP_LOCK_OPTIONS(.name = "pears"), &pears));
+	T_OK(mp_event_new(NULL, &go));
+}
+
+static void close_locks(void)
+{
+	mp_lock_close(apples);
+	mp_lock_close(pears);
+	mp_event_close(go);
+}
+
+static int take_both(mp_lock *first, mp_lock *second)
+{
+	T_CHECK(mp_lock_acquire(first, MP_FOREVER) >= 0);
+	t_ready();
+	T_CHECK(mp_event_wait(go, MP_FOREVER) == 0);
+	T_CHECK(mp_lock_acquire(second, MP_FOREVER) >= 0);
+	return 0;
+}
+
+static int apples_first(void *argument)
+{
+	(void)argument;
+	return take_both(apples, pears);
+}
+
+static int pears_first(void *argument)
+{
+	(void)argument;
+	return take_both(pears, apples);
+}
+
+Test(mpctl_locks, deadlock_of_two)
+{
+	make_locks();
+	struct t_child a = t_spawn(apples_first, NULL);
+	struct t_child b = t_spawn(pears_first, NULL);
+	t_wait_ready(&a);
+	t_wait_ready(&b);
+	mpctl_until(a.pid, "apples", "\"held_by\":[{\"tid\":");
+	cr_assert_null(strstr(output, "deadlock"));
+	T_OK(mp_event_set(go));
+	cr_assert_eq(mpctl_until(a.pid, "\"deadlock\":[{\"tid\":", "pears"), 3);
+	cr_assert_not_null(strstr(output, "\"seconds\":"));
+	/* For people, too. */
+	cr_assert_eq(mpctl(""), 3);
+	cr_assert(strstr(output, "deadlock:") && strstr(output, "lock 'pears'"), "%s", output);
+	t_kill(&a, SIGKILL);
+	t_expect_exit(&b, 0);
+	close_locks();
+}
+
+Test(mpctl_locks, dead_holder)
+{
+	char dead[64];
+
+	make_locks();
+	struct t_child a = t_spawn(apples_first, NULL);
+	t_wait_ready(&a);
+	snprintf(dead, sizeof(dead), "{\"tid\":%d,", (int)a.pid);
+	t_kill(&a, SIGKILL);
+	mpctl("--json");
+	char *at = strstr(output, dead);
+	cr_assert(at && strstr(at, "\"dead\":true"), "%s", output);
+	close_locks();
+}
+
+/* In memory of the program's own only who waits makes it visible. */
+struct in_place {
+	mp_lock lock;
+	mp_event go;
+};
+static struct in_place *shared;
+
+static int take_in_place(void *argument)
+{
+	(void)argument;
+	t_ready();
+	return mp_lock_acquire(&shared->lock, MP_FOREVER) < 0;
+}
+
+Test(mpctl_locks, lock_in_memory_of_the_program)
+{
+	char me[64];
+
+	shared = mmap(
+		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert(shared != MAP_FAILED);
+	T_OK(mp_lock_init(&shared->lock, MP_LOCK_OPTIONS(.name = "plums")));
+	T_OK(mp_lock_acquire(&shared->lock, MP_FOREVER));
+	struct t_child a = t_spawn(take_in_place, NULL);
+	t_wait_ready(&a);
+	snprintf(me, sizeof(me), "\"held_by\":[{\"tid\":%d", (int)getpid());
+	mpctl_until(a.pid, "plums", me);
+	T_OK(mp_lock_release(&shared->lock));
+	t_expect_exit(&a, 0);
+	munmap(shared, sizeof(*shared));
+}
+
+/* --- the others ------------------------------------------------------------------------------------- */
+
+static mp_semaphore *semaphore;
+static mp_rwlock *rwlock;
+static mp_queue *queue;
+
+static int wait_for_semaphore(void *argument)
+{
+	(void)argument;
+	return mp_semaphore_acquire(semaphore, MP_FOREVER) < 0;
+}
+
+static int wait_to_write(void *argument)
+{
+	(void)argument;
+	return mp_rwlock_acquire_write(rwlock, MP_FOREVER) < 0;
+}
+
+static int wait_for_message(void *argument)
+{
+	mp_obj message;
+
+	(void)argument;
+	return mp_queue_get(queue, MP_FOREVER, &message) < 0;
+}
+
+/* This process holds; the child that waits is seen with it. */
+static void expect_seen(int (*wait)(void *), const char *kind)
+{
+	char me[64];
+	char who[64];
+
+	struct t_child a = t_spawn(wait, NULL);
+	snprintf(me, sizeof(me), "\"held_by\":[{\"tid\":%d", (int)getpid());
+	snprintf(who, sizeof(who), "\"waited_for_by\":[{\"tid\":%d", (int)a.pid);
+	cr_assert_eq(mpctl_until(a.pid, kind, who), 0);
+	if (wait != wait_for_message)
+		cr_assert(strstr(output, me), "%s", output);
+	t_kill(&a, SIGKILL);
+}
+
+Test(mpctl_locks, semaphores_rwlocks_queues)
+{
+	T_OK(mp_semaphore_new(1, NULL, &semaphore));
+	T_OK(mp_semaphore_acquire(semaphore, MP_FOREVER));
+	expect_seen(wait_for_semaphore, "\"kind\":\"semaphore\"");
+	T_OK(mp_semaphore_release(semaphore));
+	mp_semaphore_close(semaphore);
+
+	T_OK(mp_rwlock_new(NULL, &rwlock));
+	T_OK(mp_rwlock_acquire_read(rwlock, MP_FOREVER));
+	expect_seen(wait_to_write, "\"kind\":\"rwlock\"");
+	T_OK(mp_rwlock_release_read(rwlock));
+	mp_rwlock_close(rwlock);
+
+	T_OK(mp_queue_new(MP_QUEUE_OPTIONS(.name = "mail"), &queue));
+	expect_seen(wait_for_message, "\"kind\":\"queue\"");
+	mp_queue_close(queue);
+}
+
+/* --- liars ------------------------------------------------------------------------------------------- */
+
+static int memfd_of(const char *name, const void *data, size_t size)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	cr_assert(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	return fd;
+}
+
+Test(mpctl_locks, boards_and_slabs_of_liars)
+{
+	static uint64_t noise[4096];
+	uint64_t state = 1;
+
+	for (int round = 0; round < 20; round++) {
+		for (size_t i = 0; i < 4096; i++)
+			noise[i] = state =
+				state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		noise[0] = MP__BOARD_MAGIC;
+		/* Each second cell looks as if nobody were writing. */
+		for (size_t i = 8; i < 4096; i += 16)
+			noise[i + 1] &= ~UINT64_C(1);
+		size_t size = round % 2 ? sizeof(noise) : 1000;
+		int board = memfd_of(MP__BOARD_NAME, noise, size);
+		noise[0] = UINT64_C(0x6d67657332706d0a);
+		for (size_t i = 8; i < 4096; i += 8)
+			noise[i] = i % 16 ? MP__MAGIC_SEMAPHORE : MP__MAGIC_RWLOCK;
+		int slab = memfd_of("mp-slab", noise, size);
+		int code = mpctl("--json");
+		cr_assert(code == 0 || code == 3, "exit code %d", code);
+		close(board);
+		close(slab);
+	}
+}
+
+Test(mpctl_locks, usage)
+{
+	cr_assert_eq(mpctl("--help"), 0);
+	cr_assert_not_null(strstr(output, "--json"));
+	cr_assert_eq(mpctl("nobody"), 2);
+	cr_assert_eq(mpctl("0"), 2);
+	cr_assert_eq(mpctl("1 2"), 2);
+	cr_assert_eq(mpctl("--nonsense"), 2);
+}
