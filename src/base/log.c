@@ -86,6 +86,14 @@ static void hand_over(const struct sink *to, int level, const char *component, c
 	errno = before;
 }
 
+bool mp__log_is_heard(int level)
+{
+	pthread_mutex_lock(&lock);
+	bool heard = sink.handler && level <= sink.max_level;
+	pthread_mutex_unlock(&lock);
+	return heard;
+}
+
 void mp__log(int level, const char *component, const char *format, ...)
 {
 	char message[MESSAGE_SIZE];

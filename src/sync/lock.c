@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "base/testpoint.h"
 #include "sync/object.h"
+#include "sync/order.h"
 
 #include <errno.h>
 
@@ -35,7 +36,8 @@ int mp__lock_make(struct mp__lock *lock, uint32_t magic, const mp_lock_options *
 	mp__sync_prepare(&lock->head, known.name, 0);
 	atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
 	lock->depth = 0;
-	lock->reserved[0] = lock->reserved[1] = 0;
+	atomic_store_explicit(&lock->order_id, 0, memory_order_relaxed);
+	lock->reserved = 0;
 	MP__TEST_POINT("lock.made");
 	mp__sync_publish(&lock->head, magic);
 	return 0;
@@ -94,9 +96,15 @@ int mp_lock_acquire(mp_lock *lock, int timeout_ms)
 
 	if (r < 0)
 		return r;
-	if (mp__owner_try(&l->word))
-		return 0;
-	return mp__owner_wait(&l->word, &l->head, timeout_ms);
+	if (timeout_ms != MP_NOWAIT)
+		mp__order_wanted(&l->head, &l->order_id);
+	if (!mp__owner_try(&l->word)) {
+		r = mp__owner_wait(&l->word, &l->head, timeout_ms);
+		if (r < 0)
+			return r;
+	}
+	mp__order_taken(&l->head, &l->order_id);
+	return r;
 }
 
 int mp_lock_release(mp_lock *lock)
@@ -108,6 +116,7 @@ int mp_lock_release(mp_lock *lock)
 		return r;
 	if (!mp__owner_is_self(&l->word))
 		return mp__lock_not_mine(l);
+	mp__order_given(&l->order_id);
 	mp__owner_give(&l->word);
 	return 0;
 }
@@ -173,6 +182,7 @@ int mp__lock_let_go(void *lock, uint64_t *ret_depth)
 	if (!mp__owner_is_self(&l->word))
 		return mp__lock_not_mine(l);
 	*ret_depth = l->depth;
+	mp__order_given(&l->order_id);
 	l->depth = 0;
 	MP__TEST_POINT("lock.let_go");
 	mp__owner_give(&l->word);
@@ -186,11 +196,13 @@ int mp__lock_take_back(void *lock, uint64_t depth, mp__deadline deadline)
 
 	if (r < 0)
 		return r;
+	mp__order_wanted(&l->head, &l->order_id);
 	if (!mp__owner_try(&l->word)) {
 		r = mp__owner_wait_until(&l->word, &l->head, deadline);
 		if (r < 0)
 			return r;
 	}
+	mp__order_taken(&l->head, &l->order_id);
 	MP__TEST_POINT("lock.took_back");
 	l->depth = depth;
 	return r;

@@ -4,7 +4,7 @@
  *
  *	0                                 32       40       48               64
  *	+---------------------------------+--------+--------+----------------+
- *	| head: magic, flags, name        | word   | depth  | reserved, 0    |
+ *	| head: magic, flags, name        | word   | depth  | order, 0, 0    |
  *	+---------------------------------+--------+--------+----------------+
  *
  * head	  written by init before it publishes the magic; read by all.
@@ -13,6 +13,7 @@
  *	  between taking the word and giving it. A death between "word taken" and "depth 1" leaves an
  *	  old depth: whoever takes the word, from the living or the dead, stores 1 first. A lock that
  *	  is not recursive leaves it 0.
+ * order  its number for MP_LOCK_DEBUG (sync/order.h), 0 as long as nobody asked.
  *
  * Why no robust pthread mutex: glibc keeps the mutexes that a thread holds in a list whose links stand
  * inside the mutexes, in memory that others can write, and stores through them at each unlock: a
@@ -33,7 +34,8 @@ struct __attribute__((may_alias)) mp__lock {
 	struct mp__sync_head head;
 	mp__owner_word word;
 	uint64_t depth;
-	uint64_t reserved[2];
+	_Atomic uint64_t order_id;
+	uint64_t reserved;
 };
 
 _Static_assert(sizeof(struct mp__lock) == sizeof(mp_lock), "mp_lock is its layout");

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/testpoint.h"
 #include "sync/object.h"
+#include "sync/order.h"
 
 #include <errno.h>
 
@@ -48,6 +49,9 @@ int mp_rlock_acquire(mp_rlock *lock, int timeout_ms)
 
 	if (r < 0)
 		return r;
+	if (__builtin_expect(mp__order_on, 0) && timeout_ms != MP_NOWAIT &&
+		!mp__owner_is_self(&l->word))
+		mp__order_note_wanted(&l->head, &l->order_id);
 	if (!mp__owner_try(&l->word)) {
 		if (mp__owner_is_self(&l->word))
 			return deeper(l);
@@ -55,6 +59,7 @@ int mp_rlock_acquire(mp_rlock *lock, int timeout_ms)
 		if (r < 0)
 			return r;
 	}
+	mp__order_taken(&l->head, &l->order_id);
 	MP__TEST_POINT("rlock.taken");
 	l->depth = 1;
 	return r;
@@ -73,6 +78,7 @@ int mp_rlock_release(mp_rlock *lock)
 		l->depth--;
 		return 0;
 	}
+	mp__order_given(&l->order_id);
 	l->depth = 0;
 	MP__TEST_POINT("rlock.shallow");
 	mp__owner_give(&l->word);
@@ -84,6 +90,7 @@ void mp__rlock_release_with_news(mp_rlock *lock)
 	struct mp__lock *l = layout(lock);
 
 	if (check(lock) == 0 && mp__owner_is_self(&l->word)) {
+		mp__order_given(&l->order_id);
 		l->depth = 0;
 		mp__owner_give_news(&l->word);
 	}

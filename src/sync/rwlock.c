@@ -9,6 +9,7 @@
 #include "base/testpoint.h"
 #include "sync/rwlock_layout.h"
 #include "sync/object.h"
+#include "sync/order.h"
 #include "sync/waiting.h"
 
 #include <errno.h>
@@ -163,6 +164,7 @@ int mp_rwlock_init(mp_rwlock *rwlock, const mp_rwlock_options *options)
 	atomic_store_explicit(&rw->word, 0, memory_order_relaxed);
 	atomic_store_explicit(&rw->drained, 0, memory_order_relaxed);
 	atomic_store_explicit(&rw->open, 0, memory_order_relaxed);
+	atomic_store_explicit(&rw->order_id, 0, memory_order_relaxed);
 	for (size_t i = 0; i < sizeof(rw->reserved) / sizeof(rw->reserved[0]); i++)
 		rw->reserved[i] = 0;
 	for (unsigned i = 0; i < N_CELLS; i++) {
@@ -374,6 +376,19 @@ static inline bool acquire_read_at_once(struct mp__rwlock *rw, mp__stamp self)
 	return false;
 }
 
+/* With MP_LOCK_DEBUG. A thread that reads already waits for nobody. */
+static NOINLINE int acquire_read_watched(struct mp__rwlock *rw, mp__stamp self, int timeout_ms)
+{
+	bool again = my_cell(rw, self) != NULL;
+
+	if (!again && timeout_ms != MP_NOWAIT)
+		mp__order_note_wanted(&rw->head, &rw->order_id);
+	int r = acquire_read_anyhow(rw, self, timeout_ms);
+	if (!again && r >= 0)
+		mp__order_note_taken(&rw->head, &rw->order_id);
+	return r;
+}
+
 int mp_rwlock_acquire_read(mp_rwlock *rwlock, int timeout_ms)
 {
 	struct mp__rwlock *rw = layout(rwlock);
@@ -382,6 +397,8 @@ int mp_rwlock_acquire_read(mp_rwlock *rwlock, int timeout_ms)
 	if (__builtin_expect(r < 0, 0))
 		return r;
 	mp__stamp self = mp__stamp_self();
+	if (__builtin_expect(mp__order_on, 0))
+		return acquire_read_watched(rw, self, timeout_ms);
 	return acquire_read_at_once(rw, self) ? 0 : acquire_read_anyhow(rw, self, timeout_ms);
 }
 
@@ -393,10 +410,12 @@ static NOINLINE int release_read_anyhow(struct mp__rwlock *rw, mp__stamp self)
 		return mp_error_set(-EPERM,
 			"release of rwlock %p: this thread does not have it for reading",
 			(void *)rw);
-	if (mine->depth > 1)
+	if (mine->depth > 1) {
 		mine->depth--;
-	else
-		leave_cell(rw, mine, self);
+		return 0;
+	}
+	mp__order_given(&rw->order_id);
+	leave_cell(rw, mine, self);
 	return 0;
 }
 
@@ -409,7 +428,7 @@ int mp_rwlock_release_read(mp_rwlock *rwlock)
 		return r;
 	mp__stamp self = mp__stamp_self();
 	struct mp__rw_cell *usual = &rw->cells[usual_cell(self)];
-	if (__builtin_expect(reader_of(usual) != self || usual->depth > 1, 0))
+	if (__builtin_expect(reader_of(usual) != self || usual->depth > 1 || mp__order_on, 0))
 		return release_read_anyhow(rw, self);
 	empty_cell(rw, usual);
 	return 0;
@@ -467,14 +486,11 @@ static int drain_now(struct mp__rwlock *rw)
 	return reader == 0 ? 0 : write_refused(rw, -EAGAIN, reader);
 }
 
-int mp_rwlock_acquire_write(mp_rwlock *rwlock, int timeout_ms)
+static int acquire_write(struct mp__rwlock *rw, int timeout_ms)
 {
-	struct mp__rwlock *rw = layout(rwlock);
 	mp__deadline deadline = MP__DEADLINE_NEVER;
-	int died = check(rwlock);
+	int died = 0;
 
-	if (died < 0)
-		return died;
 	if (my_cell(rw, mp__stamp_self()))
 		return mp_error_set(-EDEADLK,
 			"acquire of rwlock %p for writing: this thread has it for reading",
@@ -502,6 +518,21 @@ int mp_rwlock_acquire_write(mp_rwlock *rwlock, int timeout_ms)
 	return r < 0 ? r : died;
 }
 
+int mp_rwlock_acquire_write(mp_rwlock *rwlock, int timeout_ms)
+{
+	struct mp__rwlock *rw = layout(rwlock);
+	int r = check(rwlock);
+
+	if (r < 0)
+		return r;
+	if (timeout_ms != MP_NOWAIT)
+		mp__order_wanted(&rw->head, &rw->order_id);
+	r = acquire_write(rw, timeout_ms);
+	if (r >= 0)
+		mp__order_taken(&rw->head, &rw->order_id);
+	return r;
+}
+
 static int must_write(const struct mp__rwlock *rw, const char *what)
 {
 	if (mp__owner_is_self(&rw->word))
@@ -517,6 +548,7 @@ int mp_rwlock_release_write(mp_rwlock *rwlock)
 
 	if (r < 0 || (r = must_write(rw, "release")) < 0)
 		return r;
+	mp__order_given(&rw->order_id);
 	reopen(rw, 0);
 	return 0;
 }

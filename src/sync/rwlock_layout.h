@@ -61,7 +61,8 @@ struct __attribute__((may_alias)) mp__rwlock {
 	mp__owner_word word;
 	mp__bell drained;
 	mp__bell open;
-	uint64_t reserved[10];
+	_Atomic uint64_t order_id; /* for MP_LOCK_DEBUG (sync/order.h), 0 as long as nobody asked */
+	uint64_t reserved[9];
 	struct mp__rw_cell cells[MP_RWLOCK_READERS_MAX];
 };
 
