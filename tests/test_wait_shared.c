@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <mp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -562,4 +563,115 @@ Test(wait_shared, sender_into_a_pipe_killed_before_it_rings)
 	t_disarm();
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 	T_OK(mp_connection_close(p.b));
+}
+
+/* --- where no ring arrives, and where many die ------------------------------------------------------ */
+
+static int wait_elsewhere(void *argument)
+{
+	(void)argument;
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return 0; /* not allowed here */
+	mp_waitable items[] = {MP_WAIT(&s->a), MP_WAIT(&s->b)};
+	t_ready();
+	T_CHECK(mp_wait(items, 2, T_TIMEOUT_MS) == 1);
+	T_CHECK(items[0].ready);
+	return 77;
+}
+
+static bool sleeps(pid_t pid)
+{
+	char path[64];
+	char text[256] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "re");
+	cr_assert(f && fgets(text, sizeof(text), f));
+	fclose(f);
+	const char *end = strrchr(text, ')');
+	return end && (end[2] == 'S' || end[2] == 'Z');
+}
+
+static bool has_ended(const struct t_child *child)
+{
+	mp_waitable items[] = {MP_WAIT(child->pidfd)};
+
+	return mp_wait(items, 1, MP_NOWAIT) > 0;
+}
+
+/* Abstract addresses are of a network namespace: there the look every 50 ms has to do. */
+Test(wait_shared, in_another_network_namespace)
+{
+	make_shared();
+	struct t_child child = t_spawn(wait_elsewhere, NULL);
+	do
+		sched_yield();
+	while (!sleeps(child.pid) || (!is_armed(watch_of(&s->a)) && !has_ended(&child)));
+	T_OK(mp_event_set(&s->a));
+	T_OK(mp_event_clear(&s->a));
+	T_OK(mp_event_set(&s->a));
+	mp_waitable items[] = {MP_WAIT(child.pidfd)};
+	T_RESULT(mp_wait(items, 1, T_TIMEOUT_MS), 1);
+	siginfo_t info;
+	T_OK(waitid(P_PID, (id_t)child.pid, &info, WEXITED | WNOWAIT));
+	t_expect_exit(&child, info.si_status == 77 ? 77 : 0);
+}
+
+#define VICTIMS 6
+#define KILLS 300
+
+struct arena {
+	mp_queue *work;
+	mp_queue *done;
+};
+
+/* Take a number from one queue, put it into the other; wait for each with others. */
+static int victim(void *argument)
+{
+	struct arena *a = argument;
+	mp_obj value;
+
+	for (;;) {
+		mp_waitable items[] = {MP_WAIT(&s->a), MP_WAIT(a->work), MP_WAIT(&s->b)};
+		T_CHECK(mp_wait(items, 3, T_TIMEOUT_MS) >= 1);
+		if (mp_queue_get(a->work, MP_NOWAIT, &value) < 0)
+			continue;
+		mp_waitable room[] = {MP_WAIT_ROOM(a->done), MP_WAIT(&s->a)};
+		T_CHECK(mp_wait(room, 2, T_TIMEOUT_MS) >= 1);
+		(void)mp_queue_put(a->done, value, MP_NOWAIT);
+		(void)mp_event_set(&s->b);
+		(void)mp_event_clear(&s->b);
+	}
+}
+
+Test(wait_shared, a_storm_of_deaths_hinders_nobody)
+{
+	struct arena arena = {queue_of(50), queue_of(50)};
+	struct t_child children[VICTIMS];
+	unsigned seed = 7;
+	mp_obj value;
+
+	make_shared();
+	for (int i = 0; i < VICTIMS; i++)
+		children[i] = t_spawn(victim, &arena);
+	for (int i = 0; i < KILLS; i++) {
+		/* Some work for all, and wait until something comes out. */
+		mp_waitable items[] = {MP_WAIT_ROOM(arena.work), MP_WAIT(arena.done)};
+		int got = 0;
+		while (got < 3) {
+			cr_assert_gt(mp_wait(items, 2, T_TIMEOUT_MS), 0);
+			if (items[0].ready)
+				(void)mp_queue_put(arena.work, mp_i64(i), MP_NOWAIT);
+			if (items[1].ready && mp_queue_get(arena.done, MP_NOWAIT, &value) == 0)
+				got++;
+		}
+		seed = seed * 1103515245 + 12345;
+		struct t_child *next = &children[(seed >> 16) % VICTIMS];
+		t_kill(next, SIGKILL);
+		*next = t_spawn(victim, &arena);
+	}
+	for (int i = 0; i < VICTIMS; i++)
+		t_kill(&children[i], SIGKILL);
+	mp_queue_close(arena.work);
+	mp_queue_close(arena.done);
 }
