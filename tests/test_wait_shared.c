@@ -7,6 +7,7 @@
 
 #include "base/deadline.h"
 #include "shm/watch.h"
+#include "sync/event.h"
 #include "sync/event_layout.h"
 
 #include <fcntl.h>
@@ -469,16 +470,21 @@ Test(wait_shared, waiters_killed_while_they_watch_leave_room_for_others)
 	mp_queue_close(q);
 }
 
+/* Of nobody. It stays when the waiter has seen the change by itself and taken its own away. */
+#define NOBODY (UINT32_C(1) << 10)
+
 static int ring_event(void *argument)
 {
 	(void)argument;
-	wait_until_armed(&s->a);
+	while (atomic_load(&watch_of(&s->a)->cells[1]) == 0)
+		sched_yield();
 	return mp_event_set(&s->a);
 }
 
 static void ringer_ends(const char *point, const char *action, int signal)
 {
 	make_shared();
+	cr_assert(mp__event_arm(&s->a, NOBODY));
 	t_arm(point, action);
 	struct t_child child = t_spawn(ring_event, NULL);
 	mp_waitable items[] = {MP_WAIT(&s->a), MP_WAIT(&s->b)};
