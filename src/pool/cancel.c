@@ -6,6 +6,7 @@
 #include "pool/collect.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
+#include "pool/known.h"
 #include "pool/pool.h"
 #include "pool/trace.h"
 #include "process/process.h"
@@ -21,8 +22,8 @@ static bool take_back(mp_pool *pool, uint32_t number)
 	struct mp__pool_pending *p = &pool->pending[number];
 	uint64_t queued = mp__pool_state(p->generation, 0, MP__POOL_QUEUED);
 
-	return !p->active || atomic_compare_exchange_strong(&pool->seg.slots[number].state, &queued,
-				     mp__pool_state(p->generation, 0, MP__POOL_FREE));
+	return atomic_compare_exchange_strong(&pool->seg.slots[number].state, &queued,
+		mp__pool_state(p->generation, 0, MP__POOL_FREE));
 }
 
 /* The worker that runs it, or MP__POOL_NONE. */

@@ -8,6 +8,7 @@
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
+#include "pool/known.h"
 #include "pool/trace.h"
 
 #include <signal.h>

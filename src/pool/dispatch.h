@@ -33,16 +33,7 @@ struct mp__pool_work {
  */
 int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future **ret_future);
 
-/* The entry of a function in tasks[], made if it is new. -ENOEXEC, -ENOSPC, -ENOMEM. */
-int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index);
-
 /* With pool->lock held: */
-
-/* What users call the task in that slot: as its options say, or as its function is called. */
-void mp__pool_task_name(mp_pool *pool, uint32_t number, char *name, size_t size);
-/* An event of that task; name, number and owner are filled in. */
-struct mp__trace_event;
-void mp__pool_trace(mp_pool *pool, uint32_t number, const struct mp__trace_event *event);
 
 /* Once more, as it was submitted; its worker is dead. */
 void mp__pool_requeue(mp_pool *pool, uint32_t number);

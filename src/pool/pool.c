@@ -12,6 +12,7 @@
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
+#include "pool/known.h"
 #include "pool/trace.h"
 
 #include <stdio.h>
@@ -283,7 +284,7 @@ int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args, const mp_task
 int mp_pool_apply(mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_obj *ret_result)
 {
 	char why[MP__DETAIL_SIZE];
-	mp_future *future;
+	mp_future *future = NULL;
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 	int r = mp_pool_submit(pool, task, args, &future);
 
