@@ -136,12 +136,13 @@ static void harvest_all(mp_pool *pool)
 		collect_if_done(pool, i);
 }
 
-void mp__pool_harvest(mp_pool *pool)
+/* Was there anything? */
+static bool harvest(mp_pool *pool)
 {
 	struct mp__pool_header *header = pool->seg.header;
 
 	if (atomic_load_explicit(&header->done, memory_order_relaxed) == MP__POOL_NONE)
-		return;
+		return false;
 	uint32_t number =
 		atomic_exchange_explicit(&header->done, MP__POOL_NONE, memory_order_acq_rel);
 	/*
@@ -160,6 +161,14 @@ void mp__pool_harvest(mp_pool *pool)
 		harvest_all(pool);
 	if (pool->followers > 0)
 		pthread_cond_broadcast(&pool->changed);
+	return true;
+}
+
+void mp__pool_harvest(mp_pool *pool)
+{
+	/* The leader may be about to sleep, and what it waits for was among these. */
+	if (harvest(pool) && pool->leading)
+		mp__pool_nudge(pool);
 }
 
 /* Is the task in other hands than this worker's? A state that no worker writes is in nobody's. */
@@ -389,7 +398,7 @@ void mp__pool_turn(mp_pool *pool)
 		attend(pool, events, n);
 		if (pool->closing)
 			break;
-		mp__pool_harvest(pool);
+		(void)harvest(pool);
 	} while (pool->watchers > 0 && !may_sleep(pool, false));
 	pool->leading = false;
 	if (pool->closing || pool->followers > 0)
