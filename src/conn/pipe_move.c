@@ -140,12 +140,13 @@ static int wait_for_room(
 
 	if (receivers_are_gone(e))
 		return gone();
-	if (outside && !socket_says(e, POLLOUT))
+	if (outside && !socket_says(e, POLLOUT)) {
 		r = mp__fd_wait(e->fd, POLLOUT, deadline);
-	else
+	} else {
 		mp__waiting_begin_for(e->out.words, MP__MAGIC_PIPE, NULL, 0);
-	r = mp__bell_sleep(&e->out.words->space, heard, deadline);
-	mp__waiting_end();
+		r = mp__bell_sleep(&e->out.words->space, heard, deadline);
+		mp__waiting_end();
+	}
 	if (r == -ETIMEDOUT)
 		return mp_error_set(r, "the pipe is full");
 	return r;
