@@ -96,28 +96,22 @@ static void leave(struct mp__semaphore *s)
 	mp__guard_leave(&s->guard);
 }
 
-/* Where this thread found the cell of its process the last time. Only a hint: it may be any cell. */
-static inline struct mp__semaphore_cell *guess_cell(struct mp__semaphore *s, uint16_t **ret_hint)
+/* Where this thread found the cell of its process the last time. Only a hint: it may be any number. */
+static inline uint16_t *hint_of(struct mp__semaphore *s)
 {
 	static __thread uint16_t hints[16] __attribute__((tls_model("initial-exec")));
-	uint16_t *hint = &hints[((uintptr_t)s >> 6) % MP__COUNT_OF(hints)];
 
-	*ret_hint = hint;
-	/* In each semaphore there is room for the usual number of cells. */
-	if (__builtin_expect(*hint >= MP_SEMAPHORE_HOLDERS, 0) && *hint >= count_cells(s))
-		*hint = 0;
-	return &s->cells[*hint];
+	return &hints[((uintptr_t)s >> 6) % MP__COUNT_OF(hints)];
 }
 
 /* The cell of a process in `s`, or NULL. */
 static struct mp__semaphore_cell *find_cell(struct mp__semaphore *s, mp__stamp process)
 {
-	uint16_t *hint;
-	struct mp__semaphore_cell *cell = guess_cell(s, &hint);
+	uint16_t *hint = hint_of(s);
 	unsigned n = count_cells(s);
 
-	if (LOAD(cell->process) == process)
-		return cell;
+	if (*hint < n && LOAD(s->cells[*hint].process) == process)
+		return &s->cells[*hint];
 	for (unsigned i = 0; i < n; i++) {
 		if (LOAD(s->cells[i].process) == process) {
 			*hint = (uint16_t)i;
@@ -435,17 +429,17 @@ static NOINLINE int acquire_slowly(struct mp__semaphore *s, int timeout_ms)
 
 /*
  * What is usual, in as few instructions as possible: the guard is free, there is a permit, and this
- * process has its cell already. For the rest of the world acquire_inside(). Results as there;
- * -EAGAIN also when somebody is inside.
+ * process has its cell already, one of those that each semaphore has room for. For the rest of the
+ * world acquire_inside(). Results as there; -EAGAIN also when somebody is inside.
  */
 static inline int acquire_at_once(struct mp__semaphore *s)
 {
 	const struct mp__stamps *here = mp__stamps();
-	uint16_t *hint;
-	struct mp__semaphore_cell *cell = guess_cell(s, &hint);
+	unsigned at = *hint_of(s);
 
-	if (!mp__guard_try_as(&s->guard, here->thread))
+	if (at >= MP_SEMAPHORE_HOLDERS || !mp__guard_try_as(&s->guard, here->thread))
 		return -EAGAIN;
+	struct mp__semaphore_cell *cell = &s->cells[at];
 	uint32_t value = LOAD(s->value);
 	uint32_t count = LOAD(cell->count);
 	if (__builtin_expect(
@@ -510,11 +504,11 @@ static NOINLINE int release_slowly(struct mp__semaphore *s, uint32_t n)
 static inline int release_one(struct mp__semaphore *s)
 {
 	const struct mp__stamps *here = mp__stamps();
-	uint16_t *hint;
-	struct mp__semaphore_cell *cell = guess_cell(s, &hint);
+	unsigned at = *hint_of(s);
 
-	if (!mp__guard_try_as(&s->guard, here->thread))
+	if (at >= MP_SEMAPHORE_HOLDERS || !mp__guard_try_as(&s->guard, here->thread))
 		return release_slowly(s, 1);
+	struct mp__semaphore_cell *cell = &s->cells[at];
 	uint32_t value = LOAD(s->value);
 	uint32_t count = LOAD(cell->count);
 	if (__builtin_expect(LOAD(cell->process) != here->process || count == 0 ||
