@@ -340,7 +340,7 @@ Test(pool_map, imap_unordered_gives_first_what_is_ready_first)
 		pool, t_read_byte, next_fd, &source, MP_IMAP_OPTIONS(.unordered = true), &imap));
 	T_RESULT(mp_imap_next(imap, 10, &result), -ETIMEDOUT);
 	for (int i = 1; i >= 0; i--) {
-		cr_assert_eq(write(ends[i][1], "ab" + i, 1), 1);
+		cr_assert_eq(write(ends[i][1], &"ab"[i], 1), 1);
 		T_RESULT(mp_imap_next(imap, T_TIMEOUT_MS, &result), 1);
 		cr_assert_eq(mp_obj_i64(&result), 'a' + i);
 	}

@@ -54,8 +54,10 @@ static int until_told(int argc, const mp_obj *argv, mp_obj *ret)
 
 static int for_ever(int argc, const mp_obj *argv, mp_obj *ret)
 {
-	(void)argv, (void)ret;
-	for (volatile uint64_t i = 0; argc == 0; i++)
+	volatile int here = 1;
+
+	(void)argc, (void)argv, (void)ret;
+	while (here)
 		;
 	return 0;
 }
