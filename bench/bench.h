@@ -89,23 +89,20 @@ int bench_write(int fd, const void *data, size_t size);
 /* fork(), with a child that dies with its parent. -1 with a reason. */
 pid_t bench_fork(void);
 /*
- * Run only on the n-th of the CPUs that this process may use (modulo their number), so that two sides
- * that talk to each other really run at the same time. If that is not allowed, the kernel chooses.
+ * Bind a process (0: this one) to the n-th of the CPUs that this one could use at first. What is
+ * measured between two processes is where they are: the kernel likes to wake who sleeps on the CPU of
+ * who wakes it, and there two that should run side by side would take turns. -1 with a reason.
  */
-void bench_pin(int n);
-/* The same for process i of producers and as many consumers: each has one of the other kind beside. */
-void bench_pin_side(int i, int side);
+int bench_place(pid_t pid, int n);
+/* This one to the first CPU, the other to the second. */
+int bench_side_by_side(pid_t other);
+/* Number i of `side` producers and as many consumers: one of each kind to a CPU. */
+int bench_place_side(int i, int side);
 /* A new directory of the bench's own in /tmp; -1 with a reason. */
 #define BENCH_DIRECTORY_SIZE 32
 int bench_directory(char directory[BENCH_DIRECTORY_SIZE]);
 /* End a child: SIGKILL unless it has ended, and reap it. */
 void bench_reap(pid_t pid);
-
-/*
- * Bind this process to one CPU and the other to another one: the kernel likes to wake who sleeps on
- * the CPU of who wakes it, and what is measured then is where it has put them. -1 with a reason.
- */
-int bench_side_by_side(pid_t other);
 
 /* Run `body(fd)` in a forked child, at the other end of a socketpair. The child exits after it. */
 pid_t bench_fork_peer(int (*body)(int fd), int *ret_fd);

@@ -5,9 +5,12 @@
 #include "bench/bench.h"
 
 #include <mp.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SIZE 64
@@ -19,11 +22,13 @@ struct talk {
 };
 
 /* The variant. */
-enum { ANYWHERE, SIDE_BY_SIDE };
+enum { SIDE_BY_SIDE, ON_ONE_CPU };
 
 static int place(const struct bench *b, pid_t other)
 {
-	return b->variant == SIDE_BY_SIDE ? bench_side_by_side(other) : 0;
+	if (b->variant == SIDE_BY_SIDE)
+		return bench_side_by_side(other);
+	return bench_place(0, 0) < 0 ? -1 : bench_place(other, 0);
 }
 
 /* --- libmp ------------------------------------------------------------------------------------ */
@@ -170,6 +175,40 @@ static int hit(void *arg)
 	return 0;
 }
 
+/* The same where both take turns: who waits sleeps on the word. */
+
+static void hand_over(_Atomic uint32_t *word, uint32_t round)
+{
+	atomic_store(word, round);
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* False: the end. */
+static bool take(_Atomic uint32_t *word, uint32_t round)
+{
+	for (uint32_t seen; (seen = atomic_load(word)) != round;) {
+		if (seen == UINT32_MAX)
+			return false;
+		syscall(SYS_futex, word, FUTEX_WAIT, seen, NULL, NULL, 0);
+	}
+	return true;
+}
+
+static int hit_back_sleeping(struct ball *ball)
+{
+	for (uint32_t round = 1; take(&ball->there, round); round++)
+		hand_over(&ball->back, round);
+	return 0;
+}
+
+static int hit_sleeping(void *arg)
+{
+	struct game *g = arg;
+
+	hand_over(&g->ball->there, ++g->round);
+	return take(&g->ball->back, g->round) ? 0 : -1;
+}
+
 static int setup_game(struct bench *b)
 {
 	struct game *g = calloc(1, sizeof(*g));
@@ -182,16 +221,16 @@ static int setup_game(struct bench *b)
 		return bench_fail("mmap failed");
 	g->pid = fork();
 	if (g->pid == 0)
-		_exit(hit_back(g->ball));
+		_exit(b->variant == ON_ONE_CPU ? hit_back_sleeping(g->ball) : hit_back(g->ball));
 	b->state = g;
-	return g->pid < 0 ? bench_fail("fork failed") : 0;
+	return g->pid < 0 ? bench_fail("fork failed") : place(b, g->pid);
 }
 
 static void teardown_game(struct bench *b)
 {
 	struct game *g = b->state;
 
-	atomic_store(&g->ball->there, UINT32_MAX);
+	hand_over(&g->ball->there, UINT32_MAX);
 	bench_reap(g->pid);
 	munmap(g->ball, sizeof(*g->ball));
 	free(g);
@@ -199,13 +238,16 @@ static void teardown_game(struct bench *b)
 
 static int run_game(struct bench *b, double *ret_value)
 {
-	return bench_time(hit, b->state, ret_value);
+	return bench_time(b->variant == ON_ONE_CPU ? hit_sleeping : hit, b->state, ret_value);
 }
 
 const struct bench bench_conn[] = {
-	{"pipe_rtt_64B", "libmp", setup_pipe, run_talk, teardown_talk, 0, NULL},
-	{"pipe_rtt_64B", "floor", setup_game, run_game, teardown_game, 0, NULL},
-	{"pipe_rtt_64B", "socketpair", setup_call, run_call, teardown_call, 0, NULL},
+	{"pipe_rtt_64B", "libmp", setup_pipe, run_talk, teardown_talk, SIDE_BY_SIDE, NULL},
+	{"pipe_rtt_64B", "floor", setup_game, run_game, teardown_game, SIDE_BY_SIDE, NULL},
+	{"pipe_rtt_64B", "socketpair", setup_call, run_call, teardown_call, SIDE_BY_SIDE, NULL},
+	{"pipe_rtt_64B_sleep", "libmp", setup_pipe, run_talk, teardown_talk, ON_ONE_CPU, NULL},
+	{"pipe_rtt_64B_sleep", "floor", setup_game, run_game, teardown_game, ON_ONE_CPU, NULL},
+	{"pipe_rtt_64B_sleep", "socketpair", setup_call, run_call, teardown_call, ON_ONE_CPU, NULL},
 	{"conn_rtt_64B", "libmp", setup_talk, run_talk, teardown_talk, SIDE_BY_SIDE, NULL},
 	{"conn_rtt_64B", "floor", setup_call, run_call, teardown_call, SIDE_BY_SIDE, NULL},
 	{NULL, NULL, NULL, NULL, NULL, 0, NULL},

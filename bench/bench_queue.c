@@ -87,7 +87,8 @@ static int run_kind(const struct kind *kind, int variant, double *ret_value)
 	for (; r == 0 && n < 2 * side; n++) {
 		pids[n] = bench_fork();
 		if (pids[n] == 0) {
-			bench_pin_side(n, side);
+			if (bench_place_side(n, side) < 0)
+				_exit(1);
 			if (n < side)
 				kind->produce(queue, variant);
 			else

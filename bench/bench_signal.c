@@ -233,22 +233,6 @@ static int make_conditions(struct shared *s)
 	return 0;
 }
 
-/* Let a process run only on the n-th of these CPUs. */
-static int place(pid_t pid, const cpu_set_t *all, int n)
-{
-	cpu_set_t one;
-	int cpu = 0;
-
-	while (cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, all) || n-- > 0))
-		cpu++;
-	if (cpu == CPU_SETSIZE)
-		return bench_fail("it takes two CPUs");
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	return sched_setaffinity(pid, sizeof(one), &one) < 0 ? bench_fail("cannot choose a CPU")
-							     : 0;
-}
-
 static exchange *const exchanges[] = {exchange_events, exchange_sems, exchange_futexes,
 	exchange_stores, exchange_turns, exchange_turns_posix};
 
@@ -258,7 +242,6 @@ static exchange *const exchanges[] = {exchange_events, exchange_sems, exchange_f
 static int setup_telling(struct bench *b)
 {
 	struct telling *t = calloc(1, sizeof(*t));
-	cpu_set_t all;
 
 	if (!t || !(t->s = map_shared()))
 		return bench_fail("no shared memory");
@@ -277,13 +260,9 @@ static int setup_telling(struct bench *b)
 		_exit(1);
 	}
 	b->state = t;
-	if (t->pid < 0 || sched_getaffinity(0, sizeof(all), &all) < 0)
-		return bench_fail("cannot share the work");
-	/*
-	 * Each is bound to its CPU: the kernel likes to wake who sleeps on the CPU of who wakes it, and
-	 * there two that should run side by side would take turns.
-	 */
-	return place(0, &all, 0) < 0 ? -1 : place(t->pid, &all, b->variant % 2);
+	if (t->pid < 0 || bench_place(0, 0) < 0)
+		return -1;
+	return bench_place(t->pid, b->variant % 2);
 }
 
 static int tell(void *arg)

@@ -59,6 +59,7 @@ const struct bench_row bench_rows[] = {
 	{"value_add_contended", "ns", BENCH_LOWER},
 	{"heap_alloc_free", "ns", BENCH_LOWER},
 	{"pipe_rtt_64B", "us", BENCH_LOWER},
+	{"pipe_rtt_64B_sleep", "us", BENCH_LOWER},
 	{"queue_64B_1p1c", "msg/s", BENCH_HIGHER},
 	{"queue_64B_2p2c", "msg/s", BENCH_HIGHER},
 	{"queue_64B_batch", "msg/s", BENCH_HIGHER},

@@ -149,8 +149,8 @@ int run_queue(struct bench *b, double *ret_value)
 	pid_t pids[4];
 	for (int i = 0; i < 2 * b->variant; i++) {
 		pids[i] = bench_fork();
-		if (pids[i] == 0)
-			bench_pin_side(i, b->variant);
+		if (pids[i] == 0 && bench_place_side(i, b->variant) < 0)
+			_exit(1);
 		if (pids[i] == 0 && i < b->variant)
 			produce(q);
 		else if (pids[i] == 0)

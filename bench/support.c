@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -149,24 +150,31 @@ pid_t bench_fork(void)
 	return pid;
 }
 
-void bench_pin(int n)
+int bench_place(pid_t pid, int n)
 {
-	cpu_set_t all;
+	static cpu_set_t all; /* before anybody was placed */
+	static bool known;
 	cpu_set_t one;
 	int cpu = 0;
 
-	if (sched_getaffinity(0, sizeof(all), &all) < 0)
-		return;
-	for (n %= CPU_COUNT(&all); cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &all) || n-- > 0);)
+	if (!known && sched_getaffinity(0, sizeof(all), &all) < 0)
+		return bench_fail("no CPUs are known");
+	known = true;
+	while (cpu < CPU_SETSIZE && (!CPU_ISSET(cpu, &all) || n-- > 0))
 		cpu++;
+	if (cpu == CPU_SETSIZE)
+		return bench_fail("it takes two CPUs");
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
-	(void)sched_setaffinity(0, sizeof(one), &one);
+	return sched_setaffinity(pid, sizeof(one), &one) < 0 ? bench_fail("cannot choose a CPU")
+							     : 0;
 }
 
-void bench_pin_side(int i, int side)
+int bench_place_side(int i, int side)
 {
-	bench_pin(i < side ? i : i - side + 1);
+	int n = i < side ? i : i - side + 1;
+
+	return bench_place(0, n % 2);
 }
 
 int bench_directory(char directory[BENCH_DIRECTORY_SIZE])
@@ -207,22 +215,7 @@ pid_t bench_fork_peer(int (*body)(int fd), int *ret_fd)
 
 int bench_side_by_side(pid_t other)
 {
-	const pid_t pids[] = {0, other};
-	cpu_set_t all;
-	int cpu = 0;
-
-	if (sched_getaffinity(0, sizeof(all), &all) < 0 || CPU_COUNT(&all) < 2)
-		return bench_fail("it takes two CPUs");
-	for (int i = 0; i < 2; i++, cpu++) {
-		cpu_set_t one;
-		while (!CPU_ISSET(cpu, &all))
-			cpu++;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		if (sched_setaffinity(pids[i], sizeof(one), &one) < 0)
-			return bench_fail("cannot choose a CPU");
-	}
-	return 0;
+	return bench_place(0, 0) < 0 ? -1 : bench_place(other, 1);
 }
 
 int bench_echo(int fd)
