@@ -288,7 +288,7 @@ EACH_SOCKET(conn_server, test_dont_merge)
 	size_t size;
 
 	for (int i = 0; i < 3; i++)
-		T_OK(mp_connection_send_bytes(p.a, "abc" + i, 1, T_TIMEOUT_MS));
+		T_OK(mp_connection_send_bytes(p.a, &"abc"[i], 1, T_TIMEOUT_MS));
 	for (int i = 0; i < 3; i++) {
 		T_RESULT(mp_connection_poll(p.b, T_TIMEOUT_MS), 1);
 		T_RESULT(mp_connection_poll(p.b, MP_NOWAIT), 1);
