@@ -22,6 +22,8 @@
  */
 #define RECORDS_MAX (MP__PIPE_RING / MP__PIPE_RECORD)
 #define PACKETS_MAX 4096
+/* Who waits asks after so long whether the senders live. */
+#define FIRST_SLEEP_MS 2
 
 static int gone(void)
 {
@@ -185,11 +187,14 @@ int mp__pipe_send(
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-/* Nothing is there, and nothing can come any more? In this order: what was sent last counts. */
-static bool at_end(struct mp__pipe_end *e)
+/*
+ * Nothing is there, and nothing can come any more? In this order: what was sent last counts. Only the
+ * socket knows of senders that were killed; to ask it is a system call.
+ */
+static bool at_end(struct mp__pipe_end *e, bool ask)
 {
 	bool closed = atomic_load_explicit(&e->in.words->closed, memory_order_acquire) ||
-		      socket_says(e, POLLRDHUP | POLLHUP);
+		      (ask && socket_says(e, POLLRDHUP | POLLHUP));
 
 	return closed && mp__ring_is_empty(&e->in);
 }
@@ -248,24 +253,29 @@ static void silence(struct mp__pipe_end *e)
 static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 {
 	struct mp__spin spin = mp__spin_begin();
+	mp__deadline first = deadline;
 	bool some;
 
 	while (!(some = !mp__ring_is_empty(&e->in)) && deadline.ns != 0 && mp__spin_on(&spin))
 		;
 	mp__spin_end(&spin, some);
-	if (!some)
+	if (!some) {
 		silence(e);
+		first = mp__deadline_slice(deadline, FIRST_SLEEP_MS);
+	}
 	while (!some) {
 		uint32_t heard = mp__bell_listen(&e->in.words->data.bell);
 		if (!mp__ring_is_empty(&e->in))
 			break;
-		if (at_end(e))
+		/* As a rule the answer comes before it is worth asking whether it can. */
+		bool ask = mp__deadline_passed(first);
+		if (at_end(e, ask))
 			return gone();
 		mp__waiting_begin_for(e->in.words, MP__MAGIC_PIPE, NULL, 0);
-		int r = mp__bell_sleep(&e->in.words->data.bell, heard, deadline);
+		int r = mp__bell_sleep(&e->in.words->data.bell, heard, ask ? deadline : first);
 		mp__waiting_end();
 		some = !mp__ring_is_empty(&e->in);
-		if (r < 0 && !some)
+		if (r < 0 && !some && ask)
 			return mp_error_set(r, "no message came");
 	}
 	return 0;
