@@ -20,8 +20,8 @@ int main(int argc, char **argv)
 {
 	static mp_event *never;
 	static mp_event *ended;
-	mp_process *daemon;
-	mp_process *child;
+	static mp_process *daemon;
+	static mp_process *child;
 
 	mp_begin(&argc, &argv);
 	if (mp_event_new(NULL, &never) < 0 || mp_event_new(NULL, &ended) < 0)
@@ -34,8 +34,6 @@ int main(int argc, char **argv)
 		    &child) < 0 ||
 		mp_process_start(child) < 0)
 		return 1;
-	mp_process_close(daemon);
-	mp_process_close(child);
 	printf("the main program's last line\n");
 	fflush(stdout);
 	mp_event_set(ended);

@@ -94,7 +94,8 @@ static int says_half_a_head(void *argument)
 static int lies(void *argument)
 {
 	(void)argument;
-	return says("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 37);
+	static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	return says(request, sizeof(request));
 }
 
 static int promises_too_much(void *argument)

@@ -184,6 +184,8 @@ static void connection_opened(void)
 
 FAULTS(faults_conn, open, "mp_listener", listener_made, connection_open, connection_opened)
 
+#ifdef HAVE_NETTLE
+
 /* Accept somebody who proves a key, and who comes again when he was dropped. */
 
 #define KEY "a key that both know"
@@ -230,3 +232,5 @@ static void client_served(void)
 }
 
 FAULTS(faults_conn, accept, "mp_listener", client_comes, listener_accept, client_served)
+
+#endif
