@@ -22,8 +22,11 @@
  */
 #define RECORDS_MAX (MP__PIPE_RING / MP__PIPE_RECORD)
 #define PACKETS_MAX 4096
-/* Who waits asks after so long whether the senders live. */
-#define FIRST_SLEEP_MS 2
+/*
+ * Who waits asks after so long whether the senders live. Longer than a tick of the kernel, or each
+ * sleep programs the clock's hardware, which costs a microsecond or two in a virtual machine.
+ */
+#define FIRST_SLEEP_MS 20
 
 static int gone(void)
 {
