@@ -8,7 +8,7 @@
 
 #include "fuzz/fuzz.h"
 
-#include "managerd/session.h"
+#include "serve/session.h"
 #include "proto/manager.pb-c.h"
 
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static void expect(bool condition)
 }
 
 /* What the session says must be frames with responses. */
-static size_t read_answers(struct md_session *session)
+static size_t read_answers(struct serve_session *session)
 {
 	size_t n = 0;
 
@@ -44,17 +44,17 @@ static size_t read_answers(struct md_session *session)
 	return n;
 }
 
-static int feed(struct md_session *session, const uint8_t *data, size_t size, size_t step)
+static int feed(struct serve_session *session, const uint8_t *data, size_t size, size_t step)
 {
 	int r = 0;
 
 	for (size_t at = 0; at < size && r == 0; at += step) {
 		size_t piece = size - at < step ? size - at : step;
-		r = md_session_feed(session, data + at, piece);
-		expect(r == 0 || r == MD_SESSION_E_END);
+		r = serve_session_feed(session, data + at, piece);
+		expect(r == 0 || r == SERVE_SESSION_E_END);
 		while (r == 0 && session->paused) {
 			read_answers(session);
-			r = md_session_feed(session, NULL, 0);
+			r = serve_session_feed(session, NULL, 0);
 		}
 	}
 	read_answers(session);
@@ -63,9 +63,9 @@ static int feed(struct md_session *session, const uint8_t *data, size_t size, si
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct md_limits limits = MD_LIMITS_DEFAULT;
-	struct md_context context;
-	struct md_session session;
+	struct serve_limits limits = SERVE_LIMITS_DEFAULT;
+	struct serve_context context;
+	struct serve_session session;
 
 	if (size == 0)
 		return 0;
@@ -73,20 +73,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits.max_output = 256;
 	limits.max_objects = 16;
 	limits.max_references = 8;
-	expect(md_context_init(&context, &limits) == 0);
-	md_session_init(&session, &context, -1);
+	expect(serve_context_init(&context, &limits) == 0);
+	serve_session_init(&session, &context, -1);
 	/* Half of the inputs start behind the hello, so that the fuzzer need not find it. */
 	if (data[0] & 0x80)
 		feed(&session, hello, sizeof(hello), sizeof(hello));
 	feed(&session, data + 1, size - 1, (data[0] & 0x7f) + 1u);
-	md_session_deinit(&session);
+	serve_session_deinit(&session);
 	expect(context.registry.tokens.live == context.registry.names.live);
 
-	md_session_init(&session, &context, -1);
-	expect(md_session_feed(&session, hello, sizeof(hello)) == 0);
-	expect(md_session_feed(&session, ping, sizeof(ping)) == 0);
+	serve_session_init(&session, &context, -1);
+	expect(serve_session_feed(&session, hello, sizeof(hello)) == 0);
+	expect(serve_session_feed(&session, ping, sizeof(ping)) == 0);
 	expect(read_answers(&session) == 2);
-	md_session_deinit(&session);
-	md_context_deinit(&context);
+	serve_session_deinit(&session);
+	serve_context_deinit(&context);
 	return 0;
 }

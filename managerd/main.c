@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "managerd/log.h"
-#include "managerd/server.h"
+#include "serve/server.h"
 #include "wire/frame.h"
 
 #include <fcntl.h>
@@ -112,9 +112,9 @@ static bool read_address(const char *text, const char **ret_path)
 	return true;
 }
 
-static bool read_option(int option, const char *value, struct md_config *config)
+static bool read_option(int option, const char *value, struct serve_config *config)
 {
-	struct md_limits *limits = &config->limits;
+	struct serve_limits *limits = &config->limits;
 
 	switch (option) {
 	case OPTION_LISTEN:
@@ -143,7 +143,7 @@ static bool read_option(int option, const char *value, struct md_config *config)
 }
 
 /* The exit code, or -1 to go on. */
-static int read_options(int argc, char **argv, struct md_config *config)
+static int read_options(int argc, char **argv, struct serve_config *config)
 {
 	int option;
 
@@ -171,17 +171,17 @@ static int read_options(int argc, char **argv, struct md_config *config)
 
 int main(int argc, char **argv)
 {
-	struct md_config config = {
+	struct serve_config config = {
 		.connector_fd = -1,
 		.owner_fd = -1,
 		.ready_fd = -1,
-		.limits = MD_LIMITS_DEFAULT,
+		.limits = SERVE_LIMITS_DEFAULT,
 	};
 
 	int code = read_options(argc, argv, &config);
 	if (code >= 0)
 		return code;
-	int r = md_server_run(&config);
+	int r = serve_server_run(&config);
 	if (r == 0)
 		return EXIT_OK;
 	md_log("%s", mp_error_detail());

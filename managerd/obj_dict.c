@@ -10,27 +10,27 @@
 
 static int from_store(int r)
 {
-	if (r == MD_STORE_E_NOT_FOUND)
+	if (r == SERVE_STORE_E_NOT_FOUND)
 		return MD_DICT_E_NO_KEY;
 	return r > 0 ? MD_DICT_E_NO_MEMORY : r;
 }
 
-int md_dict_set(struct md_store *dict, struct md_bytes key, struct md_bytes value)
+int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value)
 {
-	struct md_change change = {.key = key, .value = value};
+	struct serve_change change = {.key = key, .value = value};
 
 	return from_store(dict->class->apply(dict, &change, 1));
 }
 
-int md_dict_get(struct md_store *dict, struct md_bytes key, struct md_bytes *ret_value)
+int md_dict_get(struct serve_store *dict, struct serve_bytes key, struct serve_bytes *ret_value)
 {
 	return from_store(dict->class->find(dict, key, ret_value));
 }
 
-int md_dict_pop(struct md_store *dict, struct md_bytes key, struct mp__buffer *ret_value)
+int md_dict_pop(struct serve_store *dict, struct serve_bytes key, struct mp__buffer *ret_value)
 {
-	struct md_change change = {.key = key, .remove = true};
-	struct md_bytes value;
+	struct serve_change change = {.key = key, .remove = true};
+	struct serve_bytes value;
 
 	int r = dict->class->find(dict, key, &value);
 	if (r != 0)
@@ -43,8 +43,8 @@ int md_dict_pop(struct md_store *dict, struct md_bytes key, struct mp__buffer *r
 	return from_store(r);
 }
 
-int md_dict_setdefault(struct md_store *dict, struct md_bytes key, struct md_bytes value,
-	bool *ret_inserted, struct md_bytes *ret_value)
+int md_dict_setdefault(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value,
+	bool *ret_inserted, struct serve_bytes *ret_value)
 {
 	int r = md_dict_get(dict, key, ret_value);
 
@@ -63,7 +63,7 @@ int md_dict_setdefault(struct md_store *dict, struct md_bytes key, struct md_byt
 /* A pair on its way: the canonical key may need a place of its own. */
 struct pair {
 	struct mp__key key;
-	struct md_bytes value;
+	struct serve_bytes value;
 };
 
 static int read_pair(struct mp__items *items, struct pair *pair)
@@ -76,7 +76,7 @@ static int read_pair(struct mp__items *items, struct pair *pair)
 	if (mp__key_canonical(key, size, &pair->key) < 0)
 		return MD_DICT_E_BAD_KEY;
 	mp__items_next(items, &value, &size);
-	pair->value = (struct md_bytes){value, size};
+	pair->value = (struct serve_bytes){value, size};
 	if (pair->key.size + size > MP__PAYLOAD_MAX) {
 		mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
 			pair->key.size + size, MP__PAYLOAD_MAX);
@@ -85,14 +85,14 @@ static int read_pair(struct mp__items *items, struct pair *pair)
 	return 0;
 }
 
-static int apply_pairs(struct md_store *dict, struct mp__items items, struct pair *pairs,
-	struct md_change *changes, size_t n)
+static int apply_pairs(struct serve_store *dict, struct mp__items items, struct pair *pairs,
+	struct serve_change *changes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		int r = read_pair(&items, &pairs[i]);
 		if (r != 0)
 			return r;
-		changes[i] = (struct md_change){
+		changes[i] = (struct serve_change){
 			.key = {pairs[i].key.data, pairs[i].key.size},
 			.value = pairs[i].value,
 		};
@@ -100,7 +100,7 @@ static int apply_pairs(struct md_store *dict, struct mp__items items, struct pai
 	return n ? from_store(dict->class->apply(dict, changes, n)) : 0;
 }
 
-int md_dict_update(struct md_store *dict, uint8_t *pairs, size_t size)
+int md_dict_update(struct serve_store *dict, uint8_t *pairs, size_t size)
 {
 	struct mp__items items = mp__items_of(pairs, size);
 	struct mp__items counted = items;
@@ -112,28 +112,28 @@ int md_dict_update(struct md_store *dict, uint8_t *pairs, size_t size)
 		n++;
 	n /= 2;
 	struct pair *array = calloc(n ? n : 1, sizeof(*array));
-	struct md_change *changes = calloc(n ? n : 1, sizeof(*changes));
+	struct serve_change *changes = calloc(n ? n : 1, sizeof(*changes));
 	r = array && changes ? apply_pairs(dict, items, array, changes, n) : MD_DICT_E_NO_MEMORY;
 	free(changes);
 	free(array);
 	return r;
 }
 
-int md_dict_clear(struct md_store *dict)
+int md_dict_clear(struct serve_store *dict)
 {
 	return from_store(dict->class->clear(dict));
 }
 
-size_t md_dict_len(struct md_store *dict)
+size_t md_dict_len(struct serve_store *dict)
 {
 	return dict->class->count(dict);
 }
 
 /* Bytes of the wanted part of all pairs, as items; counted no further than it fits. */
-static size_t list_size(struct md_store *dict, enum md_dict_part part, size_t max)
+static size_t list_size(struct serve_store *dict, enum md_dict_part part, size_t max)
 {
-	struct md_bytes key;
-	struct md_bytes value;
+	struct serve_bytes key;
+	struct serve_bytes value;
 	size_t size = 0;
 
 	for (uint64_t cursor = 0;
@@ -144,12 +144,12 @@ static size_t list_size(struct md_store *dict, enum md_dict_part part, size_t ma
 }
 
 int md_dict_list(
-	struct md_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value)
+	struct serve_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value)
 {
 	size_t items = list_size(dict, part, max);
 	size_t size = mp__list_head_size(items) + items;
-	struct md_bytes key;
-	struct md_bytes value;
+	struct serve_bytes key;
+	struct serve_bytes value;
 
 	if (size > max)
 		return MD_DICT_E_TOO_LARGE;

@@ -8,7 +8,7 @@
 #ifndef MANAGERD_OBJ_DICT_H
 #define MANAGERD_OBJ_DICT_H
 
-#include "managerd/store.h"
+#include "serve/store.h"
 #include "wire/frame.h"
 
 enum {
@@ -21,24 +21,24 @@ enum {
 
 enum md_dict_part { MD_DICT_KEYS, MD_DICT_VALUES, MD_DICT_ITEMS };
 
-int md_dict_set(struct md_store *dict, struct md_bytes key, struct md_bytes value);
+int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value);
 /* Lent until the next change. MD_DICT_E_NO_KEY. */
-int md_dict_get(struct md_store *dict, struct md_bytes key, struct md_bytes *ret_value);
+int md_dict_get(struct serve_store *dict, struct serve_bytes key, struct serve_bytes *ret_value);
 /* The value goes to the end of *ret_value, unless that is NULL. MD_DICT_E_NO_KEY. */
-int md_dict_pop(struct md_store *dict, struct md_bytes key, struct mp__buffer *ret_value);
+int md_dict_pop(struct serve_store *dict, struct serve_bytes key, struct mp__buffer *ret_value);
 /* What is there now, lent. */
-int md_dict_setdefault(struct md_store *dict, struct md_bytes key, struct md_bytes value,
-	bool *ret_inserted, struct md_bytes *ret_value);
+int md_dict_setdefault(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value,
+	bool *ret_inserted, struct serve_bytes *ret_value);
 /*
  * All pairs of an encoded dict that has been checked. MD_DICT_E_BAD_KEY: a key is no key, the
  * sentence (mp_error_detail) says why; MD_DICT_E_BAD_VALUE: a pair is too large. The bytes
  * are written to: keys are made canonical in place.
  */
-int md_dict_update(struct md_store *dict, uint8_t *pairs, size_t size);
-int md_dict_clear(struct md_store *dict);
-size_t md_dict_len(struct md_store *dict);
+int md_dict_update(struct serve_store *dict, uint8_t *pairs, size_t size);
+int md_dict_clear(struct serve_store *dict);
+size_t md_dict_len(struct serve_store *dict);
 /* Append an encoded list or dict; MD_DICT_E_TOO_LARGE: of more than `max` bytes. */
 int md_dict_list(
-	struct md_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value);
+	struct serve_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value);
 
 #endif

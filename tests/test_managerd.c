@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/map.h"
+#include "serve/map.h"
 #include "managerd/obj_dict.h"
-#include "managerd/registry.h"
-#include "managerd/request.h"
-#include "managerd/session.h"
-#include "managerd/siphash.h"
-#include "managerd/store.h"
+#include "serve/registry.h"
+#include "serve/request.h"
+#include "serve/session.h"
+#include "serve/siphash.h"
+#include "serve/store.h"
 #include "proto/manager.pb-c.h"
 #include "tests/support/support.h"
 
@@ -26,23 +26,23 @@ Test(map, siphash_is_siphash)
 	static const uint64_t vectors[] = {0x726fdb47dd0e0e31, 0x74f839c593dc67fd,
 		0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d, 0xcf2794e0277187b7, 0x18765564cd99a68d,
 		0xcbc9466e58fee3ce, 0xab0200f58b01d137, 0x93f5f5799a932462, 0x9e0082df0ba9e4b0};
-	const struct md_hash_seed seed = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+	const struct serve_hash_seed seed = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
 	uint8_t input[15];
 
 	for (uint8_t i = 0; i < sizeof(input); i++)
 		input[i] = i;
 	for (size_t n = 0; n < sizeof(vectors) / sizeof(vectors[0]); n++)
-		cr_assert(md_siphash(&seed, input, n) == vectors[n], "of %zu bytes", n);
-	cr_assert(md_siphash(&seed, input, 15) == 0xa129ca6149be45e5);
+		cr_assert(serve_siphash(&seed, input, n) == vectors[n], "of %zu bytes", n);
+	cr_assert(serve_siphash(&seed, input, 15) == 0xa129ca6149be45e5);
 }
 
-static void insert(struct md_map *map, int number)
+static void insert(struct serve_map *map, int number)
 {
 	int *key = malloc(sizeof(*key));
 
 	*key = number;
-	T_OK(md_map_reserve(map, 1));
-	md_map_insert(map, key, sizeof(*key), (void *)(intptr_t)number);
+	T_OK(serve_map_reserve(map, 1));
+	serve_map_insert(map, key, sizeof(*key), (void *)(intptr_t)number);
 }
 
 /* Against a plain array, through growing, shrinking and holes. */
@@ -50,52 +50,52 @@ Test(map, finds_what_is_there_in_order_of_insertion)
 {
 	enum { N = 3000 };
 	static bool present[N];
-	struct md_map map;
-	struct md_map_entry *e;
+	struct serve_map map;
+	struct serve_map_entry *e;
 	unsigned int random = 1;
 	size_t live = 0;
 
-	T_OK(md_map_init(&map));
+	T_OK(serve_map_init(&map));
 	for (int i = 0; i < 40000; i++) {
 		random = random * 1103515245 + 12345;
 		int number = (int)(random >> 8) % N;
 		/* First rather more, then rather fewer. */
 		bool add = (random >> 4 & 7) < (i < 20000 ? 6u : 2u);
-		e = md_map_find(&map, &number, sizeof(number));
+		e = serve_map_find(&map, &number, sizeof(number));
 		cr_assert(!!e == present[number]);
 		if (add && !e) {
 			insert(&map, number);
 			present[number] = true;
 			live++;
 		} else if (!add && e) {
-			md_map_remove(&map, e);
+			serve_map_remove(&map, e);
 			present[number] = false;
 			live--;
 		}
 		cr_assert(map.live == live);
 	}
 	size_t seen = 0;
-	for (uint64_t cursor = 0; (e = md_map_next(&map, &cursor)); seen++)
+	for (uint64_t cursor = 0; (e = serve_map_next(&map, &cursor)); seen++)
 		cr_assert(present[(intptr_t)e->value]);
 	cr_assert(seen == live);
-	md_map_clear(&map);
+	serve_map_clear(&map);
 	for (int i = 99; i >= 0; i--)
 		insert(&map, i);
 	int expected = 99;
-	for (uint64_t cursor = 0; (e = md_map_next(&map, &cursor));)
+	for (uint64_t cursor = 0; (e = serve_map_next(&map, &cursor));)
 		cr_assert((intptr_t)e->value == expected--);
-	T_RESULT(md_map_reserve(&map, SIZE_MAX / 2), -ENOMEM);
-	T_RESULT(md_map_reserve(&map, (size_t)1 << 30), -ENOMEM);
-	md_map_deinit(&map);
+	T_RESULT(serve_map_reserve(&map, SIZE_MAX / 2), -ENOMEM);
+	T_RESULT(serve_map_reserve(&map, (size_t)1 << 30), -ENOMEM);
+	serve_map_deinit(&map);
 }
 
 /* --- store ------------------------------------------------------------------------------------ */
 
-#define BYTES(text) ((struct md_bytes){text, sizeof(text) - 1})
+#define BYTES(text) ((struct serve_bytes){text, sizeof(text) - 1})
 
-static void expect_value(struct md_store *s, struct md_bytes key, const char *expected)
+static void expect_value(struct serve_store *s, struct serve_bytes key, const char *expected)
 {
-	struct md_bytes value;
+	struct serve_bytes value;
 
 	T_OK(s->class->find(s, key, &value));
 	cr_assert(value.size == strlen(expected) && memcmp(value.data, expected, value.size) == 0);
@@ -103,20 +103,20 @@ static void expect_value(struct md_store *s, struct md_bytes key, const char *ex
 
 Test(store, applies_batches_in_order)
 {
-	struct md_store *s;
-	struct md_bytes value;
-	const struct md_change first[] = {{BYTES("a"), BYTES("1"), false},
+	struct serve_store *s;
+	struct serve_bytes value;
+	const struct serve_change first[] = {{BYTES("a"), BYTES("1"), false},
 		{BYTES("b"), BYTES("2"), false}, {BYTES("a"), BYTES("three"), false}};
-	const struct md_change second[] = {{.key = BYTES("a"), .remove = true}};
-	const struct md_change third[] = {{BYTES("b"), BYTES("a longer one"), false}};
-	const struct md_change fourth[] = {{BYTES("b"), BYTES("shorter"), false}};
+	const struct serve_change second[] = {{.key = BYTES("a"), .remove = true}};
+	const struct serve_change third[] = {{BYTES("b"), BYTES("a longer one"), false}};
+	const struct serve_change fourth[] = {{BYTES("b"), BYTES("shorter"), false}};
 
-	T_OK(md_store_memory_new(&s));
+	T_OK(serve_store_memory_new(&s));
 	T_OK(s->class->apply(s, first, 3));
 	cr_assert(s->class->count(s) == 2);
 	expect_value(s, BYTES("a"), "three");
 	T_OK(s->class->apply(s, second, 1));
-	T_RESULT(s->class->find(s, BYTES("a"), &value), MD_STORE_E_NOT_FOUND);
+	T_RESULT(s->class->find(s, BYTES("a"), &value), SERVE_STORE_E_NOT_FOUND);
 	T_OK(s->class->apply(s, third, 1));
 	expect_value(s, BYTES("b"), "a longer one");
 	T_OK(s->class->apply(s, fourth, 1));
@@ -132,59 +132,59 @@ Test(store, applies_batches_in_order)
 
 Test(registry, named_objects_stay_and_anonymous_ones_go_with_the_last_reference)
 {
-	struct md_registry r;
-	struct md_object *a;
-	struct md_object *b;
-	struct md_object *c;
-	uint8_t token[MD_TOKEN_SIZE];
+	struct serve_registry r;
+	struct serve_object *a;
+	struct serve_object *b;
+	struct serve_object *c;
+	uint8_t token[SERVE_TOKEN_SIZE];
 	bool created;
 
-	T_OK(md_registry_init(&r, 3));
-	T_OK(md_registry_open(&r, 1, "name", 4, &created, &a));
+	T_OK(serve_registry_init(&r, 3));
+	T_OK(serve_registry_open(&r, 1, "name", 4, &created, &a));
 	cr_assert(created);
-	T_OK(md_registry_open(&r, 1, "name", 4, &created, &b));
+	T_OK(serve_registry_open(&r, 1, "name", 4, &created, &b));
 	cr_assert(!created && a == b);
-	md_object_unref(a);
-	md_object_unref(b);
-	cr_assert(md_registry_count(&r) == 1);
-	T_RESULT(md_registry_open(&r, 2, "name", 4, &created, &a), MD_REGISTRY_E_WRONG_TYPE);
+	serve_object_unref(a);
+	serve_object_unref(b);
+	cr_assert(serve_registry_count(&r) == 1);
+	T_RESULT(serve_registry_open(&r, 2, "name", 4, &created, &a), SERVE_REGISTRY_E_WRONG_TYPE);
 
-	T_OK(md_registry_open(&r, 1, NULL, 0, &created, &a));
-	T_OK(md_registry_open(&r, 1, NULL, 0, &created, &b));
+	T_OK(serve_registry_open(&r, 1, NULL, 0, &created, &a));
+	T_OK(serve_registry_open(&r, 1, NULL, 0, &created, &b));
 	cr_assert(a != b && created);
-	T_RESULT(md_registry_open(&r, 1, NULL, 0, &created, &c), MD_REGISTRY_E_LIMIT);
+	T_RESULT(serve_registry_open(&r, 1, NULL, 0, &created, &c), SERVE_REGISTRY_E_LIMIT);
 	memcpy(token, a->token, sizeof(token));
-	T_OK(md_registry_open_token(&r, 1, token, &c));
+	T_OK(serve_registry_open_token(&r, 1, token, &c));
 	cr_assert(a == c);
-	md_object_unref(a);
-	md_object_unref(c);
-	T_RESULT(md_registry_open_token(&r, 1, token, &c), MD_REGISTRY_E_GONE);
-	md_object_unref(b);
-	md_object_unref(NULL);
-	md_registry_deinit(&r);
+	serve_object_unref(a);
+	serve_object_unref(c);
+	T_RESULT(serve_registry_open_token(&r, 1, token, &c), SERVE_REGISTRY_E_GONE);
+	serve_object_unref(b);
+	serve_object_unref(NULL);
+	serve_registry_deinit(&r);
 }
 
 /* --- a session without a socket --------------------------------------------------------------- */
 
 struct fixture {
-	struct md_context context;
-	struct md_session session;
+	struct serve_context context;
+	struct serve_session session;
 };
 
-static void setup(struct fixture *f, const struct md_limits *limits)
+static void setup(struct fixture *f, const struct serve_limits *limits)
 {
-	const struct md_limits defaults = MD_LIMITS_DEFAULT;
+	const struct serve_limits defaults = SERVE_LIMITS_DEFAULT;
 
-	T_OK(md_context_init(&f->context, limits ? limits : &defaults));
-	md_session_init(&f->session, &f->context, -1);
+	T_OK(serve_context_init(&f->context, limits ? limits : &defaults));
+	serve_session_init(&f->session, &f->context, -1);
 }
 
 static void teardown(struct fixture *f)
 {
-	md_session_deinit(&f->session);
+	serve_session_deinit(&f->session);
 	cr_assert(f->context.registry.tokens.live == f->context.registry.names.live,
 		"an anonymous object outlived its session");
-	md_context_deinit(&f->context);
+	serve_context_deinit(&f->context);
 }
 
 static struct mp__buffer packed(const Mp__Request *request)
@@ -198,7 +198,7 @@ static struct mp__buffer packed(const Mp__Request *request)
 static int feed(struct fixture *f, const Mp__Request *request)
 {
 	struct mp__buffer frame = packed(request);
-	int r = md_session_feed(&f->session, mp__buffer_at(&frame), mp__buffer_size(&frame));
+	int r = serve_session_feed(&f->session, mp__buffer_at(&frame), mp__buffer_size(&frame));
 
 	mp__buffer_free(&frame);
 	return r;
@@ -307,7 +307,7 @@ Test(session, hello_comes_first_and_once)
 	request.id = 5;
 	request.op_case = MP__REQUEST__OP_PING;
 	request.ping = &ping;
-	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
+	T_RESULT(feed(&f, &request), SERVE_SESSION_E_END);
 	expect_code(&f, 0, MP__CODE__VIOLATION);
 	teardown(&f);
 
@@ -333,7 +333,7 @@ Test(session, no_common_version_ends_it)
 	request.id = 1;
 	request.op_case = MP__REQUEST__OP_HELLO;
 	request.hello = &op; /* version 0 */
-	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
+	T_RESULT(feed(&f, &request), SERVE_SESSION_E_END);
 	expect_code(&f, 1, MP__CODE__BAD_VERSION);
 	teardown(&f);
 
@@ -352,10 +352,10 @@ Test(session, unknown_operations_are_answered_and_unknown_fields_ignored)
 
 	setup(&f, NULL);
 	hello(&f);
-	T_OK(md_session_feed(&f.session, "\6\0\0\0\x08\7\xa2\6\1x", 10));
+	T_OK(serve_session_feed(&f.session, "\6\0\0\0\x08\7\xa2\6\1x", 10));
 	expect_code(&f, 7, MP__CODE__UNKNOWN_OPERATION);
 	/* ping with a field 500 inside, and one beside it. */
-	T_OK(md_session_feed(&f.session, "\x0a\0\0\0\x08\x09\x1a\3\xa0\x1f\1\xa8\x1f\1", 14));
+	T_OK(serve_session_feed(&f.session, "\x0a\0\0\0\x08\x09\x1a\3\xa0\x1f\1\xa8\x1f\1", 14));
 	expect_code(&f, 9, MP__CODE__OK);
 	teardown(&f);
 }
@@ -365,19 +365,20 @@ Test(session, what_is_no_request_ends_it)
 	struct fixture f;
 
 	setup(&f, NULL);
-	T_RESULT(md_session_feed(&f.session, "GET / HTTP/1.1\r\n", 16), MD_SESSION_E_END);
+	T_RESULT(serve_session_feed(&f.session, "GET / HTTP/1.1\r\n", 16), SERVE_SESSION_E_END);
 	expect_code(&f, 0, MP__CODE__VIOLATION);
 	teardown(&f);
 
 	setup(&f, NULL);
 	hello(&f);
-	T_RESULT(md_session_feed(&f.session, "\2\0\0\0\xff\xff", 6), MD_SESSION_E_END);
+	T_RESULT(serve_session_feed(&f.session, "\2\0\0\0\xff\xff", 6), SERVE_SESSION_E_END);
 	expect_code(&f, 0, MP__CODE__VIOLATION);
 	teardown(&f);
 
 	setup(&f, NULL);
 	hello(&f);
-	T_RESULT(md_session_feed(&f.session, "\2\0\0\0\x1a\0", 6), MD_SESSION_E_END); /* id 0 */
+	T_RESULT(serve_session_feed(&f.session, "\2\0\0\0\x1a\0", 6),
+		SERVE_SESSION_E_END); /* id 0 */
 	expect_code(&f, 0, MP__CODE__VIOLATION);
 	teardown(&f);
 }
@@ -399,7 +400,7 @@ Test(session, frames_come_in_any_pieces)
 	for (size_t step = 1; step < mp__buffer_size(&three); step++) {
 		for (size_t at = 0; at < mp__buffer_size(&three); at += step) {
 			size_t left = mp__buffer_size(&three) - at;
-			T_OK(md_session_feed(
+			T_OK(serve_session_feed(
 				&f.session, mp__buffer_at(&three) + at, left < step ? left : step));
 		}
 		for (int i = 0; i < 3; i++)
@@ -412,7 +413,7 @@ Test(session, frames_come_in_any_pieces)
 
 Test(session, who_does_not_read_is_not_read_from)
 {
-	struct md_limits limits = MD_LIMITS_DEFAULT;
+	struct serve_limits limits = SERVE_LIMITS_DEFAULT;
 	struct fixture f;
 	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Ping ping = MP__PING__INIT;
@@ -427,12 +428,12 @@ Test(session, who_does_not_read_is_not_read_from)
 		request.id = (uint64_t)i + 1;
 		T_OK(mp__frame_append(&many, &request.base, 100));
 	}
-	T_OK(md_session_feed(&f.session, mp__buffer_at(&many), mp__buffer_size(&many)));
+	T_OK(serve_session_feed(&f.session, mp__buffer_at(&many), mp__buffer_size(&many)));
 	cr_assert(f.session.paused);
 	cr_assert(mp__buffer_size(&f.session.out) < 150);
 	for (uint64_t id = 1; id <= 1000; id++) {
 		if (mp__buffer_size(&f.session.out) == 0)
-			T_OK(md_session_feed(&f.session, "", 0));
+			T_OK(serve_session_feed(&f.session, "", 0));
 		expect_code(&f, id, MP__CODE__OK);
 	}
 	mp__buffer_free(&many);
@@ -511,7 +512,7 @@ Test(session, the_daemon_makes_keys_canonical_itself)
 	uint64_t d = open_anonymous(&f);
 	ask_set(&f, d, FIELD("\x20\1"), FIELD("\x32\3u64"), MP__CODE__OK);
 	ask_set(&f, d, FIELD("\x18\x82\0"), FIELD("\x32\3i64"), MP__CODE__OK);
-	cr_assert(md_dict_len(md_session_object(&f.session, d)->store) == 1);
+	cr_assert(md_dict_len(serve_session_object(&f.session, d)->store) == 1);
 	get.reference = d;
 	get.key = FIELD("\x18\2");
 	request.id = 4;
@@ -567,7 +568,7 @@ Test(session, hostile_keys_and_values_are_answered)
 	request.op_case = MP__REQUEST__OP_DICT_LIST;
 	request.dict_list = &list;
 	ask(&f, &request, 7, MP__CODE__INVALID);
-	cr_assert(md_dict_len(md_session_object(&f.session, d)->store) == 0);
+	cr_assert(md_dict_len(serve_session_object(&f.session, d)->store) == 0);
 	teardown(&f);
 }
 
@@ -583,7 +584,7 @@ Test(session, a_draining_daemon_says_so)
 	request.id = 2;
 	request.op_case = MP__REQUEST__OP_PING;
 	request.ping = &ping;
-	T_RESULT(feed(&f, &request), MD_SESSION_E_END);
+	T_RESULT(feed(&f, &request), SERVE_SESSION_E_END);
 	expect_code(&f, 2, MP__CODE__SHUTTING_DOWN);
 	teardown(&f);
 }
@@ -598,21 +599,21 @@ Test(session, what_goes_over_many_entries_is_done_once_a_turn)
 	setup(&f, NULL);
 	hello(&f);
 	op.reference = open_anonymous(&f);
-	struct md_store *dict = md_session_object(&f.session, op.reference)->store;
+	struct serve_store *dict = serve_session_object(&f.session, op.reference)->store;
 	for (uint16_t i = 0; i < 5000; i++)
-		T_OK(md_dict_set(dict, (struct md_bytes){&i, sizeof(i)}, BYTES("v")));
+		T_OK(md_dict_set(dict, (struct serve_bytes){&i, sizeof(i)}, BYTES("v")));
 	request.op_case = MP__REQUEST__OP_DICT_LIST;
 	request.dict_list = &op;
 	struct mp__buffer frames = {0};
 	for (request.id = 1; request.id <= 3; request.id++)
 		T_OK(mp__frame_append(&frames, &request.base, MP__FRAME_MAX));
-	T_OK(md_session_feed(&f.session, mp__buffer_at(&frames), mp__buffer_size(&frames)));
+	T_OK(serve_session_feed(&f.session, mp__buffer_at(&frames), mp__buffer_size(&frames)));
 	mp__buffer_free(&frames);
 	for (uint64_t id = 1; id <= 3; id++) {
 		cr_assert(f.session.paused == (id < 3));
 		expect_code(&f, id, MP__CODE__OK);
 		cr_assert(mp__buffer_size(&f.session.out) == 0, "two in one turn");
-		T_OK(md_session_feed(&f.session, NULL, 0));
+		T_OK(serve_session_feed(&f.session, NULL, 0));
 	}
 	teardown(&f);
 }

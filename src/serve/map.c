@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/map.h"
+#include "serve/map.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 /* Below this a map that is mostly holes is left alone. */
 #define SHRINK_MIN 64
 
-int md_map_init(struct md_map *map)
+int serve_map_init(struct serve_map *map)
 {
 	memset(map, 0, sizeof(*map));
 	if (getrandom(&map->seed, sizeof(map->seed), 0) != sizeof(map->seed))
@@ -26,12 +26,12 @@ int md_map_init(struct md_map *map)
 	return 0;
 }
 
-void md_map_deinit(struct md_map *map)
+void serve_map_deinit(struct serve_map *map)
 {
-	md_map_clear(map);
+	serve_map_clear(map);
 }
 
-void md_map_clear(struct md_map *map)
+void serve_map_clear(struct serve_map *map)
 {
 	for (uint32_t i = 0; i < map->used; i++)
 		free(map->entries[i].key);
@@ -43,7 +43,7 @@ void md_map_clear(struct md_map *map)
 }
 
 /* The slot that holds this key, or SLOT_EMPTY. */
-static uint32_t find_slot(const struct md_map *map, uint64_t hash, const void *key, size_t size)
+static uint32_t find_slot(const struct serve_map *map, uint64_t hash, const void *key, size_t size)
 {
 	uint32_t mask = map->table_size - 1;
 
@@ -55,21 +55,21 @@ static uint32_t find_slot(const struct md_map *map, uint64_t hash, const void *k
 			return SLOT_EMPTY;
 		if (n == SLOT_REMOVED)
 			continue;
-		const struct md_map_entry *e = &map->entries[n];
+		const struct serve_map_entry *e = &map->entries[n];
 		if (e->hash == hash && e->key_size == size && memcmp(e->key, key, size) == 0)
 			return slot;
 	}
 }
 
-struct md_map_entry *md_map_find(struct md_map *map, const void *key, size_t size)
+struct serve_map_entry *serve_map_find(struct serve_map *map, const void *key, size_t size)
 {
 	if (map->live == 0)
 		return NULL;
-	uint32_t slot = find_slot(map, md_siphash(&map->seed, key, size), key, size);
+	uint32_t slot = find_slot(map, serve_siphash(&map->seed, key, size), key, size);
 	return slot == SLOT_EMPTY ? NULL : &map->entries[map->table[slot]];
 }
 
-static void put_slot(struct md_map *map, uint64_t hash, uint32_t n)
+static void put_slot(struct serve_map *map, uint64_t hash, uint32_t n)
 {
 	uint32_t mask = map->table_size - 1;
 	uint32_t slot = (uint32_t)hash & mask;
@@ -86,7 +86,7 @@ static uint32_t usable(uint32_t table_size)
 }
 
 /* Without holes, with room for `count` entries and half as many more. */
-static int rebuild(struct md_map *map, size_t count)
+static int rebuild(struct serve_map *map, size_t count)
 {
 	uint32_t table_size = TABLE_MIN;
 
@@ -95,7 +95,7 @@ static int rebuild(struct md_map *map, size_t count)
 	while (usable(table_size) < count + count / 2)
 		table_size *= 2;
 	uint32_t room = usable(table_size);
-	struct md_map_entry *entries = malloc(room * sizeof(*entries));
+	struct serve_map_entry *entries = malloc(room * sizeof(*entries));
 	uint32_t *table = malloc(table_size * sizeof(*table));
 	if (!entries || !table) {
 		free(entries);
@@ -120,7 +120,7 @@ static int rebuild(struct md_map *map, size_t count)
 	return 0;
 }
 
-int md_map_reserve(struct md_map *map, size_t more)
+int serve_map_reserve(struct serve_map *map, size_t more)
 {
 	/* Removed slots count too: each belongs to a hole, and holes count in `used`. */
 	if (more <= map->room - map->used)
@@ -130,12 +130,12 @@ int md_map_reserve(struct md_map *map, size_t more)
 	return rebuild(map, map->live + more);
 }
 
-struct md_map_entry *md_map_insert(struct md_map *map, void *key, size_t size, void *value)
+struct serve_map_entry *serve_map_insert(struct serve_map *map, void *key, size_t size, void *value)
 {
-	struct md_map_entry *e = &map->entries[map->used];
+	struct serve_map_entry *e = &map->entries[map->used];
 
-	*e = (struct md_map_entry){
-		.hash = md_siphash(&map->seed, key, size),
+	*e = (struct serve_map_entry){
+		.hash = serve_siphash(&map->seed, key, size),
 		.key = key,
 		.key_size = size,
 		.value = value,
@@ -146,7 +146,7 @@ struct md_map_entry *md_map_insert(struct md_map *map, void *key, size_t size, v
 	return e;
 }
 
-void md_map_remove(struct md_map *map, struct md_map_entry *entry)
+void serve_map_remove(struct serve_map *map, struct serve_map_entry *entry)
 {
 	uint32_t slot = find_slot(map, entry->hash, entry->key, entry->key_size);
 
@@ -155,15 +155,15 @@ void md_map_remove(struct md_map *map, struct md_map_entry *entry)
 	entry->key = NULL;
 	map->live--;
 	if (map->live == 0)
-		md_map_clear(map);
+		serve_map_clear(map);
 	else if (map->used > SHRINK_MIN && map->live < map->used / 4)
 		(void)rebuild(map, map->live); /* without memory it just stays large */
 }
 
-struct md_map_entry *md_map_next(struct md_map *map, uint64_t *cursor)
+struct serve_map_entry *serve_map_next(struct serve_map *map, uint64_t *cursor)
 {
 	while (*cursor < map->used) {
-		struct md_map_entry *e = &map->entries[(*cursor)++];
+		struct serve_map_entry *e = &map->entries[(*cursor)++];
 		if (e->key)
 			return e;
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* managerd/limits.h - what clients may ask of the daemon; each has an option, see managerd(8). */
-#ifndef MANAGERD_LIMITS_H
-#define MANAGERD_LIMITS_H
+/* serve/limits.h - what clients may ask of the daemon; each has an option, see managerd(8). */
+#ifndef SERVE_LIMITS_H
+#define SERVE_LIMITS_H
 
 #include <stdint.h>
 
-struct md_limits {
+struct serve_limits {
 	uint32_t max_frame;       /* bytes of one message */
 	uint32_t max_connections; /* sessions at once */
 	uint32_t max_objects;     /* in the whole daemon */
@@ -18,7 +18,7 @@ struct md_limits {
  * 1024 connections fit the usual limit of descriptors; 1 MiB of replies is more than pipelining
  * needs; who reads nothing for half a minute is stopped, not slow.
  */
-#define MD_LIMITS_DEFAULT                                                                 \
+#define SERVE_LIMITS_DEFAULT                                                              \
 	{                                                                                 \
 		.max_frame = (64u << 20) + (64u << 10), .max_connections = 1000,          \
 		.max_objects = 1000000, .max_references = 100000, .max_output = 1u << 20, \

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/server.h"
+#include "serve/server.h"
 
 #include "base/deadline.h"
 #include "base/error.h"
 #include "base/fds.h"
-#include "managerd/listener.h"
+#include "serve/listener.h"
 #include "managerd/log.h"
-#include "managerd/request.h"
-#include "managerd/session.h"
+#include "serve/request.h"
+#include "serve/session.h"
 #include "proto/manager.pb-c.h"
 
 #include <fcntl.h>
@@ -31,13 +31,13 @@
 #define TICK_MAX_MS 1000
 
 struct server {
-	struct md_loop loop;
-	struct md_context context;
-	struct md_listener listener;
-	struct md_source listening;
-	struct md_source connector;
-	struct md_source owner;
-	struct md_source signals;
+	struct serve_loop loop;
+	struct serve_context context;
+	struct serve_listener listener;
+	struct serve_source listening;
+	struct serve_source connector;
+	struct serve_source owner;
+	struct serve_source signals;
 	struct client *clients;
 	struct client *ended;
 	uint32_t n_clients;
@@ -48,7 +48,7 @@ struct server {
 };
 
 struct client {
-	struct md_session session;
+	struct serve_session session;
 	struct server *server;
 	struct client *previous;
 	struct client *next;
@@ -62,7 +62,7 @@ struct client {
 
 static void update_owed(struct client *client)
 {
-	bool owed = !client->session.ended && md_session_is_owed(&client->session);
+	bool owed = !client->session.ended && serve_session_is_owed(&client->session);
 
 	if (owed && !client->owed)
 		client->session.stall_begin_ns = mp__now_ns();
@@ -79,7 +79,7 @@ static void end_client(struct client *client)
 		return;
 	client->session.ended = true;
 	update_owed(client);
-	md_loop_remove(&server->loop, &client->session.source);
+	serve_loop_remove(&server->loop, &client->session.source);
 	if (client->previous)
 		client->previous->next = client->next;
 	else
@@ -96,18 +96,18 @@ static void free_ended(struct server *server)
 	while (server->ended) {
 		struct client *client = server->ended;
 		server->ended = client->next;
-		md_session_deinit(&client->session);
+		serve_session_deinit(&client->session);
 		free(client);
 	}
 }
 
-static int client_ready(struct md_source *source, uint32_t events)
+static int client_ready(struct serve_source *source, uint32_t events)
 {
 	struct client *client = (struct client *)source;
 
 	if (client->session.ended)
 		return 0;
-	int r = md_session_io(&client->session, events);
+	int r = serve_session_io(&client->session, events);
 	if (r < 0)
 		return r;
 	if (r > 0)
@@ -121,7 +121,7 @@ static int client_ready(struct md_source *source, uint32_t events)
 static void deny(int fd, int code, const char *why)
 {
 	uint8_t frame[MP__DETAIL_SIZE];
-	size_t size = md_request_denial(code, why, frame, sizeof(frame));
+	size_t size = serve_request_denial(code, why, frame, sizeof(frame));
 
 	(void)!send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
@@ -158,14 +158,14 @@ static void admit(struct server *server, int fd)
 		deny(fd, MP__CODE__NO_MEMORY, "managerd is out of memory");
 		return;
 	}
-	md_session_init(&client->session, &server->context, fd);
+	serve_session_init(&client->session, &server->context, fd);
 	client->session.source.ready = client_ready;
 	client->session.loop = &server->loop;
 	client->session.pid = peer.pid;
 	client->session.uid = peer.uid;
 	client->server = server;
-	if (md_loop_add(&server->loop, &client->session.source) < 0) {
-		md_session_deinit(&client->session);
+	if (serve_loop_add(&server->loop, &client->session.source) < 0) {
+		serve_session_deinit(&client->session);
 		free(client);
 		return;
 	}
@@ -188,7 +188,7 @@ static int64_t after_tick(const struct server *server, int64_t now)
 	return now + (int64_t)ms * 1000 * 1000;
 }
 
-static const char *owes(const struct md_session *session)
+static const char *owes(const struct serve_session *session)
 {
 	if (!session->greeted)
 		return "says no hello";
@@ -224,16 +224,16 @@ static int stop_listening(struct server *server, int why)
 	md_log("accept: %s", mp_strerror(why));
 	server->deaf = true;
 	server->next_tick_ns = after_tick(server, mp__now_ns());
-	return md_loop_want(&server->loop, &server->listening, 0);
+	return serve_loop_want(&server->loop, &server->listening, 0);
 }
 
-static int listener_ready(struct md_source *source, uint32_t events)
+static int listener_ready(struct serve_source *source, uint32_t events)
 {
 	struct server *server = SERVER_OF(source, listening);
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = md_listener_accept(&server->listener);
+		int fd = serve_listener_accept(&server->listener);
 		if (fd == -EAGAIN)
 			break;
 		if (fd == -EMFILE)
@@ -256,7 +256,7 @@ static bool is_stream_socket(int fd)
 	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
-static int connector_ready(struct md_source *source, uint32_t events)
+static int connector_ready(struct serve_source *source, uint32_t events)
 {
 	struct server *server = SERVER_OF(source, connector);
 
@@ -271,7 +271,7 @@ static int connector_ready(struct md_source *source, uint32_t events)
 			return 0;
 		if (n == 0) {
 			/* Nobody can make a connection any more. */
-			md_loop_remove(&server->loop, source);
+			serve_loop_remove(&server->loop, source);
 			close(source->fd);
 			source->fd = -1;
 			return 0;
@@ -289,14 +289,14 @@ static int connector_ready(struct md_source *source, uint32_t events)
 	return 0;
 }
 
-static int owner_ready(struct md_source *source, uint32_t events)
+static int owner_ready(struct serve_source *source, uint32_t events)
 {
 	(void)events;
 	SERVER_OF(source, owner)->stop = true;
 	return 0;
 }
 
-static int signals_ready(struct md_source *source, uint32_t events)
+static int signals_ready(struct serve_source *source, uint32_t events)
 {
 	struct server *server = SERVER_OF(source, signals);
 	struct signalfd_siginfo info;
@@ -310,11 +310,11 @@ static int signals_ready(struct md_source *source, uint32_t events)
 	return 0;
 }
 
-static int add_source(struct server *server, struct md_source *source, int fd,
-	int (*ready)(struct md_source *source, uint32_t events))
+static int add_source(struct server *server, struct serve_source *source, int fd,
+	int (*ready)(struct serve_source *source, uint32_t events))
 {
-	*source = (struct md_source){.fd = fd, .events = EPOLLIN, .ready = ready};
-	int r = md_loop_add(&server->loop, source);
+	*source = (struct serve_source){.fd = fd, .events = EPOLLIN, .ready = ready};
+	int r = serve_loop_add(&server->loop, source);
 	return r < 0 ? mp_error_set(r, "epoll_ctl: %s", mp_strerror(r)) : 0;
 }
 
@@ -340,7 +340,7 @@ static int add_signals(struct server *server, bool is_private)
 	return add_source(server, &server->signals, fd, signals_ready);
 }
 
-static int add_sources(struct server *server, const struct md_config *config)
+static int add_sources(struct server *server, const struct serve_config *config)
 {
 	int r = add_signals(server, config->connector_fd >= 0);
 
@@ -352,7 +352,7 @@ static int add_sources(struct server *server, const struct md_config *config)
 		r = add_source(server, &server->connector, config->connector_fd, connector_ready);
 	}
 	if (r == 0 && config->listen_path)
-		r = md_listener_open(&server->listener, config->listen_path);
+		r = serve_listener_open(&server->listener, config->listen_path);
 	if (r == 0 && config->listen_path)
 		r = add_source(server, &server->listening, server->listener.fd, listener_ready);
 	return r;
@@ -366,7 +366,7 @@ static int tick(struct server *server, int64_t now)
 
 	end_stalled(server, now);
 	if (server->deaf)
-		r = md_loop_want(&server->loop, &server->listening, EPOLLIN);
+		r = serve_loop_want(&server->loop, &server->listening, EPOLLIN);
 	server->deaf = false;
 	server->next_tick_ns = after_tick(server, now);
 	return r;
@@ -377,7 +377,7 @@ static int turn(struct server *server)
 	bool ticks = server->n_owed > 0 || server->deaf;
 	mp__deadline next = ticks ? (mp__deadline){server->next_tick_ns} : MP__DEADLINE_NEVER;
 
-	int r = md_loop_turn(&server->loop, mp__deadline_poll_ms(next));
+	int r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(next));
 	if (r == 0 && (server->n_owed > 0 || server->deaf)) {
 		int64_t now = mp__now_ns();
 		if (now >= server->next_tick_ns)
@@ -410,9 +410,9 @@ static int drain(struct server *server)
 	int r = 0;
 
 	server->context.draining = true;
-	md_listener_close(&server->listener);
+	serve_listener_close(&server->listener);
 	while (r == 0 && has_output(server) && !mp__deadline_passed(deadline)) {
-		r = md_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));
+		r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));
 		free_ended(server);
 	}
 	return r;
@@ -423,14 +423,15 @@ static void deinit(struct server *server)
 	while (server->clients)
 		end_client(server->clients);
 	free_ended(server);
-	md_listener_close(&server->listener);
-	const struct md_source *sources[] = {&server->connector, &server->owner, &server->signals};
+	serve_listener_close(&server->listener);
+	const struct serve_source *sources[] = {
+		&server->connector, &server->owner, &server->signals};
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		if (sources[i]->fd >= 0)
 			close(sources[i]->fd);
 	}
-	md_loop_deinit(&server->loop);
-	md_context_deinit(&server->context);
+	serve_loop_deinit(&server->loop);
+	serve_context_deinit(&server->context);
 }
 
 static int say_ready(int fd)
@@ -442,7 +443,7 @@ static int say_ready(int fd)
 	return r < 0 ? mp_error_set(r, "saying that we are ready: %s", mp_strerror(r)) : 0;
 }
 
-int md_server_run(const struct md_config *config)
+int serve_server_run(const struct serve_config *config)
 {
 	struct server server = {
 		.loop = {.epoll = -1},
@@ -453,9 +454,9 @@ int md_server_run(const struct md_config *config)
 		.signals = {.fd = -1},
 	};
 
-	int r = md_loop_init(&server.loop);
+	int r = serve_loop_init(&server.loop);
 	if (r == 0)
-		r = md_context_init(&server.context, &config->limits);
+		r = serve_context_init(&server.context, &config->limits);
 	if (r < 0)
 		mp_error_set(r, "starting: %s", mp_strerror(r));
 	else

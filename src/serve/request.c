@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/request.h"
+#include "serve/request.h"
 
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -20,11 +20,11 @@
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static int reply_error(struct md_session *session, uint64_t id, Mp__Code code, const char *format,
-	...) MP__PRINTF(4, 5);
+static int reply_error(struct serve_session *session, uint64_t id, Mp__Code code,
+	const char *format, ...) MP__PRINTF(4, 5);
 
 static int reply_error(
-	struct md_session *session, uint64_t id, Mp__Code code, const char *format, ...)
+	struct serve_session *session, uint64_t id, Mp__Code code, const char *format, ...)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 	char text[MP__DETAIL_SIZE];
@@ -38,21 +38,21 @@ static int reply_error(
 	response.detail = text;
 	/* Before the hello the limit is what the answer to it needs. */
 	if (mp__frame_append(&session->out, &response.base, MP__FRAME_FIRST_MAX) < 0)
-		return MD_SESSION_E_END;
+		return SERVE_SESSION_E_END;
 	return 0;
 }
 
 /* The answer has been appended, or why not. */
-static int appended(struct md_session *session, uint64_t id, int r)
+static int appended(struct serve_session *session, uint64_t id, int r)
 {
 	if (r == -EMSGSIZE)
 		return reply_error(session, id, MP__CODE__TOO_LARGE,
 			"the answer does not fit in a frame of %" PRIu32 " bytes",
 			session->context->limits.max_frame);
-	return r < 0 ? MD_SESSION_E_END : 0;
+	return r < 0 ? SERVE_SESSION_E_END : 0;
 }
 
-static int reply(struct md_session *session, uint64_t id, Mp__Response *response)
+static int reply(struct serve_session *session, uint64_t id, Mp__Response *response)
 {
 	response->id = id;
 	return appended(session, id,
@@ -60,31 +60,31 @@ static int reply(struct md_session *session, uint64_t id, Mp__Response *response
 			&session->out, &response->base, session->context->limits.max_frame));
 }
 
-static int reply_ok(struct md_session *session, uint64_t id)
+static int reply_ok(struct serve_session *session, uint64_t id)
 {
 	return appended(session, id, mp__quick_ok(&session->out, id));
 }
 
-static int reply_count(struct md_session *session, uint64_t id, uint64_t count)
+static int reply_count(struct serve_session *session, uint64_t id, uint64_t count)
 {
 	return appended(session, id, mp__quick_count(&session->out, id, count));
 }
 
-static int reply_value(struct md_session *session, uint64_t id, struct md_bytes value)
+static int reply_value(struct serve_session *session, uint64_t id, struct serve_bytes value)
 {
 	return appended(session, id,
 		mp__quick_value(&session->out, id, value.data, value.size,
 			session->context->limits.max_frame));
 }
 
-int md_request_refuse(struct md_session *session, const char *why)
+int serve_request_refuse(struct serve_session *session, const char *why)
 {
 	md_log("pid %d of uid %u: %s", (int)session->pid, (unsigned)session->uid, why);
 	(void)reply_error(session, 0, MP__CODE__VIOLATION, "%s", why);
-	return MD_SESSION_E_END;
+	return SERVE_SESSION_E_END;
 }
 
-size_t md_request_denial(int code, const char *why, void *frame, size_t room)
+size_t serve_request_denial(int code, const char *why, void *frame, size_t room)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 	struct mp__buffer buffer = {0};
@@ -103,10 +103,10 @@ size_t md_request_denial(int code, const char *why, void *frame, size_t room)
 
 /* --- arguments: false means that the error is answered, and *ret_r is what to return ---------- */
 
-static bool dict_of(struct md_session *session, uint64_t id, uint64_t reference,
-	struct md_store **ret_dict, int *ret_r)
+static bool dict_of(struct serve_session *session, uint64_t id, uint64_t reference,
+	struct serve_store **ret_dict, int *ret_r)
 {
-	struct md_object *object = md_session_object(session, reference);
+	struct serve_object *object = serve_session_object(session, reference);
 
 	if (!object) {
 		*ret_r = reply_error(session, id, MP__CODE__BAD_REFERENCE,
@@ -142,7 +142,7 @@ static Mp__Code code_of(int result)
 	}
 }
 
-static bool key_of(struct md_session *session, uint64_t id, ProtobufCBinaryData field,
+static bool key_of(struct serve_session *session, uint64_t id, ProtobufCBinaryData field,
 	struct mp__key *ret_key, int *ret_r)
 {
 	int r = mp__key_canonical(field.data, field.len, ret_key);
@@ -152,13 +152,13 @@ static bool key_of(struct md_session *session, uint64_t id, ProtobufCBinaryData 
 	return r == 0;
 }
 
-static struct md_bytes bytes_of(const struct mp__key *key)
+static struct serve_bytes bytes_of(const struct mp__key *key)
 {
-	return (struct md_bytes){key->data, key->size};
+	return (struct serve_bytes){key->data, key->size};
 }
 
-static bool value_of(struct md_session *session, uint64_t id, ProtobufCBinaryData field,
-	size_t key_size, struct md_bytes *ret_value, int *ret_r)
+static bool value_of(struct serve_session *session, uint64_t id, ProtobufCBinaryData field,
+	size_t key_size, struct serve_bytes *ret_value, int *ret_r)
 {
 	struct mp__value_info info;
 	int r = mp__value_check_stored(field.data, field.len, &info);
@@ -170,12 +170,12 @@ static bool value_of(struct md_session *session, uint64_t id, ProtobufCBinaryDat
 		*ret_r = reply_error(session, id, code_of(r), "%s", mp_error_detail());
 		return false;
 	}
-	*ret_value = (struct md_bytes){field.data, field.len};
+	*ret_value = (struct serve_bytes){field.data, field.len};
 	return true;
 }
 
 /* The answer to what a dict operation gave, if that was no success. */
-static int reply_dict_error(struct md_session *session, uint64_t id, int r)
+static int reply_dict_error(struct serve_session *session, uint64_t id, int r)
 {
 	switch (r) {
 	case MD_DICT_E_NO_KEY:
@@ -196,14 +196,14 @@ static int reply_dict_error(struct md_session *session, uint64_t id, int r)
 }
 
 /* Work that grows with the dict, see session.h. */
-static void count_effort(struct md_session *session, size_t entries)
+static void count_effort(struct serve_session *session, size_t entries)
 {
 	session->context->effort += entries;
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
 
-static int run_hello(struct md_session *session, uint64_t id, const Mp__Hello *hello)
+static int run_hello(struct serve_session *session, uint64_t id, const Mp__Hello *hello)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 	Mp__HelloReply answer = MP__HELLO_REPLY__INIT;
@@ -214,7 +214,7 @@ static int run_hello(struct md_session *session, uint64_t id, const Mp__Hello *h
 		(void)reply_error(session, id, MP__CODE__BAD_VERSION,
 			"managerd %s speaks version %d, not %" PRIu32, PACKAGE_VERSION,
 			MP__PROTOCOL_VERSION, hello->version);
-		return MD_SESSION_E_END;
+		return SERVE_SESSION_E_END;
 	}
 	answer.version = MP__PROTOCOL_VERSION;
 	answer.max_frame = session->context->limits.max_frame;
@@ -225,36 +225,36 @@ static int run_hello(struct md_session *session, uint64_t id, const Mp__Hello *h
 	return reply(session, id, &response);
 }
 
-static int reply_registry_error(struct md_session *session, uint64_t id, int r)
+static int reply_registry_error(struct serve_session *session, uint64_t id, int r)
 {
 	switch (r) {
-	case MD_REGISTRY_E_WRONG_TYPE:
+	case SERVE_REGISTRY_E_WRONG_TYPE:
 		return reply_error(
 			session, id, MP__CODE__WRONG_TYPE, "the object is of another type");
-	case MD_REGISTRY_E_GONE:
+	case SERVE_REGISTRY_E_GONE:
 		return reply_error(session, id, MP__CODE__GONE,
 			"nobody had the object open any more, and it went");
-	case MD_REGISTRY_E_LIMIT:
+	case SERVE_REGISTRY_E_LIMIT:
 		return reply_error(
 			session, id, MP__CODE__LIMIT, "the daemon holds as many objects as it may");
-	case MD_REGISTRY_E_NO_MEMORY:
+	case SERVE_REGISTRY_E_NO_MEMORY:
 		return reply_error(session, id, MP__CODE__NO_MEMORY, "the daemon is out of memory");
 	default:
 		return r; /* fatal */
 	}
 }
 
-static int open_object(struct md_session *session, uint64_t id, const Mp__Open *open,
-	struct md_object **ret, bool *ret_created, int *ret_r)
+static int open_object(struct serve_session *session, uint64_t id, const Mp__Open *open,
+	struct serve_object **ret, bool *ret_created, int *ret_r)
 {
-	struct md_registry *registry = &session->context->registry;
+	struct serve_registry *registry = &session->context->registry;
 	int r;
 
 	if (open->token.len > 0) {
-		r = md_registry_open_token(registry, (int)open->type, open->token.data, ret);
+		r = serve_registry_open_token(registry, (int)open->type, open->token.data, ret);
 		*ret_created = false;
 	} else {
-		r = md_registry_open(registry, (int)open->type,
+		r = serve_registry_open(registry, (int)open->type,
 			open->name.len ? open->name.data : NULL, open->name.len, ret_created, ret);
 	}
 	if (r != 0)
@@ -263,7 +263,7 @@ static int open_object(struct md_session *session, uint64_t id, const Mp__Open *
 }
 
 /* Whether the fields of an open go together; the mistake is answered. */
-static bool check_open(struct md_session *session, uint64_t id, const Mp__Open *open, int *ret_r)
+static bool check_open(struct serve_session *session, uint64_t id, const Mp__Open *open, int *ret_r)
 {
 	const char *why = NULL;
 	Mp__Code code = MP__CODE__INVALID;
@@ -272,9 +272,9 @@ static bool check_open(struct md_session *session, uint64_t id, const Mp__Open *
 		why = "an object of a type that this daemon does not know";
 	else if (open->name.len > 0 && open->token.len > 0)
 		why = "an open with a name and a token";
-	else if (open->name.len > MD_NAME_MAX)
+	else if (open->name.len > SERVE_NAME_MAX)
 		why = "a name of more than 255 bytes";
-	else if (open->token.len > 0 && open->token.len != MD_TOKEN_SIZE)
+	else if (open->token.len > 0 && open->token.len != SERVE_TOKEN_SIZE)
 		why = "a token that has not 16 bytes";
 	else if (!mp__utf8_valid((const char *)open->name.data, open->name.len)) {
 		why = "a name that is not UTF-8 or has a NUL inside";
@@ -285,19 +285,19 @@ static bool check_open(struct md_session *session, uint64_t id, const Mp__Open *
 	return !why;
 }
 
-static int run_open(struct md_session *session, uint64_t id, const Mp__Open *open)
+static int run_open(struct serve_session *session, uint64_t id, const Mp__Open *open)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 	Mp__Opened opened = MP__OPENED__INIT;
-	struct md_object *object;
+	struct serve_object *object;
 	bool created;
 	int r;
 
 	if (!check_open(session, id, open, &r) ||
 		open_object(session, id, open, &object, &created, &r) != 0)
 		return r;
-	if (!md_session_add_reference(session, object, &opened.reference)) {
-		md_object_unref(object);
+	if (!serve_session_add_reference(session, object, &opened.reference)) {
+		serve_object_unref(object);
 		return reply_error(session, id, MP__CODE__LIMIT,
 			"a connection may have %" PRIu32 " objects open",
 			session->context->limits.max_references);
@@ -309,19 +309,19 @@ static int run_open(struct md_session *session, uint64_t id, const Mp__Open *ope
 	return reply(session, id, &response);
 }
 
-static int run_close(struct md_session *session, uint64_t id, const Mp__Close *op)
+static int run_close(struct serve_session *session, uint64_t id, const Mp__Close *op)
 {
-	if (md_session_drop_reference(session, op->reference))
+	if (serve_session_drop_reference(session, op->reference))
 		return reply_ok(session, id);
 	return reply_error(session, id, MP__CODE__BAD_REFERENCE,
 		"reference %" PRIu64 " is none of this connection", op->reference);
 }
 
-static int run_set(struct md_session *session, uint64_t id, const Mp__DictSet *op)
+static int run_set(struct serve_session *session, uint64_t id, const Mp__DictSet *op)
 {
-	struct md_store *dict;
+	struct serve_store *dict;
 	struct mp__key key;
-	struct md_bytes value;
+	struct serve_bytes value;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
@@ -334,11 +334,11 @@ static int run_set(struct md_session *session, uint64_t id, const Mp__DictSet *o
 	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
 }
 
-static int run_get(struct md_session *session, uint64_t id, const Mp__DictGet *op)
+static int run_get(struct serve_session *session, uint64_t id, const Mp__DictGet *op)
 {
-	struct md_store *dict;
+	struct serve_store *dict;
 	struct mp__key key;
-	struct md_bytes value;
+	struct serve_bytes value;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
@@ -348,10 +348,10 @@ static int run_get(struct md_session *session, uint64_t id, const Mp__DictGet *o
 	return r == 0 ? reply_value(session, id, value) : reply_dict_error(session, id, r);
 }
 
-static int run_pop(struct md_session *session, uint64_t id, const Mp__DictPop *op)
+static int run_pop(struct serve_session *session, uint64_t id, const Mp__DictPop *op)
 {
 	struct mp__buffer *assembled = &session->context->assembled;
-	struct md_store *dict;
+	struct serve_store *dict;
 	struct mp__key key;
 	int r = 0;
 
@@ -364,16 +364,16 @@ static int run_pop(struct md_session *session, uint64_t id, const Mp__DictPop *o
 	if (op->quiet)
 		return reply_ok(session, id);
 	r = reply_value(session, id,
-		(struct md_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
+		(struct serve_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
 	mp__buffer_consume(assembled, mp__buffer_size(assembled));
 	return r;
 }
 
-static int run_contains(struct md_session *session, uint64_t id, const Mp__DictContains *op)
+static int run_contains(struct serve_session *session, uint64_t id, const Mp__DictContains *op)
 {
-	struct md_store *dict;
+	struct serve_store *dict;
 	struct mp__key key;
-	struct md_bytes value;
+	struct serve_bytes value;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r) ||
@@ -385,14 +385,14 @@ static int run_contains(struct md_session *session, uint64_t id, const Mp__DictC
 	return reply_dict_error(session, id, r);
 }
 
-static int run_setdefault(struct md_session *session, uint64_t id, const Mp__DictSetdefault *op)
+static int run_setdefault(struct serve_session *session, uint64_t id, const Mp__DictSetdefault *op)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 	Mp__Stored stored = MP__STORED__INIT;
-	struct md_store *dict;
+	struct serve_store *dict;
 	struct mp__key key;
-	struct md_bytes value;
-	struct md_bytes now;
+	struct serve_bytes value;
+	struct serve_bytes now;
 	bool inserted;
 	int r = 0;
 
@@ -410,10 +410,10 @@ static int run_setdefault(struct md_session *session, uint64_t id, const Mp__Dic
 	return reply(session, id, &response);
 }
 
-static int run_update(struct md_session *session, uint64_t id, const Mp__DictUpdate *op)
+static int run_update(struct serve_session *session, uint64_t id, const Mp__DictUpdate *op)
 {
 	struct mp__value_info info;
-	struct md_store *dict;
+	struct serve_store *dict;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
@@ -430,9 +430,9 @@ static int run_update(struct md_session *session, uint64_t id, const Mp__DictUpd
 	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
 }
 
-static int run_clear(struct md_session *session, uint64_t id, const Mp__DictClear *op)
+static int run_clear(struct serve_session *session, uint64_t id, const Mp__DictClear *op)
 {
-	struct md_store *dict;
+	struct serve_store *dict;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
@@ -442,9 +442,9 @@ static int run_clear(struct md_session *session, uint64_t id, const Mp__DictClea
 	return r == 0 ? reply_ok(session, id) : reply_dict_error(session, id, r);
 }
 
-static int run_len(struct md_session *session, uint64_t id, const Mp__DictLen *op)
+static int run_len(struct serve_session *session, uint64_t id, const Mp__DictLen *op)
 {
-	struct md_store *dict;
+	struct serve_store *dict;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
@@ -452,10 +452,10 @@ static int run_len(struct md_session *session, uint64_t id, const Mp__DictLen *o
 	return reply_count(session, id, md_dict_len(dict));
 }
 
-static int run_list(struct md_session *session, uint64_t id, const Mp__DictList *op)
+static int run_list(struct serve_session *session, uint64_t id, const Mp__DictList *op)
 {
 	struct mp__buffer *assembled = &session->context->assembled;
-	struct md_store *dict;
+	struct serve_store *dict;
 	int r = 0;
 
 	if (!dict_of(session, id, op->reference, &dict, &r))
@@ -468,12 +468,12 @@ static int run_list(struct md_session *session, uint64_t id, const Mp__DictList 
 	if (r != 0)
 		return reply_dict_error(session, id, r);
 	r = reply_value(session, id,
-		(struct md_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
+		(struct serve_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
 	mp__buffer_consume(assembled, mp__buffer_size(assembled));
 	return r;
 }
 
-static int dispatch(struct md_session *session, const Mp__Request *request)
+static int dispatch(struct serve_session *session, const Mp__Request *request)
 {
 	uint64_t id = request->id;
 
@@ -510,7 +510,7 @@ static int dispatch(struct md_session *session, const Mp__Request *request)
 	}
 }
 
-static int dispatch_quick(struct md_session *session, const struct mp__quick *q)
+static int dispatch_quick(struct serve_session *session, const struct mp__quick *q)
 {
 	switch (q->op) {
 	case MP__REQUEST__OP_DICT_SET:
@@ -533,7 +533,7 @@ static int dispatch_quick(struct md_session *session, const struct mp__quick *q)
 	}
 }
 
-int md_request_run(struct md_session *session, const uint8_t *message, size_t size)
+int serve_request_run(struct serve_session *session, const uint8_t *message, size_t size)
 {
 	struct mp__arena *arena = &session->context->unpacked;
 	struct mp__quick quick;
@@ -544,15 +544,15 @@ int md_request_run(struct md_session *session, const uint8_t *message, size_t si
 	mp__arena_reset(arena, MP__UNPACK_BUDGET(size));
 	Mp__Request *request = mp__request__unpack(&arena->allocator, size, message);
 	if (!request)
-		return md_request_refuse(session, "a message that is no request");
+		return serve_request_refuse(session, "a message that is no request");
 	if (request->id == 0)
-		return md_request_refuse(session, "a request without an id");
+		return serve_request_refuse(session, "a request without an id");
 	if (!session->greeted && request->op_case != MP__REQUEST__OP_HELLO)
-		return md_request_refuse(session, "a request before the hello");
+		return serve_request_refuse(session, "a request before the hello");
 	if (session->context->draining) {
 		(void)reply_error(
 			session, request->id, MP__CODE__SHUTTING_DOWN, "managerd is about to end");
-		return MD_SESSION_E_END;
+		return SERVE_SESSION_E_END;
 	}
 	return dispatch(session, request);
 }

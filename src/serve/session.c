@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/session.h"
+#include "serve/session.h"
 
 #include "base/deadline.h"
 #include "base/testpoint.h"
 #include "managerd/log.h"
-#include "managerd/request.h"
+#include "serve/request.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@
 /* After this many requests, and entries of dicts, it is the turn of the others: some milliseconds. */
 #define EFFORT_PER_TURN 4096
 
-int md_context_init(struct md_context *context, const struct md_limits *limits)
+int serve_context_init(struct serve_context *context, const struct serve_limits *limits)
 {
 	memset(context, 0, sizeof(*context));
 	context->limits = *limits;
@@ -33,32 +33,32 @@ int md_context_init(struct md_context *context, const struct md_limits *limits)
 	if (!context->input || !context->unpack_block)
 		return -ENOMEM;
 	mp__arena_init(&context->unpacked, context->unpack_block, UNPACK_SIZE);
-	return md_registry_init(&context->registry, limits->max_objects);
+	return serve_registry_init(&context->registry, limits->max_objects);
 }
 
-void md_context_deinit(struct md_context *context)
+void serve_context_deinit(struct serve_context *context)
 {
-	md_registry_deinit(&context->registry);
+	serve_registry_deinit(&context->registry);
 	mp__arena_release(&context->unpacked);
 	mp__buffer_free(&context->assembled);
 	free(context->unpack_block);
 	free(context->input);
 }
 
-void md_session_init(struct md_session *session, struct md_context *context, int fd)
+void serve_session_init(struct serve_session *session, struct serve_context *context, int fd)
 {
-	*session = (struct md_session){
+	*session = (struct serve_session){
 		.source = {.fd = fd, .events = EPOLLIN},
 		.context = context,
-		.first_free = MD_REFERENCE_NONE,
+		.first_free = SERVE_REFERENCE_NONE,
 		.stall_begin_ns = mp__now_ns(),
 	};
 }
 
-void md_session_deinit(struct md_session *session)
+void serve_session_deinit(struct serve_session *session)
 {
 	for (uint32_t i = 0; i < session->n_references; i++)
-		md_object_unref(session->references[i].object);
+		serve_object_unref(session->references[i].object);
 	free(session->references);
 	mp__buffer_free(&session->in);
 	mp__buffer_free(&session->out);
@@ -70,11 +70,11 @@ void md_session_deinit(struct md_session *session)
 
 /* --- references ------------------------------------------------------------------------------- */
 
-static uint32_t take_slot(struct md_session *session)
+static uint32_t take_slot(struct serve_session *session)
 {
 	uint32_t slot = session->first_free;
 
-	if (slot != MD_REFERENCE_NONE) {
+	if (slot != SERVE_REFERENCE_NONE) {
 		session->first_free = session->references[slot].next_free;
 		return slot;
 	}
@@ -82,23 +82,24 @@ static uint32_t take_slot(struct md_session *session)
 	uint32_t n = session->n_references;
 	if ((n & (n - 1)) == 0) {
 		uint32_t room = n ? n * 2 : 1;
-		struct md_reference *more =
+		struct serve_reference *more =
 			realloc(session->references, room * sizeof(*session->references));
 		if (!more)
-			return MD_REFERENCE_NONE;
+			return SERVE_REFERENCE_NONE;
 		session->references = more;
 	}
-	session->references[n] = (struct md_reference){.generation = 1};
+	session->references[n] = (struct serve_reference){.generation = 1};
 	session->n_references++;
 	return n;
 }
 
-bool md_session_add_reference(struct md_session *session, struct md_object *object, uint64_t *ret)
+bool serve_session_add_reference(
+	struct serve_session *session, struct serve_object *object, uint64_t *ret)
 {
 	if (session->n_open >= session->context->limits.max_references)
 		return false;
 	uint32_t slot = take_slot(session);
-	if (slot == MD_REFERENCE_NONE)
+	if (slot == SERVE_REFERENCE_NONE)
 		return false;
 	session->references[slot].object = object;
 	session->n_open++;
@@ -106,30 +107,30 @@ bool md_session_add_reference(struct md_session *session, struct md_object *obje
 	return true;
 }
 
-static struct md_reference *find_reference(struct md_session *session, uint64_t reference)
+static struct serve_reference *find_reference(struct serve_session *session, uint64_t reference)
 {
 	uint32_t slot = (uint32_t)reference;
 
 	if (slot >= session->n_references)
 		return NULL;
-	struct md_reference *r = &session->references[slot];
+	struct serve_reference *r = &session->references[slot];
 	return r->object && r->generation == reference >> 32 ? r : NULL;
 }
 
-struct md_object *md_session_object(struct md_session *session, uint64_t reference)
+struct serve_object *serve_session_object(struct serve_session *session, uint64_t reference)
 {
-	struct md_reference *r = find_reference(session, reference);
+	struct serve_reference *r = find_reference(session, reference);
 
 	return r ? r->object : NULL;
 }
 
-bool md_session_drop_reference(struct md_session *session, uint64_t reference)
+bool serve_session_drop_reference(struct serve_session *session, uint64_t reference)
 {
-	struct md_reference *r = find_reference(session, reference);
+	struct serve_reference *r = find_reference(session, reference);
 
 	if (!r)
 		return false;
-	md_object_unref(r->object);
+	serve_object_unref(r->object);
 	r->object = NULL;
 	r->generation++;
 	r->next_free = session->first_free;
@@ -140,15 +141,15 @@ bool md_session_drop_reference(struct md_session *session, uint64_t reference)
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-bool md_session_is_owed(const struct md_session *session)
+bool serve_session_is_owed(const struct serve_session *session)
 {
 	/* A hello, the rest of a frame, or reading. */
 	return !session->greeted || mp__buffer_size(&session->out) > 0 ||
 	       (mp__buffer_size(&session->in) > 0 && !session->paused);
 }
 
-/* Send what the socket takes. MD_SESSION_E_END: nobody is there to take it. */
-static int flush(struct md_session *session)
+/* Send what the socket takes. SERVE_SESSION_E_END: nobody is there to take it. */
+static int flush(struct serve_session *session)
 {
 	while (mp__buffer_size(&session->out) > 0) {
 		if (session->source.fd < 0)
@@ -158,7 +159,7 @@ static int flush(struct md_session *session)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? 0 : MD_SESSION_E_END;
+			return errno == EAGAIN ? 0 : SERVE_SESSION_E_END;
 		MP__TEST_POINT("managerd.session.sent");
 		mp__buffer_consume(&session->out, (size_t)n);
 		session->stall_begin_ns = mp__now_ns();
@@ -167,9 +168,9 @@ static int flush(struct md_session *session)
 }
 
 /* Carry out the whole requests in these bytes; *ret_used of them are dealt with. */
-static int work(struct md_session *session, const uint8_t *data, size_t size, size_t *ret_used)
+static int work(struct serve_session *session, const uint8_t *data, size_t size, size_t *ret_used)
 {
-	const struct md_limits *limits = &session->context->limits;
+	const struct serve_limits *limits = &session->context->limits;
 	size_t used = 0;
 	int r = 0;
 
@@ -191,13 +192,13 @@ static int work(struct md_session *session, const uint8_t *data, size_t size, si
 		if (whole == 0)
 			break;
 		if (whole < 0) {
-			r = md_request_refuse(session, "a frame longer than allowed");
+			r = serve_request_refuse(session, "a frame longer than allowed");
 			break;
 		}
 		session->paused = session->context->effort++ >= EFFORT_PER_TURN;
 		if (session->paused)
 			break;
-		r = md_request_run(session, data + used + MP__FRAME_HEADER, length);
+		r = serve_request_run(session, data + used + MP__FRAME_HEADER, length);
 		used += MP__FRAME_HEADER + length;
 	}
 	*ret_used = used;
@@ -205,7 +206,7 @@ static int work(struct md_session *session, const uint8_t *data, size_t size, si
 }
 
 /* The same with the bytes that were kept. */
-static int work_on_kept(struct md_session *session)
+static int work_on_kept(struct serve_session *session)
 {
 	size_t used;
 	int r = work(session, mp__buffer_at(&session->in), mp__buffer_size(&session->in), &used);
@@ -214,20 +215,20 @@ static int work_on_kept(struct md_session *session)
 	return r;
 }
 
-int md_session_feed(struct md_session *session, const void *data, size_t size)
+int serve_session_feed(struct serve_session *session, const void *data, size_t size)
 {
 	size_t used = 0;
 	int r = 0;
 
 	if (mp__buffer_size(&session->in) > 0) {
 		if (mp__buffer_append(&session->in, data, size) < 0)
-			return MD_SESSION_E_END;
+			return SERVE_SESSION_E_END;
 		return work_on_kept(session);
 	}
 	r = work(session, data, size, &used);
 	if (r == 0 && used < size &&
 		mp__buffer_append(&session->in, (const char *)data + used, size - used) < 0)
-		return MD_SESSION_E_END;
+		return SERVE_SESSION_E_END;
 	return r;
 }
 
@@ -235,7 +236,7 @@ int md_session_feed(struct md_session *session, const void *data, size_t size)
  * Where to read to. The common buffer, from which whole requests are carried out in place; the
  * session's own one while a frame is incomplete, growing as its bytes really come.
  */
-static uint8_t *input_room(struct md_session *session, size_t *ret_size)
+static uint8_t *input_room(struct serve_session *session, size_t *ret_size)
 {
 	if (mp__buffer_size(&session->in) == 0) {
 		*ret_size = session->context->input_size;
@@ -248,32 +249,32 @@ static uint8_t *input_room(struct md_session *session, size_t *ret_size)
 	return at;
 }
 
-static int receive(struct md_session *session)
+static int receive(struct serve_session *session)
 {
 	size_t size;
 	uint8_t *at = input_room(session, &size);
 	ssize_t n;
 
 	if (!at)
-		return MD_SESSION_E_END;
+		return SERVE_SESSION_E_END;
 	do
 		n = recv(session->source.fd, at, size, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return errno == EAGAIN ? 0 : MD_SESSION_E_END;
+		return errno == EAGAIN ? 0 : SERVE_SESSION_E_END;
 	if (n == 0) {
 		session->eof = true;
 		return 0;
 	}
 	MP__TEST_POINT("managerd.session.received");
 	if (at == session->context->input)
-		return md_session_feed(session, at, (size_t)n);
+		return serve_session_feed(session, at, (size_t)n);
 	session->in.end += (size_t)n;
 	session->stall_begin_ns = mp__now_ns();
 	return work_on_kept(session);
 }
 
-int md_session_io(struct md_session *session, uint32_t events)
+int serve_session_io(struct serve_session *session, uint32_t events)
 {
 	int r = 0;
 
@@ -300,9 +301,9 @@ int md_session_io(struct md_session *session, uint32_t events)
 	if (session->paused && !unsent) /* everything went out at once: go on in the next turn */
 		unsent = true;
 	if (session->eof && !unsent)
-		return MD_SESSION_E_END;
+		return SERVE_SESSION_E_END;
 	/* Whoever hung up completely would report that for ever, but then sending has failed. */
 	uint32_t want = (session->paused || session->eof ? 0 : (uint32_t)EPOLLIN) |
 			(unsent ? (uint32_t)EPOLLOUT : 0);
-	return session->loop ? md_loop_want(session->loop, &session->source, want) : 0;
+	return session->loop ? serve_loop_want(session->loop, &session->source, want) : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/loop.h"
+#include "serve/loop.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -9,32 +9,32 @@
 
 #define EVENTS_PER_TURN 64
 
-int md_loop_init(struct md_loop *loop)
+int serve_loop_init(struct serve_loop *loop)
 {
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return loop->epoll < 0 ? -errno : 0;
 }
 
-void md_loop_deinit(struct md_loop *loop)
+void serve_loop_deinit(struct serve_loop *loop)
 {
 	if (loop->epoll >= 0)
 		close(loop->epoll);
 	loop->epoll = -1;
 }
 
-static int control(struct md_loop *loop, int operation, struct md_source *source)
+static int control(struct serve_loop *loop, int operation, struct serve_source *source)
 {
 	struct epoll_event event = {.events = source->events, .data.ptr = source};
 
 	return epoll_ctl(loop->epoll, operation, source->fd, &event) < 0 ? -errno : 0;
 }
 
-int md_loop_add(struct md_loop *loop, struct md_source *source)
+int serve_loop_add(struct serve_loop *loop, struct serve_source *source)
 {
 	return control(loop, EPOLL_CTL_ADD, source);
 }
 
-int md_loop_want(struct md_loop *loop, struct md_source *source, uint32_t events)
+int serve_loop_want(struct serve_loop *loop, struct serve_source *source, uint32_t events)
 {
 	if (source->events == events)
 		return 0;
@@ -42,12 +42,12 @@ int md_loop_want(struct md_loop *loop, struct md_source *source, uint32_t events
 	return control(loop, EPOLL_CTL_MOD, source);
 }
 
-void md_loop_remove(struct md_loop *loop, struct md_source *source)
+void serve_loop_remove(struct serve_loop *loop, struct serve_source *source)
 {
 	(void)control(loop, EPOLL_CTL_DEL, source);
 }
 
-int md_loop_turn(struct md_loop *loop, int timeout_ms)
+int serve_loop_turn(struct serve_loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
 	int n = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, timeout_ms);
@@ -55,7 +55,7 @@ int md_loop_turn(struct md_loop *loop, int timeout_ms)
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (int i = 0; i < n; i++) {
-		struct md_source *source = events[i].data.ptr;
+		struct serve_source *source = events[i].data.ptr;
 		int r = source->ready(source, events[i].events);
 		if (r < 0)
 			return r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/store.h"
+#include "serve/store.h"
 
-#include "managerd/map.h"
+#include "serve/map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 #define PREPARED_ON_STACK 8
 
 struct memory {
-	struct md_store store;
-	struct md_map map; /* of struct blob */
+	struct serve_store store;
+	struct serve_map map; /* of struct blob */
 };
 
 struct blob {
@@ -29,41 +29,41 @@ struct prepared {
 	struct blob *blob;
 };
 
-static struct memory *memory_of(struct md_store *store)
+static struct memory *memory_of(struct serve_store *store)
 {
 	return (struct memory *)store;
 }
 
 static void memory_clear(struct memory *memory)
 {
-	struct md_map_entry *e;
+	struct serve_map_entry *e;
 
-	for (uint64_t cursor = 0; (e = md_map_next(&memory->map, &cursor));)
+	for (uint64_t cursor = 0; (e = serve_map_next(&memory->map, &cursor));)
 		free(e->value);
-	md_map_clear(&memory->map);
+	serve_map_clear(&memory->map);
 }
 
-static void free_store(struct md_store *store)
+static void free_store(struct serve_store *store)
 {
 	struct memory *memory = memory_of(store);
 
 	memory_clear(memory);
-	md_map_deinit(&memory->map);
+	serve_map_deinit(&memory->map);
 	free(memory);
 }
 
-static int find(struct md_store *store, struct md_bytes key, struct md_bytes *ret_value)
+static int find(struct serve_store *store, struct serve_bytes key, struct serve_bytes *ret_value)
 {
-	struct md_map_entry *e = md_map_find(&memory_of(store)->map, key.data, key.size);
+	struct serve_map_entry *e = serve_map_find(&memory_of(store)->map, key.data, key.size);
 
 	if (!e)
-		return MD_STORE_E_NOT_FOUND;
+		return SERVE_STORE_E_NOT_FOUND;
 	struct blob *blob = e->value;
-	*ret_value = (struct md_bytes){blob->data, blob->size};
+	*ret_value = (struct serve_bytes){blob->data, blob->size};
 	return 0;
 }
 
-static void *copy_key(struct md_bytes key)
+static void *copy_key(struct serve_bytes key)
 {
 	void *copy = malloc(key.size ? key.size : 1);
 
@@ -72,7 +72,7 @@ static void *copy_key(struct md_bytes key)
 	return copy;
 }
 
-static struct blob *make_blob(struct md_bytes value)
+static struct blob *make_blob(struct serve_bytes value)
 {
 	struct blob *blob = malloc(sizeof(*blob) + value.size);
 
@@ -85,9 +85,10 @@ static struct blob *make_blob(struct md_bytes value)
 }
 
 /* The common case: one key that is there, with a value that fits and does not waste much. */
-static bool overwrite(struct memory *memory, const struct md_change *change)
+static bool overwrite(struct memory *memory, const struct serve_change *change)
 {
-	struct md_map_entry *e = md_map_find(&memory->map, change->key.data, change->key.size);
+	struct serve_map_entry *e =
+		serve_map_find(&memory->map, change->key.data, change->key.size);
 	struct blob *blob = e ? e->value : NULL;
 	size_t size = change->value.size;
 
@@ -99,42 +100,45 @@ static bool overwrite(struct memory *memory, const struct md_change *change)
 	return true;
 }
 
-static int prepare(struct memory *memory, const struct md_change *change, struct prepared *prepared)
+static int prepare(
+	struct memory *memory, const struct serve_change *change, struct prepared *prepared)
 {
 	if (change->remove)
 		return 0;
 	prepared->blob = make_blob(change->value);
 	if (!prepared->blob)
-		return MD_STORE_E_NO_MEMORY;
-	if (md_map_find(&memory->map, change->key.data, change->key.size))
+		return SERVE_STORE_E_NO_MEMORY;
+	if (serve_map_find(&memory->map, change->key.data, change->key.size))
 		return 0;
 	prepared->key = copy_key(change->key);
-	return prepared->key ? 0 : MD_STORE_E_NO_MEMORY;
+	return prepared->key ? 0 : SERVE_STORE_E_NO_MEMORY;
 }
 
 /* Cannot fail. What it uses of `prepared` it takes out. */
-static void commit(struct memory *memory, const struct md_change *change, struct prepared *prepared)
+static void commit(
+	struct memory *memory, const struct serve_change *change, struct prepared *prepared)
 {
-	struct md_map_entry *e = md_map_find(&memory->map, change->key.data, change->key.size);
+	struct serve_map_entry *e =
+		serve_map_find(&memory->map, change->key.data, change->key.size);
 
 	if (change->remove) {
 		if (e) {
 			free(e->value);
-			md_map_remove(&memory->map, e);
+			serve_map_remove(&memory->map, e);
 		}
 	} else if (e) {
 		free(e->value);
 		e->value = prepared->blob;
 		prepared->blob = NULL;
 	} else {
-		md_map_insert(&memory->map, prepared->key, change->key.size, prepared->blob);
+		serve_map_insert(&memory->map, prepared->key, change->key.size, prepared->blob);
 		prepared->key = NULL;
 		prepared->blob = NULL;
 	}
 }
 
-static int apply_prepared(
-	struct memory *memory, const struct md_change *changes, size_t n, struct prepared *prepared)
+static int apply_prepared(struct memory *memory, const struct serve_change *changes, size_t n,
+	struct prepared *prepared)
 {
 	size_t puts = 0;
 	int r = 0;
@@ -143,8 +147,8 @@ static int apply_prepared(
 		puts += !changes[i].remove;
 		r = prepare(memory, &changes[i], &prepared[i]);
 	}
-	if (r == 0 && md_map_reserve(&memory->map, puts) < 0)
-		r = MD_STORE_E_NO_MEMORY;
+	if (r == 0 && serve_map_reserve(&memory->map, puts) < 0)
+		r = SERVE_STORE_E_NO_MEMORY;
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0)
 			commit(memory, &changes[i], &prepared[i]);
@@ -158,7 +162,7 @@ static int apply_prepared(
  * A batch must not mix removing with putting: removing the last entry gives up the room that was
  * reserved for the puts. No operation needs it.
  */
-static int apply(struct md_store *store, const struct md_change *changes, size_t n)
+static int apply(struct serve_store *store, const struct serve_change *changes, size_t n)
 {
 	struct memory *memory = memory_of(store);
 	struct prepared on_stack[PREPARED_ON_STACK] = {0};
@@ -169,37 +173,37 @@ static int apply(struct md_store *store, const struct md_change *changes, size_t
 		return apply_prepared(memory, changes, n, on_stack);
 	struct prepared *prepared = calloc(n, sizeof(*prepared));
 	if (!prepared)
-		return MD_STORE_E_NO_MEMORY;
+		return SERVE_STORE_E_NO_MEMORY;
 	int r = apply_prepared(memory, changes, n, prepared);
 	free(prepared);
 	return r;
 }
 
-static int clear(struct md_store *store)
+static int clear(struct serve_store *store)
 {
 	memory_clear(memory_of(store));
 	return 0;
 }
 
-static size_t count(struct md_store *store)
+static size_t count(struct serve_store *store)
 {
 	return memory_of(store)->map.live;
 }
 
-static int next(struct md_store *store, uint64_t *cursor, struct md_bytes *ret_key,
-	struct md_bytes *ret_value)
+static int next(struct serve_store *store, uint64_t *cursor, struct serve_bytes *ret_key,
+	struct serve_bytes *ret_value)
 {
-	struct md_map_entry *e = md_map_next(&memory_of(store)->map, cursor);
+	struct serve_map_entry *e = serve_map_next(&memory_of(store)->map, cursor);
 
 	if (!e)
-		return MD_STORE_E_NOT_FOUND;
+		return SERVE_STORE_E_NOT_FOUND;
 	struct blob *blob = e->value;
-	*ret_key = (struct md_bytes){e->key, e->key_size};
-	*ret_value = (struct md_bytes){blob->data, blob->size};
+	*ret_key = (struct serve_bytes){e->key, e->key_size};
+	*ret_value = (struct serve_bytes){blob->data, blob->size};
 	return 0;
 }
 
-static const struct md_store_class class = {
+static const struct serve_store_class class = {
 	.free = free_store,
 	.find = find,
 	.apply = apply,
@@ -208,13 +212,13 @@ static const struct md_store_class class = {
 	.next = next,
 };
 
-int md_store_memory_new(struct md_store **ret_store)
+int serve_store_memory_new(struct serve_store **ret_store)
 {
 	struct memory *memory = calloc(1, sizeof(*memory));
 
 	if (!memory)
-		return MD_STORE_E_NO_MEMORY;
-	int r = md_map_init(&memory->map);
+		return SERVE_STORE_E_NO_MEMORY;
+	int r = serve_map_init(&memory->map);
 	if (r < 0) {
 		free(memory);
 		return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/siphash.h"
+#include "serve/siphash.h"
 
 #include <endian.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static inline void rounds(struct state *s, int n)
 	}
 }
 
-uint64_t md_siphash(const struct md_hash_seed *seed, const void *data, size_t size)
+uint64_t serve_siphash(const struct serve_hash_seed *seed, const void *data, size_t size)
 {
 	struct state s = {
 		.v0 = seed->k0 ^ 0x736f6d6570736575,

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * managerd/listener.h - the socket with a name.
+ * serve/listener.h - the socket with a name.
  *
  * A name on which somebody answers is left alone; one that a killed daemon left behind is taken
  * over. Between looking and taking, the directory is locked against other managerds. At the end the
  * name goes if it is still ours.
  */
-#ifndef MANAGERD_LISTENER_H
-#define MANAGERD_LISTENER_H
+#ifndef SERVE_LISTENER_H
+#define SERVE_LISTENER_H
 
 #include <sys/stat.h>
 #include <sys/un.h>
 
-struct md_listener {
+struct serve_listener {
 	int fd;
 	int spare; /* given up to get rid of a connection when descriptors run out */
 	struct sockaddr_un address;
@@ -24,13 +24,13 @@ struct md_listener {
  * -EADDRINUSE somebody answers there; -EEXIST something there is no socket; -EPERM others may write
  * to the directory; -ETIMEDOUT somebody keeps the directory locked; and what the system says. The sentence is in mp_error_detail().
  */
-int md_listener_open(struct md_listener *listener, const char *path);
-void md_listener_close(struct md_listener *listener);
+int serve_listener_open(struct serve_listener *listener, const char *path);
+void serve_listener_close(struct serve_listener *listener);
 
 /*
  * A connection, close-on-exec; -EAGAIN none; -EMFILE one had to be turned away. Any other error: not
  * even that could be done now; who waits is still there.
  */
-int md_listener_accept(struct md_listener *listener);
+int serve_listener_accept(struct serve_listener *listener);
 
 #endif

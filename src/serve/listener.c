@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "managerd/listener.h"
+#include "serve/listener.h"
 
 #include "base/cleanup.h"
 #include "base/deadline.h"
@@ -111,9 +111,9 @@ static int bind_and_listen(int fd, const struct sockaddr_un *address)
 	return 0;
 }
 
-int md_listener_open(struct md_listener *listener, const char *path)
+int serve_listener_open(struct serve_listener *listener, const char *path)
 {
-	struct md_listener l = {.fd = -1, .spare = -1, .address = {.sun_family = AF_UNIX}};
+	struct serve_listener l = {.fd = -1, .spare = -1, .address = {.sun_family = AF_UNIX}};
 	struct stat st;
 
 	if (strlen(path) >= sizeof(l.address.sun_path))
@@ -142,7 +142,7 @@ int md_listener_open(struct md_listener *listener, const char *path)
 	return 0;
 }
 
-void md_listener_close(struct md_listener *listener)
+void serve_listener_close(struct serve_listener *listener)
 {
 	struct stat st;
 
@@ -157,7 +157,7 @@ void md_listener_close(struct md_listener *listener)
 	listener->fd = listener->spare = -1;
 }
 
-int md_listener_accept(struct md_listener *listener)
+int serve_listener_accept(struct serve_listener *listener)
 {
 	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 

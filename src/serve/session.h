@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve/session.h - one connection: bytes in, requests, replies, bytes out.
+ *
+ * The session itself is a machine of buffers and knows no socket: bytes are fed, replies stand in
+ * its output. Around it, serve_session_io() reads once and writes once a turn of the loop. A client
+ * that does not read its replies is not read from either; so nothing it does makes the daemon hold
+ * more than limits->max_output, one reply and one request. Nor does it keep the others waiting: what
+ * one turn does for one session is counted, and at some point the next turn goes on with it.
+ * References to objects go with the session.
+ */
+#ifndef SERVE_SESSION_H
+#define SERVE_SESSION_H
+
+#include "serve/limits.h"
+#include "serve/loop.h"
+#include "serve/registry.h"
+#include "obj/arena.h"
+#include "wire/frame.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* What all sessions of a daemon have in common. */
+struct serve_context {
+	struct serve_limits limits;
+	struct serve_registry registry;
+	struct mp__arena unpacked;   /* of the request in hand */
+	struct mp__buffer assembled; /* of the reply in hand */
+	uint8_t *input;              /* of the read in hand */
+	size_t input_size;
+	void *unpack_block;
+	uint64_t effort; /* entries that the requests of one turn of one session went over */
+	bool draining;   /* nothing new is begun */
+};
+
+int serve_context_init(struct serve_context *context, const struct serve_limits *limits);
+void serve_context_deinit(struct serve_context *context);
+
+struct serve_reference {
+	struct serve_object *object; /* NULL: free */
+	uint32_t generation;         /* so that a number given back is not soon another object */
+	uint32_t next_free;
+};
+
+struct serve_session {
+	struct serve_source source; /* first: the loop gives it back; fd -1 without a socket */
+	struct serve_context *context;
+	struct serve_loop *loop;
+	pid_t pid; /* who connected, for the log */
+	uid_t uid;
+	bool greeted;
+	bool paused;            /* requests wait until replies are read */
+	bool eof;               /* nothing more will come */
+	bool ended;             /* to be freed at the end of the turn */
+	int64_t stall_begin_ns; /* when it last did what it owes us */
+	struct mp__buffer in;   /* a frame that is not whole yet */
+	struct mp__buffer out;
+	struct serve_reference *references;
+	uint32_t n_references; /* of the array */
+	uint32_t n_open;
+	uint32_t first_free;
+};
+
+#define SERVE_REFERENCE_NONE UINT32_MAX
+
+enum {
+	SERVE_SESSION_E_END = 1, /* the session has to end */
+};
+
+/* Embedded in the caller's memory. Takes the descriptor; -1 for a session without. */
+void serve_session_init(struct serve_session *session, struct serve_context *context, int fd);
+void serve_session_deinit(struct serve_session *session);
+
+/* Bytes from the client. SERVE_SESSION_E_END: what stands in the output is still to be sent. */
+int serve_session_feed(struct serve_session *session, const void *data, size_t size);
+
+/* Read, work, write: whatever the events allow. SERVE_SESSION_E_END. */
+int serve_session_io(struct serve_session *session, uint32_t events);
+
+/* True while the client owes something: a hello, the rest of a request, or reading its replies. */
+bool serve_session_is_owed(const struct serve_session *session);
+
+/* A number for the object, whose reference it takes on success. False: limit or memory. */
+bool serve_session_add_reference(
+	struct serve_session *session, struct serve_object *object, uint64_t *ret);
+struct serve_object *serve_session_object(struct serve_session *session, uint64_t reference);
+bool serve_session_drop_reference(struct serve_session *session, uint64_t reference);
+
+#endif
