@@ -11,24 +11,17 @@
 #include "base/testpoint.h"
 #include "shm/block_layout.h"
 #include "shm/memory.h"
-#include "shm/names.h"
 
 #include <fcntl.h>
 #include <mp/handle.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/random.h>
-#include <time.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
-
-#define MODE_DEFAULT 0600u
-#define NAME_TRIES 100
 
 /* --- making ------------------------------------------------------------------------------------ */
 
@@ -67,25 +60,11 @@ static int block_alloc(const struct mp__shm_kind *kind, mp_block **ret_block)
 	return 0;
 }
 
-static void describe(mp_block *block, const mp_block_options *o)
-{
-	struct mp__block_header *header = (struct mp__block_header *)block->seg.header;
-	struct timespec now;
-	char program[MP__BLOCK_PROGRAM_SIZE] = "";
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	prctl(PR_GET_NAME, program);
-	header->flags = o->persist ? MP__BLOCK_PERSIST : 0;
-	header->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	header->creator = getpid();
-	memcpy(header->program, program, sizeof(header->program));
-}
-
 /* Contents and publication of what was just made; nobody else has it yet. */
 static void finish(mp_block *block, const mp_block_options *o, size_t size, mp__shm_fill *fill,
 	const void *context)
 {
-	describe(block, o);
+	mp__named_describe((struct mp__block_header *)block->seg.header, o->persist);
 	block->size = size;
 	if (fill)
 		fill(mp_block_data(block), context);
@@ -157,7 +136,7 @@ static int make_file(const struct mp__shm_kind *kind, mp_block *block, size_t si
 {
 	uint64_t whole = size + (uint64_t)MP__BLOCK_DATA_AT;
 	uint64_t max_size = o->max_size ? o->max_size + MP__BLOCK_DATA_AT : whole;
-	MP__AUTO_CLOSE int fd = mp__named_file(o->mode ? o->mode : MODE_DEFAULT);
+	MP__AUTO_CLOSE int fd = mp__named_file(o->mode);
 
 	if (fd < 0)
 		return fd;
@@ -172,30 +151,6 @@ static int make_file(const struct mp__shm_kind *kind, mp_block *block, size_t si
 	return 0;
 }
 
-static int make_up_name(mp_block *block)
-{
-	for (int tries = 0;; tries++) {
-		char name[32];
-		uint32_t number;
-		if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-			number = (uint32_t)(mp__now_ns() ^ getpid());
-		snprintf(name, sizeof(name), "mp-%08x", number);
-		int r = mp__named_path(name, block->path, NULL);
-		if (r == 0)
-			r = mp__named_link(block->seg.fd, block->path);
-		if (r != -EEXIST || tries == NAME_TRIES)
-			return r;
-	}
-}
-
-static int give_name(mp_block *block, const char *name)
-{
-	int r = name ? mp__named_link(block->seg.fd, block->path) : make_up_name(block);
-
-	block->name = block->path + sizeof(MP__NAMED_DIR MP__NAMED_PREFIX) - 1;
-	return r;
-}
-
 int mp__shm_create(const struct mp__shm_kind *kind, const char *name, size_t size,
 	const mp_block_options *options, mp__shm_fill *fill, const void *context,
 	mp_block **ret_block)
@@ -206,26 +161,25 @@ int mp__shm_create(const struct mp__shm_kind *kind, const char *name, size_t siz
 
 	if (r == 0)
 		r = check_size(size, &o);
-	if (r == 0 && ((o.mode & ~0777u) || (o.mode && (o.mode & 0600) != 0600)))
-		r = mp_error_set(
-			-EINVAL, "mode %03o: the owner must be able to read and write", o.mode);
+	if (r == 0)
+		r = mp__named_check_mode(o.mode);
 	if (r == 0)
 		r = block_alloc(kind, &block);
 	if (r != 0)
 		return r;
-	block->persist = o.persist;
+	block->name.goes = !o.persist;
 	if (name)
-		r = mp__named_path(name, block->path, NULL);
+		r = mp__name_set(&block->name, name);
 	if (r == 0)
 		r = make_file(kind, block, size, &o, fill, context);
 	if (r == 0)
-		r = give_name(block, name);
+		r = mp__name_link(&block->name, block->seg.fd);
 	if (r < 0) {
 		mp__segment_close(&block->seg);
 		free(block);
 		return r;
 	}
-	mp__names_add(block);
+	mp__name_add(&block->name, &block->seg);
 	prepare_pages(block, &o);
 	*ret_block = block;
 	return 0;
@@ -243,16 +197,17 @@ static int open_plain(mp_block *block, const char *name, const mp_block_options 
 
 	if (r < 0)
 		return r;
-	snprintf(block->path, sizeof(block->path), MP__NAMED_DIR "%s", bare);
-	block->name = block->path + sizeof(MP__NAMED_DIR) - 1;
+	char *at = block->name.path;
+	snprintf(at, sizeof(block->name.path), MP__NAMED_DIR "%s", bare);
+	block->name.text = at + sizeof(MP__NAMED_DIR) - 1;
 	block->plain = true;
 	block->data_at = 0;
-	MP__AUTO_CLOSE int fd = mp__fd_above_std(open(block->path,
-		(o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+	MP__AUTO_CLOSE int fd = mp__fd_above_std(
+		open(at, (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return mp_error_set(-errno, "opening %s: %s", block->path, strerrordesc_np(errno));
+		return mp_error_set(-errno, "opening %s: %s", at, strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size == 0)
-		return mp_error_set(-EBADMSG, "%s is empty, or no file", block->path);
+		return mp_error_set(-EBADMSG, "%s is empty, or no file", at);
 	block->seg.readonly = o->readonly;
 	block->seg.size = block->seg.max_size = (uint64_t)st.st_size;
 	block->seg.mapped = (size_t)st.st_size;
@@ -285,18 +240,18 @@ static int attach(const struct mp__shm_kind *kind, mp_block *block, int fd, unsi
 		return r;
 	}
 	const struct mp__block_header *header = (const struct mp__block_header *)block->seg.header;
-	block->persist = header->flags & MP__BLOCK_PERSIST;
+	block->name.goes = !(header->flags & MP__BLOCK_PERSIST);
 	return 0;
 }
 
 static int open_named(const struct mp__shm_kind *kind, mp_block *block, const char *name,
 	const mp_block_options *o)
 {
-	int r = mp__named_path(name, block->path, NULL);
+	int r = mp__name_set(&block->name, name);
 
 	if (r < 0)
 		return r;
-	MP__AUTO_CLOSE int fd = mp__named_open(block->path, o->readonly);
+	MP__AUTO_CLOSE int fd = mp__named_open(block->name.path, o->readonly);
 	if (fd < 0)
 		return fd;
 	MP__TEST_POINT("block.attach");
@@ -305,8 +260,7 @@ static int open_named(const struct mp__shm_kind *kind, mp_block *block, const ch
 	if (r < 0)
 		return r;
 	MP__TAKE_FD(fd);
-	block->name = block->path + sizeof(MP__NAMED_DIR MP__NAMED_PREFIX) - 1;
-	mp__names_add(block);
+	mp__name_add(&block->name, &block->seg);
 	return 0;
 }
 
@@ -352,7 +306,7 @@ size_t mp_block_size(const mp_block *block)
 
 const char *mp_block_name(const mp_block *block)
 {
-	return block ? block->name : NULL;
+	return block ? block->name.text : NULL;
 }
 
 int mp_block_grow(mp_block *block, size_t size)
@@ -364,7 +318,7 @@ int mp_block_grow(mp_block *block, size_t size)
 	if (block->seg.readonly)
 		return mp_error_set(-EPERM, "the block was opened for looking only");
 	if (block->plain)
-		return mp_error_set(-ENOTSUP, "%s is not libmp's to grow", block->path);
+		return mp_error_set(-ENOTSUP, "%s is not libmp's to grow", block->name.path);
 	if (size > MP__SEGMENT_MAX)
 		size = MP__SEGMENT_MAX;
 	(void)mp__fork_lock_take(&block->lock, MP__DEADLINE_NEVER);
@@ -402,12 +356,7 @@ void mp_block_close(mp_block *block)
 	/* Release and acquire: all use of the block comes before its end. */
 	if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) > 1)
 		return;
-	if (mp__names_goes_with_users(block))
-		mp__names_drop(block);
-	mp__segment_close(&block->seg);
-	MP__TEST_POINT("block.closed");
-	if (mp__names_goes_with_users(block))
-		mp__named_reap(block->path);
+	mp__name_close(&block->name, &block->seg);
 	free(block);
 }
 
@@ -432,14 +381,14 @@ int mp__shm_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire)
 {
 	const mp_block *block = (const mp_block *)handle;
 	struct travel travel = {.readonly = block->seg.readonly};
-	size_t length = block->name ? strlen(block->name) : 0;
+	size_t length = block->name.text ? strlen(block->name.text) : 0;
 
 	if (block->plain)
 		return mp_error_set(-ENOTSUP, "%s is not libmp's: other processes open it by name",
-			block->path);
+			block->name.path);
 	memcpy(ret_wire->data, &travel, sizeof(travel));
 	if (length > 0)
-		memcpy(ret_wire->data + sizeof(travel), block->name, length);
+		memcpy(ret_wire->data + sizeof(travel), block->name.text, length);
 	ret_wire->size = sizeof(travel) + length;
 	ret_wire->fds[0] = block->seg.fd;
 	ret_wire->n_fds = 1;
@@ -449,20 +398,6 @@ int mp__shm_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire)
 static int bad_handle(const char *what)
 {
 	return mp_error_set(-EBADMSG, "the handle of %s is damaged", what);
-}
-
-static int import_name(mp_block *block, const struct mp__handle_wire *wire, size_t length)
-{
-	char name[MP_BLOCK_NAME_MAX + 1];
-
-	if (length > MP_BLOCK_NAME_MAX)
-		return -EBADMSG;
-	memcpy(name, wire->data + sizeof(struct travel), length);
-	name[length] = '\0';
-	if (strlen(name) != length || name[0] == '/' || mp__named_path(name, block->path, NULL) < 0)
-		return -EBADMSG;
-	block->name = block->path + sizeof(MP__NAMED_DIR MP__NAMED_PREFIX) - 1;
-	return 0;
 }
 
 int mp__shm_import(const struct mp__shm_kind *kind, struct mp__handle_wire *wire,
@@ -484,8 +419,9 @@ int mp__shm_import(const struct mp__shm_kind *kind, struct mp__handle_wire *wire
 	int r = block_alloc(kind, &block);
 	if (r < 0)
 		return r;
-	if (named && import_name(block, wire, wire->size - sizeof(travel)) < 0)
-		r = bad_handle(kind->type.what);
+	if (named)
+		r = mp__name_import(
+			&block->name, wire->data + sizeof(travel), wire->size - sizeof(travel));
 	if (r == 0)
 		r = attach(kind, block, wire->fds[0],
 			(readonly ? (unsigned int)MP__SEGMENT_READONLY : 0) |
@@ -495,7 +431,7 @@ int mp__shm_import(const struct mp__shm_kind *kind, struct mp__handle_wire *wire
 		return r;
 	}
 	wire->fds[0] = -1;
-	mp__names_add(block);
+	mp__name_add(&block->name, &block->seg);
 	*ret_handle = &block->handle;
 	return 0;
 }

@@ -11,7 +11,7 @@
 
 #include "base/fork_lock.h"
 #include "obj/handle.h"
-#include "shm/named.h"
+#include "shm/names.h"
 #include "shm/segment.h"
 
 #include <mp/block.h>
@@ -23,11 +23,8 @@ struct mp_block {
 	size_t data_at;      /* 0 for a plain one */
 	_Atomic size_t size; /* of the data */
 	bool plain;
-	bool persist;
 	struct mp__fork_lock lock; /* guards seg.size */
-	const char *name;          /* in path; NULL: anonymous */
-	struct mp_block *next;     /* of those whose names may go with them (names.h) */
-	char path[MP__NAMED_PATH_SIZE];
+	struct mp__name name;
 };
 
 struct mp__shm_kind {

@@ -14,8 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#define MODE_DEFAULT 0600u
 #define DOOR_MS 2000
 #define NAP_NS 1000000
 
@@ -119,14 +122,35 @@ static int open_to_look(const char *path)
 
 /* --- making ------------------------------------------------------------------------------------ */
 
-int mp__named_file(mode_t mode)
+int mp__named_check_mode(unsigned int mode)
+{
+	if ((mode & ~0777u) || (mode && (mode & 0600) != 0600))
+		return mp_error_set(
+			-EINVAL, "mode %03o: the owner must be able to read and write", mode);
+	return 0;
+}
+
+void mp__named_describe(struct mp__block_header *header, bool persist)
+{
+	struct timespec now;
+	char program[MP__BLOCK_PROGRAM_SIZE] = "";
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	prctl(PR_GET_NAME, program);
+	header->flags = persist ? MP__BLOCK_PERSIST : 0;
+	header->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	header->creator = getpid();
+	memcpy(header->program, program, sizeof(header->program));
+}
+
+int mp__named_file(unsigned int mode)
 {
 	MP__AUTO_CLOSE int fd =
 		mp__fd_above_std(open(MP__NAMED_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
 
 	if (fd < 0)
 		return failed("making a file in", MP__NAMED_DIR);
-	if (fchmod(fd, mode) < 0)
+	if (fchmod(fd, mode ? mode : MODE_DEFAULT) < 0)
 		return mp__error_errno("setting the mode of shared memory");
 	return MP__TAKE_FD(fd);
 }

@@ -43,8 +43,14 @@
  */
 int mp__named_path(const char *name, char path[MP__NAMED_PATH_SIZE], const char **ret_name);
 
-/* A new file without a name, of exactly this mode. -EACCES, -ENOENT, -EMFILE, ... */
-int mp__named_file(mode_t mode);
+/* May a named object have this mode (0: the default)? -EINVAL. */
+int mp__named_check_mode(unsigned int mode);
+
+/* A new file without a name, of exactly this mode (0: 0600). -EACCES, -ENOENT, -EMFILE, ... */
+int mp__named_file(unsigned int mode);
+
+/* What a header says of its maker. */
+void mp__named_describe(struct mp__block_header *header, bool persist);
 
 /* Use it and give it its name. -EEXIST (a leftover is removed first), -EBUSY. */
 int mp__named_link(int fd, const char *path);
