@@ -7,22 +7,34 @@
 #include "base/deadline.h"
 #include "mpctl/scene.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEADLOCK = 3 };
+
+/* On the way that is looked at: who waits, and which holder of that comes next. */
+struct step {
+	size_t waiter;
+	size_t holder;
+};
 
 struct run {
 	struct scene scene;
 	bool json;
 	pid_t pid; /* 0: all */
 	int64_t now_ns;
-	size_t *path; /* waiters on the way that is looked at */
-	bool *done;   /* waiters from which everything was looked at */
+	struct step *path;
+	size_t depth;
+	size_t *place; /* of each waiter on the path, or: */
 	int cycles;
 };
+
+#define NEVER SIZE_MAX      /* looked at */
+#define DONE (SIZE_MAX - 1) /* everything was looked at from there */
 
 /* --- parties ------------------------------------------------------------------------------------- */
 
@@ -101,8 +113,11 @@ static void print_parties(const struct run *run, size_t object, const struct par
 	size_t n, const char *how)
 {
 	bool first = true;
+	bool sorted = parties == run->scene.holders;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = sorted ? scene_first_holder(&run->scene, object) : 0; i < n; i++) {
+		if (sorted && parties[i].object != object)
+			break;
 		if (parties[i].object != object)
 			continue;
 		if (run->json) {
@@ -147,8 +162,9 @@ static bool concerns(const struct run *run, size_t object)
 
 	if (run->pid == 0)
 		return true;
-	for (size_t i = 0; i < s->n_holders; i++) {
-		if (s->holders[i].object == object && scene_pid(s->holders[i].stamp) == run->pid)
+	for (size_t i = scene_first_holder(s, object);
+		i < s->n_holders && s->holders[i].object == object; i++) {
+		if (scene_pid(s->holders[i].stamp) == run->pid)
 			return true;
 	}
 	for (size_t i = 0; i < s->n_waiters; i++) {
@@ -160,13 +176,13 @@ static bool concerns(const struct run *run, size_t object)
 
 /* --- cycles ------------------------------------------------------------------------------------------ */
 
-static void print_cycle(const struct run *run, size_t from, size_t to)
+static void print_cycle(const struct run *run, size_t from)
 {
 	const struct scene *s = &run->scene;
 
 	fputs(run->json ? "{\"deadlock\":[" : "deadlock:\n", stdout);
-	for (size_t i = from; i < to; i++) {
-		const struct party *p = &s->waiters[run->path[i]];
+	for (size_t i = from; i < run->depth; i++) {
+		const struct party *p = &s->waiters[run->path[i].waiter];
 		if (run->json) {
 			if (i > from)
 				putchar(',');
@@ -183,49 +199,58 @@ static void print_cycle(const struct run *run, size_t from, size_t to)
 		puts("]}");
 }
 
-static bool cycle_concerns(const struct run *run, size_t from, size_t to)
+static bool cycle_concerns(const struct run *run, size_t from)
 {
 	bool found = run->pid == 0;
 
-	for (size_t i = from; i < to && !found; i++)
-		found = scene_pid(run->scene.waiters[run->path[i]].stamp) == run->pid;
+	for (size_t i = from; i < run->depth && !found; i++)
+		found = scene_pid(run->scene.waiters[run->path[i].waiter].stamp) == run->pid;
 	return found;
 }
 
-static void follow(struct run *run, size_t waiter, size_t depth);
-
-/* Who holds what this one waits for, and waits itself? A semaphore may be released by others. */
-static void follow_holders(struct run *run, size_t waiter, size_t depth)
+/* The next holder of what the last one on the path waits for who waits himself; NULL. */
+static const struct party *next_on_path(struct run *run, struct step *last)
 {
 	const struct scene *s = &run->scene;
-	size_t object = s->waiters[waiter].object;
+	size_t object = s->waiters[last->waiter].object;
 
-	for (size_t h = 0; h < s->n_holders; h++) {
-		if (s->holders[h].object != object || s->holders[h].process)
-			continue;
-		for (size_t w = 0; w < s->n_waiters; w++) {
-			if (s->waiters[w].stamp == s->holders[h].stamp)
-				follow(run, w, depth);
-		}
+	while (last->holder < s->n_holders && s->holders[last->holder].object == object) {
+		const struct party *holder = &s->holders[last->holder++];
+		/* A semaphore may be released by others. */
+		const struct party *wait = holder->process ? NULL : scene_wait_of(s, holder->stamp);
+		if (wait)
+			return wait;
 	}
+	return NULL;
 }
 
-static void follow(struct run *run, size_t waiter, size_t depth)
+static void add_step(struct run *run, size_t waiter)
 {
-	for (size_t i = 0; i < depth; i++) {
-		if (run->path[i] != waiter)
+	run->place[waiter] = run->depth;
+	run->path[run->depth++] = (struct step){
+		waiter, scene_first_holder(&run->scene, run->scene.waiters[waiter].object)};
+}
+
+/* Depth first. What was looked at from once is not again: each cycle is met once. */
+static void follow_from(struct run *run, size_t first)
+{
+	add_step(run, first);
+	while (run->depth > 0) {
+		struct step *last = &run->path[run->depth - 1];
+		const struct party *next = next_on_path(run, last);
+		if (!next) {
+			run->place[last->waiter] = DONE;
+			run->depth--;
 			continue;
-		if (cycle_concerns(run, i, depth)) {
-			run->cycles++;
-			print_cycle(run, i, depth);
 		}
-		return;
+		size_t waiter = (size_t)(next - run->scene.waiters);
+		if (run->place[waiter] == NEVER) {
+			add_step(run, waiter);
+		} else if (run->place[waiter] != DONE && cycle_concerns(run, run->place[waiter])) {
+			run->cycles++;
+			print_cycle(run, run->place[waiter]);
+		}
 	}
-	if (run->done[waiter])
-		return;
-	run->path[depth] = waiter;
-	follow_holders(run, waiter, depth + 1);
-	run->done[waiter] = true;
 }
 
 static int find_cycles(struct run *run)
@@ -233,13 +258,17 @@ static int find_cycles(struct run *run)
 	size_t n = run->scene.n_waiters;
 
 	run->path = calloc(n + 1, sizeof(*run->path));
-	run->done = calloc(n + 1, sizeof(*run->done));
-	if (!run->path || !run->done)
+	run->place = calloc(n + 1, sizeof(*run->place));
+	if (!run->path || !run->place)
 		run->scene.no_memory = true;
 	for (size_t i = 0; i < n && !run->scene.no_memory; i++)
-		follow(run, i, 0);
+		run->place[i] = NEVER;
+	for (size_t i = 0; i < n && !run->scene.no_memory; i++) {
+		if (run->place[i] == NEVER)
+			follow_from(run, i);
+	}
 	free(run->path);
-	free(run->done);
+	free(run->place);
 	return run->cycles;
 }
 
@@ -290,6 +319,10 @@ static int run_locks(int argc, char **argv)
 		if (*end != '\0' || pid <= 0 || pid > INT32_MAX)
 			return mpctl_usage(&command_locks, "%s is no process", argv[optind]);
 		run.pid = (pid_t)pid;
+		if (kill(run.pid, 0) < 0 && errno == ESRCH) {
+			fprintf(stderr, "mpctl locks: there is no process %d\n", (int)run.pid);
+			return MPCTL_FAILED;
+		}
 	}
 	return show(&run);
 }

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,21 +56,50 @@ static void add_party(struct scene *s, struct party **array, size_t *n, struct p
 	}
 }
 
-static bool same_place(const struct object *a, const struct object *b)
+/* A node of the tree that finds an object by its place. */
+struct place {
+	struct object at;
+	size_t index;
+};
+
+static int order(uint64_t a, uint64_t b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->offset == b->offset && a->pid == b->pid;
+	return (a > b) - (a < b);
+}
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct object *a = &((const struct place *)left)->at;
+	const struct object *b = &((const struct place *)right)->at;
+	int r = order(a->dev, b->dev);
+
+	r = r ? r : order(a->ino, b->ino);
+	r = r ? r : order(a->offset, b->offset);
+	return r ? r : order((uint64_t)a->pid, (uint64_t)b->pid);
 }
 
 /* Its index, new or known; SIZE_MAX without memory. */
 static size_t add_object(struct scene *s, const struct object *object)
 {
-	for (size_t i = 0; i < s->n_objects; i++) {
-		if (same_place(&s->objects[i], object))
-			return i;
+	struct place *place = malloc(sizeof(*place));
+	struct place **node = NULL;
+
+	if (place) {
+		*place = (struct place){*object, s->n_objects};
+		node = tsearch(place, &s->places, compare_places);
 	}
-	struct object *at = one_more(s, &s->objects, s->n_objects, sizeof(*object));
-	if (!at)
+	if (node && *node != place) {
+		free(place);
+		return (*node)->index;
+	}
+	struct object *at = node ? one_more(s, &s->objects, s->n_objects, sizeof(*object)) : NULL;
+	if (!at) {
+		if (node)
+			tdelete(place, &s->places, compare_places);
+		free(place);
+		s->no_memory = true;
 		return SIZE_MAX;
+	}
 	*at = *object;
 	return s->n_objects++;
 }
@@ -79,11 +109,12 @@ static void add_holder(struct scene *s, const struct object *object, mp__stamp s
 	if (mp__stamp_tid(stamp) == 0)
 		return;
 	size_t index = add_object(s, object);
-	if (index != SIZE_MAX)
-		add_party(s, &s->holders, &s->n_holders,
-			(struct party){.object = index,
-				.stamp = stamp & ~MP__STAMP_MARKS,
-				.process = process});
+	if (index == SIZE_MAX)
+		return;
+	s->objects[index].held = true;
+	add_party(s, &s->holders, &s->n_holders,
+		(struct party){
+			.object = index, .stamp = stamp & ~MP__STAMP_MARKS, .process = process});
 }
 
 /* --- slabs: who has what ----------------------------------------------------------------------------- */
@@ -222,14 +253,18 @@ static bool read_cell(int fd, size_t index, struct mp__board_cell *ret)
 	return false;
 }
 
-static void add_waiter(struct scene *s, const struct mp__board_cell *cell)
+static bool is_held(const struct scene *s, size_t object)
+{
+	return object < s->n_objects && s->objects[object].held;
+}
+
+static void add_waiter(struct scene *s, pid_t pid, const struct mp__board_cell *cell)
 {
 	mp__stamp thread = atomic_load(&cell->thread);
 	mp__stamp owner = atomic_load(&cell->owner) & ~MP__STAMP_MARKS;
 	struct object o = {.magic = atomic_load(&cell->kind)};
 
-	pid_t pid = scene_pid(thread);
-	if (pid == 0 || !locate(pid, atomic_load(&cell->object), &o))
+	if (!locate(pid, atomic_load(&cell->object), &o))
 		return;
 	memcpy(o.name, (const void *)cell->name, sizeof(o.name));
 	o.name[sizeof(o.name) - 1] = '\0';
@@ -240,31 +275,114 @@ static void add_waiter(struct scene *s, const struct mp__board_cell *cell)
 		(struct party){.object = index,
 			.stamp = thread,
 			.since_ns = atomic_load(&cell->since_ns)});
-	/* A writer that waits for readers to leave keeps others out, but does not have the rwlock yet. */
-	for (size_t i = 0; i < s->n_holders; i++) {
-		if (s->holders[i].object == index && s->holders[i].stamp == thread)
-			s->holders[i] = s->holders[--s->n_holders];
-	}
 	/* Of an object in other memory the board alone tells the holder. */
-	for (size_t i = 0; i < s->n_holders; i++) {
-		if (s->holders[i].object == index)
-			return;
-	}
-	add_holder(s, &o, owner, false);
+	if (owner != thread && !is_held(s, index))
+		add_holder(s, &o, owner, false);
 }
 
-static void read_board(struct scene *s, int fd)
+/*
+ * The cells of this process' own threads. Others' stand there too, in a family; whether theirs are
+ * true is known when the board is found among their descriptors.
+ */
+static void read_board(struct scene *s, pid_t pid, int fd)
 {
+	struct mp__board *copy = malloc(sizeof(*copy));
 	struct mp__board_cell cell;
-	uint64_t magic = 0;
 
-	if (pread(fd, &magic, sizeof(magic), 0) != sizeof(magic) || magic != MP__BOARD_MAGIC)
-		return;
-	for (size_t i = 0; i < MP__BOARD_CELLS; i++) {
-		if (read_cell(fd, i, &cell) && atomic_load(&cell.thread) != 0 &&
-			atomic_load(&cell.kind) != 0)
-			add_waiter(s, &cell);
+	s->no_memory = s->no_memory || !copy;
+	if (copy && pread(fd, copy, sizeof(*copy), 0) == sizeof(*copy) &&
+		copy->magic == MP__BOARD_MAGIC) {
+		for (size_t i = 0; i < MP__BOARD_CELLS; i++) {
+			if (atomic_load(&copy->cells[i].kind) == 0 ||
+				scene_pid(atomic_load(&copy->cells[i].thread)) != pid)
+				continue;
+			if (read_cell(fd, i, &cell) && atomic_load(&cell.kind) != 0 &&
+				atomic_load(&cell.thread) == atomic_load(&copy->cells[i].thread))
+				add_waiter(s, pid, &cell);
+		}
 	}
+	free(copy);
+}
+
+static int compare_waiters(const void *left, const void *right)
+{
+	const struct party *a = left;
+	const struct party *b = right;
+	int r = order(a->stamp, b->stamp);
+
+	return r ? r : order((uint64_t)a->since_ns, (uint64_t)b->since_ns);
+}
+
+static int compare_holders(const void *left, const void *right)
+{
+	const struct party *a = left;
+	const struct party *b = right;
+	int r = order(a->object, b->object);
+
+	return r ? r : order(a->stamp, b->stamp);
+}
+
+const struct party *scene_wait_of(const struct scene *s, mp__stamp thread)
+{
+	size_t low = 0;
+
+	for (size_t high = s->n_waiters; low < high;) {
+		size_t middle = low + (high - low) / 2;
+		if (s->waiters[middle].stamp < thread)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < s->n_waiters && s->waiters[low].stamp == thread ? &s->waiters[low] : NULL;
+}
+
+size_t scene_first_holder(const struct scene *s, size_t object)
+{
+	size_t low = 0;
+
+	for (size_t high = s->n_holders; low < high;) {
+		size_t middle = low + (high - low) / 2;
+		if (s->holders[middle].object < object)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* A thread waits for one thing at a time, whatever its board says. */
+static void sort_waiters(struct scene *s)
+{
+	size_t n = 0;
+
+	if (s->n_waiters > 0)
+		qsort(s->waiters, s->n_waiters, sizeof(s->waiters[0]), compare_waiters);
+	for (size_t i = 0; i < s->n_waiters; i++) {
+		if (n == 0 || s->waiters[n - 1].stamp != s->waiters[i].stamp)
+			s->waiters[n++] = s->waiters[i];
+	}
+	s->n_waiters = n;
+}
+
+/*
+ * Each once, and none who waits for the object: a writer that waits for readers to leave keeps others
+ * out, but does not have the rwlock yet.
+ */
+static void sort_holders(struct scene *s)
+{
+	size_t n = 0;
+
+	if (s->n_holders > 0)
+		qsort(s->holders, s->n_holders, sizeof(s->holders[0]), compare_holders);
+	for (size_t i = 0; i < s->n_holders; i++) {
+		const struct party *p = &s->holders[i];
+		const struct party *wait = p->process ? NULL : scene_wait_of(s, p->stamp);
+		if (wait && wait->object == p->object)
+			continue;
+		if (n == 0 || compare_holders(&s->holders[n - 1], p) != 0)
+			s->holders[n++] = *p;
+	}
+	s->n_holders = n;
 }
 
 /* --- processes ---------------------------------------------------------------------------------------- */
@@ -293,23 +411,23 @@ static bool is_new(struct scene *s, const struct stat *st)
 	return true;
 }
 
-static void read_file(struct scene *s, int dir, const char *name, enum file_kind kind)
+static void read_file(struct scene *s, pid_t pid, int dir, const char *name, enum file_kind kind)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && is_new(s, &st)) {
-		if (kind == FILE_SLAB)
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (kind == FILE_BOARD)
+			read_board(s, pid, fd);
+		else if (is_new(s, &st))
 			read_slab(s, fd, &st);
-		else
-			read_board(s, fd);
 	}
 	close(fd);
 }
 
-static void read_process(struct scene *s, int pid, enum file_kind kind)
+static void read_process(struct scene *s, pid_t pid, enum file_kind kind)
 {
 	const char *wanted = kind == FILE_SLAB ? "/memfd:mp-slab (deleted)"
 					       : "/memfd:" MP__BOARD_NAME " (deleted)";
@@ -325,7 +443,7 @@ static void read_process(struct scene *s, int pid, enum file_kind kind)
 	for (struct dirent *e; (e = readdir(dir));) {
 		ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof(target));
 		if (n == (ssize_t)strlen(wanted) && memcmp(target, wanted, (size_t)n) == 0)
-			read_file(s, dirfd(dir), e->d_name, kind);
+			read_file(s, pid, dirfd(dir), e->d_name, kind);
 	}
 	closedir(dir);
 }
@@ -347,6 +465,10 @@ int scene_read(struct scene *scene)
 	free(seen);
 	seen = NULL;
 	n_seen = 0;
+	tdestroy(scene->places, free);
+	scene->places = NULL;
+	sort_waiters(scene);
+	sort_holders(scene);
 	return 0;
 }
 

@@ -8,7 +8,8 @@
  * one object however many processes have it at whatever addresses.
  *
  * Everything read here was written by others, who go on writing: it is read once into private memory,
- * checked, and may be outdated when it is printed.
+ * checked, and may be outdated when it is printed. A board is believed about the threads of those
+ * processes that have it open, so nobody can make it seem that others wait.
  */
 #ifndef MPCTL_SCENE_H
 #define MPCTL_SCENE_H
@@ -26,6 +27,7 @@ struct object {
 	ino_t ino;
 	uint64_t offset; /* in the file; an address in private memory */
 	pid_t pid;       /* of private memory; else 0 */
+	bool held;       /* by somebody who is known */
 };
 
 /* A thread, or a whole process, that has an object or waits for it. */
@@ -38,8 +40,9 @@ struct party {
 
 struct scene {
 	struct object *objects;
-	struct party *holders;
-	struct party *waiters;
+	struct party *holders; /* by object */
+	struct party *waiters; /* by thread: one each */
+	void *places;          /* a tree, while it is read */
 	size_t n_objects, n_holders, n_waiters;
 	size_t unreadable; /* processes */
 	bool no_memory;
@@ -48,6 +51,12 @@ struct scene {
 /* 0 or -1: /proc can't be read. */
 int scene_read(struct scene *scene);
 void scene_free(struct scene *scene);
+
+/* What a thread waits for, NULL nothing. */
+const struct party *scene_wait_of(const struct scene *scene, mp__stamp thread);
+
+/* Index of the first holder of an object; its others follow. n_holders or another object's: none. */
+size_t scene_first_holder(const struct scene *scene, size_t object);
 
 /* The process of a stamp's thread, 0 when it is gone. */
 pid_t scene_pid(mp__stamp stamp);

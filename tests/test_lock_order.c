@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <mp.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 T_SUITE(lock_order);
@@ -175,6 +176,49 @@ ORDER_TEST(a_lock_given_back_during_a_wait_is_not_held)
 	return 0;
 }
 
+/* --- at the same instant --------------------------------------------------------------------------- */
+
+static pthread_barrier_t both_have_one;
+
+static void *have_one_want_other(void *order)
+{
+	mp_lock **locks = order;
+
+	T_CHECK(mp_lock_acquire(locks[0], MP_FOREVER) == 0);
+	pthread_barrier_wait(&both_have_one);
+	if (mp_lock_acquire(locks[1], 1) == 0)
+		T_CHECK(mp_lock_release(locks[1]) == 0);
+	T_CHECK(mp_lock_release(locks[0]) == 0);
+	return NULL;
+}
+
+/* Both threads may report it; one has to. */
+ORDER_TEST(opposite_orders_at_the_same_instant_are_not_missed)
+{
+	begin();
+	T_CHECK(pthread_barrier_init(&both_have_one, NULL, 2) == 0);
+	for (int round = 0; round < 500; round++) {
+		pthread_t threads[2];
+		mp_lock *orders[2][2];
+		T_CHECK(mp_lock_new(NULL, &orders[0][0]) == 0);
+		T_CHECK(mp_lock_new(NULL, &orders[0][1]) == 0);
+		orders[1][0] = orders[0][1];
+		orders[1][1] = orders[0][0];
+		heard->records = 0;
+		heard->text[0] = '\0';
+		for (int i = 0; i < 2; i++)
+			T_CHECK(pthread_create(&threads[i], NULL, have_one_want_other, orders[i]) ==
+				0);
+		for (int i = 0; i < 2; i++)
+			T_CHECK(pthread_join(threads[i], NULL) == 0);
+		T_CHECK(heard->records > 0);
+		mp_lock_close(orders[0][0]);
+		mp_lock_close(orders[0][1]);
+	}
+	end();
+	return 0;
+}
+
 /* --- families ------------------------------------------------------------------------------------- */
 
 static int pipe_to_test;
@@ -268,6 +312,25 @@ Test(lock_order, death_in_the_middle_of_a_note_costs_that_note)
 	t_expect_exit(&child, 0);
 	cr_assert(t_fired());
 	t_disarm();
+}
+
+ORDER_TEST(more_locks_at_once_than_a_thread_can_remember)
+{
+	enum { N = 70 };
+	static mp_lock *many[N];
+
+	begin();
+	for (int i = 0; i < N; i++)
+		T_CHECK(mp_lock_new(NULL, &many[i]) == 0 &&
+			mp_lock_acquire(many[i], MP_FOREVER) == 0);
+	T_CHECK(heard->records == 1 && strstr(heard->text, "more than 64 locks"));
+	for (int i = 0; i < N; i++) {
+		T_CHECK(mp_lock_release(many[i]) == 0);
+		mp_lock_close(many[i]);
+	}
+	T_CHECK(in_order(a, b) == 0 && heard->records == 1);
+	end();
+	return 0;
 }
 
 ORDER_TEST(more_locks_than_there_is_room_for)

@@ -6,14 +6,19 @@
 
 #include "base/deadline.h"
 #include "sync/board_layout.h"
+#include "sync/waiting.h"
 
 #include <mp.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 T_SUITE(mpctl_locks);
 
-static char output[1 << 16];
+/* More than there were cells once. */
+#define MANY 300
+
+static char output[1 << 18];
 
 /* The exit code; what it printed is in `output`. */
 static int mpctl(const char *arguments)
@@ -169,6 +174,18 @@ static int wait_for_semaphore(void *argument)
 	return mp_semaphore_acquire(semaphore, MP_FOREVER) < 0;
 }
 
+static int wait_for_apples(void *argument)
+{
+	(void)argument;
+	return mp_lock_acquire(apples, MP_FOREVER) < 0;
+}
+
+static void *wait_in_thread(void *argument)
+{
+	wait_for_apples(argument);
+	return NULL;
+}
+
 static int wait_to_write(void *argument)
 {
 	(void)argument;
@@ -217,6 +234,97 @@ Test(mpctl_locks, semaphores_rwlocks_queues)
 	mp_queue_close(queue);
 }
 
+static int wait_in_many_threads(void *argument)
+{
+	pthread_t thread;
+
+	(void)argument;
+	for (int i = 1; i < MANY; i++)
+		T_CHECK(pthread_create(&thread, NULL, wait_in_thread, NULL) == 0);
+	return wait_for_apples(NULL);
+}
+
+Test(mpctl_locks, hundreds_of_waiters)
+{
+	mp__deadline deadline = mp__deadline_in(T_TIMEOUT_MS / 2);
+	char arguments[32];
+	size_t n;
+
+	make_locks();
+	T_OK(mp_lock_acquire(apples, MP_FOREVER));
+	struct t_child a = t_spawn(wait_in_many_threads, NULL);
+	snprintf(arguments, sizeof(arguments), "--json %d", (int)a.pid);
+	do {
+		mpctl(arguments);
+		char *at = strstr(output, "\"waited_for_by\"");
+		for (n = 0; at && (at = strstr(at, "{\"tid\"")); n++)
+			at++;
+	} while (n < MANY && !mp__deadline_passed(deadline));
+	cr_assert_eq(n, MANY);
+	t_kill(&a, SIGKILL);
+	close_locks();
+}
+
+Test(mpctl_locks, killed_in_the_middle_of_a_record)
+{
+	char who[64];
+
+	make_locks();
+	T_OK(mp_lock_acquire(apples, MP_FOREVER));
+	t_arm("waiting.half", "kill");
+	struct t_child a = t_spawn(wait_in_many_threads, NULL);
+	t_expect_signal(&a, SIGKILL);
+	t_disarm();
+	snprintf(who, sizeof(who), "{\"tid\":%d,", (int)a.pid);
+	mpctl("--json");
+	cr_assert_null(strstr(output, who), "%s", output);
+	/* The cell is another's now. */
+	expect_seen(wait_for_apples, "apples");
+	close_locks();
+}
+
+/* --- since when --------------------------------------------------------------------------------------- */
+
+/* The clock of the board goes by ticks. */
+static void let_a_tick_pass(void)
+{
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &a);
+	do
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &b);
+	while (a.tv_nsec == b.tv_nsec && a.tv_sec == b.tv_sec);
+}
+
+static int64_t my_wait_since(const void *object)
+{
+	struct mp__board *board = mp__waiting_board();
+
+	for (size_t i = 0; i < MP__BOARD_CELLS; i++) {
+		if (atomic_load(&board->cells[i].thread) == mp__stamp_self() &&
+			atomic_load(&board->cells[i].object) == (uintptr_t)object)
+			return atomic_load(&board->cells[i].since_ns);
+	}
+	return 0;
+}
+
+Test(mpctl_locks, each_wait_has_its_own_time)
+{
+	int object = 0;
+
+	mp__waiting_begin_for(&object, MP__MAGIC_QUEUE, NULL, false);
+	int64_t first = my_wait_since(&object);
+	mp__waiting_end();
+	let_a_tick_pass();
+	/* After a look around it goes on. */
+	mp__waiting_begin_for(&object, MP__MAGIC_QUEUE, NULL, true);
+	cr_assert_eq(my_wait_since(&object), first);
+	mp__waiting_end();
+	mp__waiting_begin_for(&object, MP__MAGIC_QUEUE, NULL, false);
+	cr_assert_gt(my_wait_since(&object), first);
+	mp__waiting_end();
+}
+
 /* --- liars ------------------------------------------------------------------------------------------- */
 
 static int memfd_of(const char *name, const void *data, size_t size)
@@ -229,21 +337,21 @@ static int memfd_of(const char *name, const void *data, size_t size)
 
 Test(mpctl_locks, boards_and_slabs_of_liars)
 {
-	static uint64_t noise[4096];
+	static uint64_t noise[sizeof(struct mp__board) / 8];
 	uint64_t state = 1;
 
 	for (int round = 0; round < 20; round++) {
-		for (size_t i = 0; i < 4096; i++)
+		for (size_t i = 0; i < sizeof(noise) / 8; i++)
 			noise[i] = state =
 				state * UINT64_C(6364136223846793005) + 1442695040888963407u;
 		noise[0] = MP__BOARD_MAGIC;
 		/* Each second cell looks as if nobody were writing. */
-		for (size_t i = 8; i < 4096; i += 16)
+		for (size_t i = 8; i < sizeof(noise) / 8; i += 16)
 			noise[i + 1] &= ~UINT64_C(1);
 		size_t size = round % 2 ? sizeof(noise) : 1000;
 		int board = memfd_of(MP__BOARD_NAME, noise, size);
 		noise[0] = UINT64_C(0x6d67657332706d0a);
-		for (size_t i = 8; i < 4096; i += 8)
+		for (size_t i = 8; i < sizeof(noise) / 8; i += 8)
 			noise[i] = i % 16 ? MP__MAGIC_SEMAPHORE : MP__MAGIC_RWLOCK;
 		int slab = memfd_of("mp-slab", noise, size);
 		int code = mpctl("--json");
@@ -261,4 +369,5 @@ Test(mpctl_locks, usage)
 	cr_assert_eq(mpctl("0"), 2);
 	cr_assert_eq(mpctl("1 2"), 2);
 	cr_assert_eq(mpctl("--nonsense"), 2);
+	cr_assert_eq(mpctl("4194305"), 1, "a pid that is none");
 }

@@ -6,6 +6,7 @@
 
 #include "sync/rwlock_layout.h"
 
+#include <limits.h>
 #include <mp.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -61,6 +62,41 @@ Test(rwlock, one_thread)
 	T_RESULT(mp_rwlock_writer(&s->lock), -EINVAL);
 	T_RESULT(mp_rwlock_readers(&s->lock), -EINVAL);
 	T_RESULT(mp_rwlock_destroy(&s->lock), -EINVAL);
+}
+
+static int read_destroyed(void *argument)
+{
+	(void)argument;
+	t_ready();
+	T_CHECK(mp_rwlock_acquire_read(&s->lock, T_TIMEOUT_MS) == -EINVAL);
+	return 0;
+}
+
+static int write_destroyed(void *argument)
+{
+	(void)argument;
+	t_ready();
+	T_CHECK(mp_rwlock_acquire_write(&s->lock, T_TIMEOUT_MS) == -EINVAL);
+	return 0;
+}
+
+/* As destroy does when it wins against those that were woken. */
+Test(rwlock, who_waits_for_what_is_destroyed_is_told)
+{
+	struct t_child waiters[2];
+
+	make_shared();
+	struct mp__rwlock *rw = (struct mp__rwlock *)&s->lock;
+	T_OK(mp_rwlock_acquire_write(&s->lock, MP_NOWAIT));
+	waiters[0] = t_spawn(read_destroyed, NULL);
+	waiters[1] = t_spawn(write_destroyed, NULL);
+	for (int i = 0; i < 2; i++)
+		t_wait_ready(&waiters[i]);
+	mp__owner_destroy(&rw->word);
+	mp__sync_publish(&rw->head, 0);
+	mp__bell_ring(&rw->open, INT_MAX);
+	for (int i = 0; i < 2; i++)
+		t_expect_exit(&waiters[i], 0);
 }
 
 Test(rwlock, wrong_options_and_places)

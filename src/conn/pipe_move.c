@@ -139,7 +139,7 @@ static int try_send(struct mp__pipe_end *e, struct mp__outgoing *m, struct mp__r
 
 /* Until there may be room. The socket has no bell: it is asked itself. */
 static int wait_for_room(
-	struct mp__pipe_end *e, uint32_t heard, bool outside, mp__deadline deadline)
+	struct mp__pipe_end *e, uint32_t heard, bool outside, bool again, mp__deadline deadline)
 {
 	int r = 0;
 
@@ -148,7 +148,7 @@ static int wait_for_room(
 	if (outside && !socket_says(e, POLLOUT)) {
 		r = mp__fd_wait(e->fd, POLLOUT, deadline);
 	} else {
-		mp__waiting_begin_for(e->out.words, MP__MAGIC_PIPE, NULL, 0);
+		mp__waiting_begin_for(e->out.words, MP__MAGIC_PIPE, NULL, again);
 		r = mp__bell_sleep(&e->out.words->space, heard, deadline);
 		mp__waiting_end();
 	}
@@ -176,12 +176,12 @@ int mp__pipe_send(
 		mp__spin_on(&spin))
 		;
 	mp__spin_end(&spin, r == 0);
-	while (r == -EAGAIN) {
+	for (bool again = false; r == -EAGAIN; again = true) {
 		uint32_t heard = mp__bell_listen(&e->out.words->space);
 		r = try_send(e, &m, &record, deadline);
 		if (r != -EAGAIN)
 			break;
-		r = wait_for_room(e, heard, record.outside, deadline);
+		r = wait_for_room(e, heard, record.outside, again, deadline);
 		if (r == 0)
 			r = -EAGAIN;
 	}
@@ -266,7 +266,7 @@ static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 		silence(e);
 		first = mp__deadline_slice(deadline, FIRST_SLEEP_MS);
 	}
-	while (!some) {
+	for (bool again = false; !some; again = true) {
 		uint32_t heard = mp__bell_listen(&e->in.words->data.bell);
 		if (!mp__ring_is_empty(&e->in))
 			break;
@@ -274,7 +274,7 @@ static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 		bool ask = mp__deadline_passed(first);
 		if (at_end(e, ask))
 			return gone();
-		mp__waiting_begin_for(e->in.words, MP__MAGIC_PIPE, NULL, 0);
+		mp__waiting_begin_for(e->in.words, MP__MAGIC_PIPE, NULL, again);
 		int r = mp__bell_sleep(&e->in.words->data.bell, heard, ask ? deadline : first);
 		mp__waiting_end();
 		some = !mp__ring_is_empty(&e->in);

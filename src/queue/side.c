@@ -66,9 +66,9 @@ int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
 	uint32_t heard = mp__bell_listen(&bell->bell);
 	if (condition(q, argument))
 		return 0;
-	wait->slept = true;
 	int64_t before = mp__now_ns();
-	mp__waiting_begin_for(q->control, MP__MAGIC_QUEUE, q->control->name, 0);
+	mp__waiting_begin_for(q->control, MP__MAGIC_QUEUE, q->control->name, wait->slept);
+	wait->slept = true;
 	int r = mp__bell_sleep(&bell->bell, heard, wait->deadline);
 	mp__waiting_end();
 	wait->suspicious = mp__now_ns() - before >= MP__BELL_RECHECK_MS * INT64_C(900000);

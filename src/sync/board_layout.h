@@ -5,7 +5,7 @@
  * A memfd named MP__BOARD_NAME, made by the first thread of a process that falls asleep for an object
  * of sync. It is sealed, mapped for good, and its descriptor stays open for one purpose: that
  * `mpctl locks` finds it in /proc/PID/fd. Forked children share it; a fresh program makes its own. It
- * goes with the last process that has it.
+ * goes with the last process that has it. Only pages with cells in use take memory.
  *
  *	0                64               128
  *	+----------------+----------------+----------------+---
@@ -34,7 +34,7 @@
 
 #define MP__BOARD_NAME "mp-board"
 #define MP__BOARD_MAGIC UINT64_C(0x6d702e626f617264) /* "mp.board" */
-#define MP__BOARD_CELLS 255
+#define MP__BOARD_CELLS 4095
 
 struct mp__board_cell {
 	_Atomic uint64_t thread;
@@ -53,6 +53,6 @@ struct mp__board {
 };
 
 _Static_assert(sizeof(struct mp__board_cell) == 64, "a cache line");
-_Static_assert(sizeof(struct mp__board) == 16384, "as mpctl reads it");
+_Static_assert(sizeof(struct mp__board) == 256 * 1024, "as mpctl reads it");
 
 #endif

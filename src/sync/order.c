@@ -27,6 +27,8 @@
 #define KNOWN_MAX 256 /* a power of two */
 #define ANCESTORS_MAX 32
 #define NO_EDGE UINT16_MAX
+#define STRING_OF(x) #x
+#define STRING(x) STRING_OF(x)
 
 _Static_assert(MP__ORDER_EDGES < NO_EDGE, "edges are counted in 16 bits");
 
@@ -148,6 +150,23 @@ __attribute__((constructor)) static void begin_by_environment(void)
 	mp__order_begin(secure_getenv("MP_LOCK_DEBUG"));
 }
 
+/* --- what is said ----------------------------------------------------------------------------------- */
+
+static void say(const char *text)
+{
+	if (mp__log_is_heard(MP_LOG_WARNING))
+		mp__log(MP_LOG_WARNING, "lock-order", "%s", text);
+	else
+		mp_log_stderr(MP_LOG_WARNING, "lock-order", text, NULL);
+}
+
+/* By one process of the family. */
+static void say_once(_Atomic uint32_t *said, const char *text)
+{
+	if (!atomic_load_explicit(said, memory_order_relaxed) && !atomic_exchange(said, 1))
+		say(text);
+}
+
 /* --- edges ---------------------------------------------------------------------------------------------- */
 
 static size_t edges_now(void)
@@ -181,10 +200,9 @@ static void add(const struct mp__order_lock *from, const struct mp__order_lock *
 				 : MP__ORDER_EDGES;
 
 	if (place >= MP__ORDER_EDGES) {
-		if (atomic_exchange(&order->said_full, 1) == 0)
-			mp__log(MP_LOG_WARNING, "lock-order",
-				"more than %d pairs of locks: new ones are not watched",
-				MP__ORDER_EDGES);
+		say_once(&order->said_full,
+			"more than " STRING(
+				MP__ORDER_EDGES) " pairs of locks: new ones are not watched");
 		return;
 	}
 	struct mp__order_edge *edge = &order->edges[place];
@@ -237,14 +255,6 @@ static const char *kind_of(const struct mp__order_lock *lock)
 	const char *kind = mp__sync_kind_of(lock->kind);
 
 	return kind ? kind : "lock";
-}
-
-static void say(const char *text)
-{
-	if (mp__log_is_heard(MP_LOG_WARNING))
-		mp__log(MP_LOG_WARNING, "lock-order", "%s", text);
-	else
-		mp_log_stderr(MP_LOG_WARNING, "lock-order", text, NULL);
 }
 
 static void report(const struct mp__order_lock *held, const struct mp__order_lock *wanted,
@@ -345,8 +355,13 @@ void mp__order_note_wanted(const struct mp__sync_head *head, _Atomic uint64_t *i
 			const struct mp__order_lock *held = &self.held[i];
 			if (held->id == wanted.id || is_known(held->id, wanted.id))
 				continue;
-			look_for_cycle(held, &wanted);
+			/*
+			 * Said first, looked at then, with a fence between: of two threads that take
+			 * opposite orders at the same instant one at least sees the other's.
+			 */
 			add(held, &wanted);
+			atomic_thread_fence(memory_order_seq_cst);
+			look_for_cycle(held, &wanted);
 		}
 	}
 	errno = e;
@@ -359,6 +374,10 @@ void mp__order_note_taken(const struct mp__sync_head *head, _Atomic uint64_t *id
 	begin_here();
 	if (self.n_held < HELD_MAX)
 		self.held[self.n_held++] = describe(head, id);
+	else
+		say_once(&order->said_many,
+			"a thread has more than " STRING(
+				HELD_MAX) " locks at once: what it takes beyond is not watched");
 	errno = e;
 }
 

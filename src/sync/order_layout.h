@@ -49,8 +49,9 @@ struct mp__order_edge {
 struct mp__order {
 	uint64_t magic;
 	_Atomic uint32_t used;
-	_Atomic uint32_t said_full;
-	uint64_t reserved[6];
+	_Atomic uint32_t said_full; /* that there are too many edges */
+	_Atomic uint32_t said_many; /* that a thread has too many locks */
+	uint32_t reserved[11];
 	struct mp__order_edge edges[MP__ORDER_EDGES];
 };
 

@@ -4,6 +4,7 @@
 #include "sync/waiting.h"
 
 #include "base/origin.h"
+#include "base/testpoint.h"
 #include "shm/memory.h"
 
 #include <errno.h>
@@ -12,9 +13,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-/* A wait that goes on after a look around is still the same wait. More than a tick: see now(). */
-#define SAME_WAIT_NS 20000000
 
 /* The time of the last tick: exact enough for people, and a fifth of the cost. */
 static int64_t now(void)
@@ -31,7 +29,6 @@ static struct mp__board *_Atomic board; /* NULL: not yet */
 static __thread struct {
 	mp__origin origin;
 	struct mp__board_cell *cell; /* NULL: none was free */
-	int64_t ended_ns;            /* its last wait */
 } self __attribute__((tls_model("initial-exec")));
 
 /* --- the board ------------------------------------------------------------------------------------ */
@@ -127,22 +124,20 @@ static void end_change(struct mp__board_cell *cell)
 
 /* --- records ---------------------------------------------------------------------------------------- */
 
-void mp__waiting_begin_for(const void *object, uint32_t kind, const char *name, mp__stamp owner)
+static void begin(const void *object, uint32_t kind, const char *name, mp__stamp owner, bool again)
 {
 	int e = errno;
 	struct mp__board_cell *cell = begin_change();
 	uint64_t text[MP__SYNC_NAME_SIZE / 8] = {0};
-	int64_t begin = now();
 
 	if (cell) {
 		if (name)
 			memcpy(text, name, strnlen(name, sizeof(text) - 1));
 		for (size_t i = 0; i < MP__SYNC_NAME_SIZE / 8; i++)
 			atomic_store_explicit(&cell->name[i], text[i], memory_order_relaxed);
-		if (atomic_load_explicit(&cell->object, memory_order_relaxed) !=
-				(uintptr_t)object ||
-			begin - self.ended_ns > SAME_WAIT_NS)
-			atomic_store_explicit(&cell->since_ns, begin, memory_order_relaxed);
+		MP__TEST_POINT("waiting.half");
+		if (!again)
+			atomic_store_explicit(&cell->since_ns, now(), memory_order_relaxed);
 		atomic_store_explicit(&cell->object, (uintptr_t)object, memory_order_relaxed);
 		atomic_store_explicit(&cell->owner, owner, memory_order_relaxed);
 		atomic_store_explicit(&cell->kind, kind, memory_order_relaxed);
@@ -155,8 +150,13 @@ void mp__waiting_begin(const struct mp__sync_head *head, mp__stamp owner)
 {
 	char name[MP__SYNC_NAME_SIZE];
 
-	mp__waiting_begin_for(head, atomic_load_explicit(&head->magic, memory_order_relaxed),
-		mp__sync_name(head, name), owner);
+	begin(head, atomic_load_explicit(&head->magic, memory_order_relaxed),
+		mp__sync_name(head, name), owner, false);
+}
+
+void mp__waiting_begin_for(const void *object, uint32_t kind, const char *name, bool again)
+{
+	begin(object, kind, name, 0, again);
 }
 
 void mp__waiting_update(mp__stamp owner)
@@ -171,8 +171,6 @@ void mp__waiting_end(void)
 {
 	struct mp__board_cell *cell = my_cell();
 
-	if (cell) {
+	if (cell)
 		atomic_store_explicit(&cell->kind, 0, memory_order_relaxed);
-		self.ended_ns = now();
-	}
 }
