@@ -54,6 +54,17 @@ static int allowed(void)
 	return 0;
 }
 
+void md_say(const char *format, ...)
+{
+	char text[LINE_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	write_line(text);
+}
+
 void md_log(const char *format, ...)
 {
 	char text[LINE_SIZE];

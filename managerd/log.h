@@ -10,6 +10,9 @@
 
 #include <mp/cdefs.h>
 
+/* What the operator asked for or has to know: always. */
+void md_say(const char *format, ...) MP__PRINTF(1, 2);
+/* What a client has caused. */
 void md_log(const char *format, ...) MP__PRINTF(1, 2);
 
 #endif

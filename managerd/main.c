@@ -1,189 +1,212 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * managerd - options and exit codes; everything else is in libmanagerd.
+ * managerd - the command line and exit codes; everything else is in libmanagerd.
  */
 #include <config.h>
 
-#include "base/cleanup.h"
 #include "base/error.h"
+#include "managerd/config.h"
 #include "managerd/log.h"
 #include "serve/server.h"
-#include "wire/frame.h"
+#include "managerd/settings.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3 };
 
 static const char usage[] =
-	"Usage: managerd --listen unix:/PATH [LIMITS]\n"
-	"       managerd --private-fd N --owner-fd N [LIMITS]\n"
+	"Usage: managerd [--config FILE] --listen unix:/PATH [OPTION...]\n"
+	"       managerd --private-fd N --owner-fd N [OPTION...]\n"
+	"       managerd --check-config --config FILE [OPTION...]\n"
 	"\n"
 	"Serve objects that programs share through libmp.\n"
 	"\n"
-	"  --listen unix:/PATH    listen on this socket\n"
-	"  --private-fd N         serve only the connections that come over this socket\n"
-	"  --owner-fd N           end when the process of this pidfd has ended\n"
-	"  --ready-fd N           write a byte there, and close it, when ready\n"
-	"  --help, --version\n"
-	"\n"
-	"Limits:\n"
-	"  --max-frame BYTES      of one message (67174400)\n"
-	"  --max-connections N    (1000)\n"
-	"  --max-objects N        (1000000)\n"
-	"  --max-references N     objects that one connection has open (100000)\n"
-	"  --max-output BYTES     unread replies after which a connection has to wait (1048576)\n"
-	"  --stall-ms N           patience with connections that stop half-way (30000)\n";
+	"  --config FILE            read managerd.conf(5); the command line is above it\n"
+	"  --check-config           say what is wrong with file and options, and end\n"
+	"  --help, --version\n";
 
-enum option_id {
-	OPTION_LISTEN = 1,
-	OPTION_PRIVATE_FD,
-	OPTION_OWNER_FD,
-	OPTION_READY_FD,
-	OPTION_HELP,
-	OPTION_VERSION,
-	OPTION_MAX_FRAME,
-	OPTION_MAX_CONNECTIONS,
-	OPTION_MAX_OBJECTS,
-	OPTION_MAX_REFERENCES,
-	OPTION_MAX_OUTPUT,
-	OPTION_STALL_MS,
+/* What is no setting. */
+enum option_id { OPTION_CONFIG = 1, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_FIRST };
+
+/* Those above, a row for each setting, and the end. */
+#define LONG_OPTIONS_MAX 128
+
+struct command_line {
+	const char *config; /* or NULL */
+	bool check;
+	bool again; /* it has been applied before */
+	struct option options[LONG_OPTIONS_MAX];
+	char **argv;
+	int argc;
 };
 
-static const struct option options[] = {
-	{"listen", required_argument, NULL, OPTION_LISTEN},
-	{"private-fd", required_argument, NULL, OPTION_PRIVATE_FD},
-	{"owner-fd", required_argument, NULL, OPTION_OWNER_FD},
-	{"ready-fd", required_argument, NULL, OPTION_READY_FD},
-	{"help", no_argument, NULL, OPTION_HELP},
-	{"version", no_argument, NULL, OPTION_VERSION},
-	{"max-frame", required_argument, NULL, OPTION_MAX_FRAME},
-	{"max-connections", required_argument, NULL, OPTION_MAX_CONNECTIONS},
-	{"max-objects", required_argument, NULL, OPTION_MAX_OBJECTS},
-	{"max-references", required_argument, NULL, OPTION_MAX_REFERENCES},
-	{"max-output", required_argument, NULL, OPTION_MAX_OUTPUT},
-	{"stall-ms", required_argument, NULL, OPTION_STALL_MS},
-	{0},
-};
-
-static bool read_number(const char *text, unsigned long min, unsigned long max, uint32_t *ret)
+static void init_command_line(struct command_line *line, int argc, char **argv)
 {
-	char *end;
+	size_t n = 0;
 
-	errno = 0;
-	unsigned long number = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || number < min ||
-		number > max) {
-		md_log("%s is not a number from %lu to %lu", text, min, max);
-		return false;
-	}
-	*ret = (uint32_t)number;
-	return true;
+	*line = (struct command_line){.argc = argc, .argv = argv};
+	line->options[n++] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
+	line->options[n++] = (struct option){"check-config", no_argument, NULL, OPTION_CHECK};
+	line->options[n++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+	line->options[n++] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+	for (size_t i = 0; i < md_n_options && n < LONG_OPTIONS_MAX - 1; i++)
+		line->options[n++] = (struct option){
+			md_options[i].name, required_argument, NULL, OPTION_FIRST + (int)i};
 }
 
-/* An inherited descriptor that is really open. */
-static bool read_fd(const char *text, int *ret_fd)
+static int say(const char *text)
 {
-	uint32_t fd;
-
-	if (!read_number(text, 3, INT32_MAX, &fd))
-		return false;
-	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0) {
-		md_log("descriptor %s is not open", text);
-		return false;
+	fputs(text, stdout);
+	if (text == usage) {
+		fputs("\nOptions:\n", stdout);
+		md_options_print(stdout);
 	}
-	*ret_fd = (int)fd;
-	return true;
+	return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-static bool read_address(const char *text, const char **ret_path)
+/* What is no setting, and whether all of it is there. The exit code, or -1 to go on. */
+static int read_command_line(struct command_line *line)
 {
-	if (strncmp(text, "unix:", 5) == 0)
-		text += 5;
-	if (*text != '/') {
-		md_log("%s is no address; it must be unix:/PATH", text);
-		return false;
-	}
-	*ret_path = text;
-	return true;
-}
+	int id;
 
-static bool read_option(int option, const char *value, struct serve_config *config)
-{
-	struct serve_limits *limits = &config->limits;
-
-	switch (option) {
-	case OPTION_LISTEN:
-		return read_address(value, &config->listen_path);
-	case OPTION_PRIVATE_FD:
-		return read_fd(value, &config->connector_fd);
-	case OPTION_OWNER_FD:
-		return read_fd(value, &config->owner_fd);
-	case OPTION_READY_FD:
-		return read_fd(value, &config->ready_fd);
-	case OPTION_MAX_FRAME:
-		return read_number(value, MP__FRAME_FIRST_MAX, MP__FRAME_MAX, &limits->max_frame);
-	case OPTION_MAX_CONNECTIONS:
-		return read_number(value, 1, INT32_MAX, &limits->max_connections);
-	case OPTION_MAX_OBJECTS:
-		return read_number(value, 1, 1u << 30, &limits->max_objects);
-	case OPTION_MAX_REFERENCES:
-		return read_number(value, 1, 1u << 30, &limits->max_references);
-	case OPTION_MAX_OUTPUT:
-		return read_number(value, 1, 1u << 30, &limits->max_output);
-	case OPTION_STALL_MS:
-		return read_number(value, 1, INT32_MAX, &limits->stall_ms);
-	default:
-		return false; /* getopt has said why */
-	}
-}
-
-/* The exit code, or -1 to go on. */
-static int read_options(int argc, char **argv, struct serve_config *config)
-{
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == OPTION_HELP || option == OPTION_VERSION) {
-			if (option == OPTION_HELP)
-				fputs(usage, stdout);
-			else
-				puts("managerd " PACKAGE_VERSION);
-			return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
-		}
-		if (!read_option(option, optarg, config))
+	while ((id = getopt_long(line->argc, line->argv, "", line->options, NULL)) != -1) {
+		if (id == OPTION_HELP)
+			return say(usage);
+		if (id == OPTION_VERSION)
+			return say("managerd " PACKAGE_VERSION "\n");
+		if (id == OPTION_CONFIG)
+			line->config = optarg;
+		else if (id == OPTION_CHECK)
+			line->check = true;
+		else if (id < OPTION_FIRST) /* getopt has said why */
 			return EXIT_USAGE;
 	}
-	if (optind < argc) {
-		md_log("what is %s? See managerd --help", argv[optind]);
-		return EXIT_USAGE;
-	}
-	if (!config->listen_path == (config->connector_fd < 0)) {
-		md_log("either --listen or --private-fd is needed. See managerd --help");
+	if (optind < line->argc) {
+		md_say("what is %s? See managerd --help", line->argv[optind]);
 		return EXIT_USAGE;
 	}
 	return -1;
 }
 
-int main(int argc, char **argv)
+/* The settings of the command line, over what is there. Its descriptors are taken once only. */
+static int apply_command_line(struct command_line *line, struct md_settings *settings)
 {
+	int id;
+
+	optind = 0; /* glibc: from the beginning */
+	while ((id = getopt_long(line->argc, line->argv, "", line->options, NULL)) != -1) {
+		if (id < OPTION_FIRST)
+			continue;
+		if (line->again && md_options[id - OPTION_FIRST].kind == MD_KIND_FD)
+			continue;
+		int r = md_option_read(&md_options[id - OPTION_FIRST], optarg, settings);
+		if (r < 0) {
+			md_say("--%s", mp_error_detail());
+			return r;
+		}
+	}
+	return 0;
+}
+
+static void complain(const char *sentence, void *data)
+{
+	(void)data;
+	md_say("%s", sentence);
+}
+
+/* Defaults, over them the file, over that the command line. What is wrong has been said. */
+static int load(struct command_line *line, struct md_settings *ret_settings)
+{
+	md_settings_init(ret_settings);
+	int r = line->config ? md_config_read(line->config, ret_settings, complain, NULL) : 0;
+	int r2 = apply_command_line(line, ret_settings);
+
+	line->again = true;
+	return r < 0 ? r : r2;
+}
+
+/* What the daemon runs with, and where that came from. */
+struct daemon {
+	struct command_line line;
+	struct md_settings settings;
+};
+
+/* One remark for what changed, one for each option that cannot; none if the file is as before. */
+static void adopt(struct md_settings *settings, const struct md_settings *news)
+{
+	unsigned changed = 0;
+
+	for (const struct md_option *o = md_options; o < md_options + md_n_options; o++) {
+		if (!o->section || md_option_same(o, settings, news))
+			continue;
+		if (o->when == MD_AT_START) {
+			md_say("%s stays as it is until the next start", o->name);
+			continue;
+		}
+		md_option_copy(o, settings, news);
+		changed++;
+	}
+	md_say("read again: %u options changed", changed);
+}
+
+/* SIGHUP. A file with an error changes nothing. */
+static void reload(struct serve_limits *limits, void *data)
+{
+	struct daemon *daemon = data;
+	struct md_settings news;
+
+	if (!daemon->line.config) {
+		md_say("there is no --config to read again");
+		return;
+	}
+	if (load(&daemon->line, &news) < 0) {
+		md_say("the configuration stays as it was");
+		return;
+	}
+	adopt(&daemon->settings, &news);
+	*limits = daemon->settings.limits;
+}
+
+static int run(struct daemon *daemon)
+{
+	const struct md_settings *settings = &daemon->settings;
 	struct serve_config config = {
-		.connector_fd = -1,
-		.owner_fd = -1,
-		.ready_fd = -1,
-		.limits = SERVE_LIMITS_DEFAULT,
+		.listen_path = *settings->listen ? settings->listen : NULL,
+		.connector_fd = settings->private_fd,
+		.owner_fd = settings->owner_fd,
+		.ready_fd = settings->ready_fd,
+		.limits = settings->limits,
+		.reload = reload,
+		.data = daemon,
 	};
 
-	int code = read_options(argc, argv, &config);
-	if (code >= 0)
-		return code;
 	int r = serve_server_run(&config);
 	if (r == 0)
 		return EXIT_OK;
-	md_log("%s", mp_error_detail());
+	md_say("%s", mp_error_detail());
 	return r == -EADDRINUSE ? EXIT_IN_USE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon;
+	const struct md_settings *settings = &daemon.settings;
+
+	init_command_line(&daemon.line, argc, argv);
+	int code = read_command_line(&daemon.line);
+	if (code >= 0)
+		return code;
+	if (load(&daemon.line, &daemon.settings) < 0)
+		return EXIT_USAGE;
+	if (daemon.line.check)
+		return EXIT_OK;
+	if (!*settings->listen == (settings->private_fd < 0)) {
+		md_say("either --listen or --private-fd is needed. See managerd --help");
+		return EXIT_USAGE;
+	}
+	return run(&daemon);
 }

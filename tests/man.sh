@@ -12,7 +12,7 @@ fail() {
   status=1
 }
 
-installed=$(grep -o 'man/[A-Za-z0-9_-]*\.[1-8]' Makefile.am | tr '\n' ' ')
+installed=$(grep -o 'man/[A-Za-z0-9_.-]*\.[1-8]' Makefile.am | tr '\n' ' ')
 for page in man/*.[1-8]; do
   case " $installed " in *" $page "*) ;; *) fail "$page is not installed" ;; esac
   if [ "$(head -c 4 "$page")" = ".so " ]; then

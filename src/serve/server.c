@@ -38,6 +38,7 @@ struct server {
 	struct serve_source connector;
 	struct serve_source owner;
 	struct serve_source signals;
+	const struct serve_config *config;
 	struct client *clients;
 	struct client *ended;
 	uint32_t n_clients;
@@ -296,6 +297,17 @@ static int owner_ready(struct serve_source *source, uint32_t events)
 	return 0;
 }
 
+static void reload(struct server *server)
+{
+	const struct serve_config *config = server->config;
+	struct serve_context *context = &server->context;
+
+	if (!config->reload)
+		return;
+	config->reload(&context->limits, config->data);
+	context->registry.max_objects = context->limits.max_objects;
+}
+
 static int signals_ready(struct serve_source *source, uint32_t events)
 {
 	struct server *server = SERVER_OF(source, signals);
@@ -304,8 +316,9 @@ static int signals_ready(struct serve_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return 0;
-	/* SIGHUP is there for reading a configuration again; there is none yet. */
-	if (info.ssi_signo != SIGHUP)
+	if (info.ssi_signo == SIGHUP)
+		reload(server);
+	else
 		server->stop = true;
 	return 0;
 }
@@ -446,6 +459,7 @@ static int say_ready(int fd)
 int serve_server_run(const struct serve_config *config)
 {
 	struct server server = {
+		.config = config,
 		.loop = {.epoll = -1},
 		.listener = {.fd = -1, .spare = -1},
 		.listening = {.fd = -1},

@@ -18,6 +18,9 @@ struct serve_config {
 	int owner_fd;            /* or -1 */
 	int ready_fd;            /* or -1 */
 	struct serve_limits limits;
+	/* SIGHUP: the limits may be changed. NULL: there is nothing to read again. */
+	void (*reload)(struct serve_limits *limits, void *data);
+	void *data;
 };
 
 /* Serve until a signal or the end of the owner: 0. -errno: it could not start or go on. */

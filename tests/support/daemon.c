@@ -61,6 +61,35 @@ struct t_daemon t_daemon_start(const char *const *options)
 	return daemon;
 }
 
+struct t_daemon t_daemon_start_heard(const char *const *options, int *ret_remarks)
+{
+	int remarks[2];
+	int ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	cr_assert(ours >= 0 && pipe2(remarks, O_CLOEXEC) == 0);
+	cr_assert(dup2(remarks[1], STDERR_FILENO) == STDERR_FILENO);
+	struct t_daemon daemon = t_daemon_start(options);
+	cr_assert(dup2(ours, STDERR_FILENO) == STDERR_FILENO);
+	mp__fds_close((int[]){ours, remarks[1]}, 2);
+	*ret_remarks = remarks[0];
+	return daemon;
+}
+
+void t_daemon_expect_remark(int remarks, const char *text, char *buffer, size_t size)
+{
+	size_t n = 0;
+
+	buffer[0] = '\0';
+	while (!strstr(buffer, text)) {
+		cr_assert(mp__fd_wait(remarks, POLLIN, mp__deadline_in(T_TIMEOUT_MS / 2)) == 0,
+			"no remark \"%s\" but: %s", text, buffer);
+		ssize_t r = read(remarks, buffer + n, size - n - 1);
+		cr_assert(r > 0, "managerd ended before the remark \"%s\": %s", text, buffer);
+		n += (size_t)r;
+		buffer[n] = '\0';
+	}
+}
+
 void t_daemon_restart(struct t_daemon *daemon)
 {
 	launch(daemon, NULL);

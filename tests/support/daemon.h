@@ -20,6 +20,10 @@ struct t_daemon {
 
 /* Start it and wait until it is ready; further options, ended by NULL, or NULL for none. */
 struct t_daemon t_daemon_start(const char *const *options);
+/* The same, and what it writes to standard error can be read from *ret_remarks. */
+struct t_daemon t_daemon_start_heard(const char *const *options, int *ret_remarks);
+/* Read remarks until one has this text in it; all that was read is in the buffer. */
+void t_daemon_expect_remark(int remarks, const char *text, char *buffer, size_t size);
 /* The same in the directory of an earlier one. */
 void t_daemon_restart(struct t_daemon *daemon);
 /* SIGTERM: it must end with code 0, and leave an empty directory, which goes. */

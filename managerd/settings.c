@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/settings.h"
+
+#include "base/error.h"
+#include "wire/frame.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct md_settings, member), sizeof(((struct md_settings *)0)->member)
+#define MUCH (1u << 30)
+
+const struct md_option md_options[] = {
+	{"listen", "daemon", MD_KIND_ADDRESS, MD_AT_START, AT(listen), 0, 0, "unix:/PATH",
+		"listen on this socket"},
+	{"private-fd", NULL, MD_KIND_FD, MD_AT_START, AT(private_fd), 0, 0, "N",
+		"serve only the connections that come over this socket"},
+	{"owner-fd", NULL, MD_KIND_FD, MD_AT_START, AT(owner_fd), 0, 0, "N",
+		"end when the process of this pidfd has ended"},
+	{"ready-fd", NULL, MD_KIND_FD, MD_AT_START, AT(ready_fd), 0, 0, "N",
+		"write a byte there, and close it, when ready"},
+	{"max-frame", "limits", MD_KIND_BYTES, MD_ALWAYS, AT(limits.max_frame), MP__FRAME_FIRST_MAX,
+		MP__FRAME_MAX, "BYTES", "of one message"},
+	{"max-connections", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.max_connections), 1,
+		INT32_MAX, "N", "at the same time"},
+	{"max-objects", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.max_objects), 1, MUCH, "N",
+		"in the daemon"},
+	{"max-references", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.max_references), 1, MUCH,
+		"N", "objects that one connection has open"},
+	{"max-output", "limits", MD_KIND_BYTES, MD_ALWAYS, AT(limits.max_output), 1, MUCH, "BYTES",
+		"unread replies after which a connection has to wait"},
+	{"stall-ms", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.stall_ms), 1, INT32_MAX, "N",
+		"patience with connections that stop half-way"},
+};
+const size_t md_n_options = sizeof(md_options) / sizeof(md_options[0]);
+
+void md_settings_init(struct md_settings *settings)
+{
+	/* Padding too, since settings are compared as bytes. */
+	memset(settings, 0, sizeof(*settings));
+	settings->private_fd = settings->owner_fd = settings->ready_fd = -1;
+	settings->limits = (struct serve_limits)SERVE_LIMITS_DEFAULT;
+}
+
+const struct md_option *md_option_find(const char *section, const char *name)
+{
+	for (const struct md_option *o = md_options; o < md_options + md_n_options; o++) {
+		bool here = !section || (o->section && strcmp(o->section, section) == 0);
+		if (here && strcmp(o->name, name) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+bool md_section_exists(const char *section)
+{
+	for (const struct md_option *o = md_options; o < md_options + md_n_options; o++) {
+		if (o->section && strcmp(o->section, section) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* Digits, and behind them K, M or G where that makes sense. */
+static bool scan_number(const char *text, bool with_unit, uint64_t *ret)
+{
+	static const char units[] = "KMG";
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	uint64_t number = strtoull(text, &end, 10);
+	if (errno != 0)
+		return false;
+	const char *unit = with_unit && *end != '\0' ? strchr(units, *end) : NULL;
+	if (unit) {
+		int shift = 10 * (int)(unit - units + 1);
+		if (number > UINT64_MAX >> shift)
+			return false;
+		number <<= shift;
+		end++;
+	}
+	*ret = number;
+	return *end == '\0';
+}
+
+static int read_number(const struct md_option *option, const char *text, uint32_t *ret)
+{
+	uint64_t number;
+
+	if (!scan_number(text, option->kind == MD_KIND_BYTES, &number) || number < option->min ||
+		number > option->max)
+		return mp_error_set(-EINVAL, "%s: %s is not a number from %" PRIu64 " to %" PRIu64,
+			option->name, text, option->min, option->max);
+	*ret = (uint32_t)number;
+	return 0;
+}
+
+static int read_address(const struct md_option *option, const char *text, char *ret_path)
+{
+	const char *path = strncmp(text, "unix:", 5) == 0 ? text + 5 : text;
+
+	if (*path != '/')
+		return mp_error_set(
+			-EINVAL, "%s: %s is no address; it must be unix:/PATH", option->name, text);
+	if (strlen(path) >= MD_SOCKET_PATH_SIZE)
+		return mp_error_set(-EINVAL, "%s: the path of a socket has at most %zu bytes",
+			option->name, MD_SOCKET_PATH_SIZE - 1);
+	memset(ret_path, 0, MD_SOCKET_PATH_SIZE);
+	strcpy(ret_path, path);
+	return 0;
+}
+
+/* An inherited descriptor that is really open. */
+static int read_fd(const struct md_option *option, const char *text, int *ret_fd)
+{
+	uint64_t fd;
+
+	if (!scan_number(text, false, &fd) || fd < 3 || fd > INT32_MAX)
+		return mp_error_set(-EINVAL, "%s: %s is no descriptor above 2", option->name, text);
+	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		return mp_error_set(-EINVAL, "%s: descriptor %s is not open", option->name, text);
+	*ret_fd = (int)fd;
+	return 0;
+}
+
+int md_option_read(const struct md_option *option, const char *text, struct md_settings *settings)
+{
+	void *at = (char *)settings + option->offset;
+
+	switch (option->kind) {
+	case MD_KIND_NUMBER:
+	case MD_KIND_BYTES:
+		return read_number(option, text, at);
+	case MD_KIND_ADDRESS:
+		return read_address(option, text, at);
+	case MD_KIND_FD:
+		return read_fd(option, text, at);
+	}
+	return mp_error_set(-EINVAL, "%s: unknown kind", option->name);
+}
+
+bool md_option_same(
+	const struct md_option *option, const struct md_settings *a, const struct md_settings *b)
+{
+	return memcmp((const char *)a + option->offset, (const char *)b + option->offset,
+		       option->size) == 0;
+}
+
+void md_option_copy(
+	const struct md_option *option, struct md_settings *to, const struct md_settings *from)
+{
+	memcpy((char *)to + option->offset, (const char *)from + option->offset, option->size);
+}
+
+void md_options_print(FILE *to)
+{
+	struct md_settings defaults;
+	char left[64];
+
+	md_settings_init(&defaults);
+	for (const struct md_option *o = md_options; o < md_options + md_n_options; o++) {
+		snprintf(left, sizeof(left), "--%s %s", o->name, o->argument);
+		fprintf(to, "  %-24s %s", left, o->help);
+		if (o->kind == MD_KIND_NUMBER || o->kind == MD_KIND_BYTES) {
+			uint32_t value;
+			memcpy(&value, (const char *)&defaults + o->offset, sizeof(value));
+			fprintf(to, " (%" PRIu32 ")", value);
+		}
+		fputc('\n', to);
+	}
+}
