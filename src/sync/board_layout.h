@@ -53,6 +53,6 @@ struct mp__board {
 };
 
 _Static_assert(sizeof(struct mp__board_cell) == 64, "a cache line");
-_Static_assert(sizeof(struct mp__board) == 256 * 1024, "as mpctl reads it");
+_Static_assert(sizeof(struct mp__board) == 262144, "as mpctl reads it");
 
 #endif
