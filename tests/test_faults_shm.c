@@ -238,3 +238,31 @@ static void queue_waited(void)
 }
 
 FAULTS(faults_shm, queue_wait, "mp_queue mp_obj_encode", queue_awaited, queue_wait, queue_waited)
+
+static int queue_create(void)
+{
+	snprintf(block_name, sizeof(block_name), "/mp-faults-queue-%d", (int)getpid());
+	return mp_queue_create(block_name, NULL, &a_queue);
+}
+
+FAULTS(faults_shm, queue_create, "mp_queue_create", NULL, queue_create, queue_end)
+
+static mp_queue *opened_queue;
+
+static void named_queue_made(void)
+{
+	T_CHECK(queue_create() == 0);
+}
+
+static int queue_open(void)
+{
+	return mp_queue_open(block_name, &opened_queue);
+}
+
+static void queue_opened(void)
+{
+	mp_queue_close(opened_queue);
+	queue_end();
+}
+
+FAULTS(faults_shm, queue_open, "mp_queue_create", named_queue_made, queue_open, queue_opened)

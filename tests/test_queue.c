@@ -39,7 +39,7 @@ static uint64_t memory(mp_queue *q)
 {
 	struct stat st;
 
-	cr_assert_eq(fstat(q->fd, &st), 0);
+	cr_assert_eq(fstat(q->segment.fd, &st), 0);
 	return (uint64_t)st.st_blocks * 512;
 }
 

@@ -354,8 +354,8 @@ __attribute__((noreturn)) static int scribble(void *argument)
 		random = random * 1103515245 + 12345;
 		/* Mostly where it hurts: the words. */
 		size_t at = (random >> 8) % (random & 64 ? HOSTILE_BYTES : 1024);
-		if (at < 128)
-			at += 128; /* what is read once at the attach */
+		if (at < 256)
+			at += 256; /* what is read once at the attach */
 		p->q->base[at] = (char)(random >> 24);
 		p->put++;
 	}

@@ -92,7 +92,7 @@ void mp_block_close(mp_block *block);
 /* A named object whose users are all dead. The strings are valid during the call. */
 typedef struct mp_shm_leftover {
 	const char *name;
-	const char *kind; /* "block" or "shared list" */
+	const char *kind; /* "block", "shared list" or "queue" */
 	uint64_t bytes;
 	int64_t age_ms;      /* since it was made */
 	pid_t creator;       /* the process that made it, as it knew itself */

@@ -10,8 +10,9 @@
  * bytes, from nothing to gigabytes; it is in the queue when put has returned, and whoever is killed
  * at whatever instant, no message is lost, doubled or damaged that was in it.
  *
- * A queue is an anonymous piece of shared memory. It works in forked children as it is, and travels
- * to others as mp_handle(q). It goes with the last process that has it.
+ * A queue is a piece of shared memory. It works in forked children as it is, and travels to others as
+ * mp_handle(q). It goes with the last process that has it. Programs that are not related meet by a
+ * name: mp_queue_create() and mp_queue_open().
  *
  * Timeouts are milliseconds, MP_FOREVER or MP_NOWAIT. What cannot be done now fails with -EAGAIN
  * (MP_NOWAIT) or -ETIMEDOUT; a queue that has been shut down is -EPIPE; -EBADMSG means that some
@@ -35,6 +36,8 @@ typedef struct mp_queue_options {
 		max_bytes; /* most bytes, up to 2^36; a message counts its size rounded up to 8, and
 			     * 8 more. 0: 1 GiB - 64 KiB. Memory is used as messages need it */
 	bool joinable;     /* mp_queue_task_done(), mp_queue_join() */
+	unsigned int mode; /* create: permissions, whatever the umask is; 0: 0600 */
+	bool persist;      /* create: keep it until mp_queue_unlink(), used or not */
 } mp_queue_options;
 
 #define MP_QUEUE_OPTIONS(...) \
@@ -45,6 +48,35 @@ typedef struct mp_queue_options {
  * -ENOMEM no address space or memory.
  */
 int mp_queue_new(const mp_queue_options *options, mp_queue **ret_queue);
+
+/* --- by name ------------------------------------------------------------------------------------ */
+
+/*
+ * A queue with a name, of the names that blocks have (mp/block.h). It appears with this name when it
+ * is complete, or not at all. NULL: a name is made up, mp_queue_name() tells it. -EEXIST somebody uses
+ * this name, or keeps it; -EINVAL the name is empty or has a slash inside; -ENAMETOOLONG; -EACCES no
+ * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); and as mp_queue_new().
+ */
+int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue **ret_queue);
+
+/*
+ * The queue of this name. -ENOENT there is none, or its users are all dead; -EACCES it is not for
+ * this user to read and write; -EBADMSG it is no queue, is damaged, or of another build of libmp;
+ * -EBUSY a stopped process stands in the middle of opening or removing it, for two seconds and more;
+ * -EINVAL, -ENAMETOOLONG, -EMFILE, -ENFILE, -ENOMEM.
+ */
+int mp_queue_open(const char *name, mp_queue **ret_queue);
+
+/*
+ * Take the name away, whatever it is of. Who has the queue keeps it; the name is free. -ENOENT,
+ * -EACCES, -EINVAL, -ENAMETOOLONG, -EBUSY.
+ */
+int mp_queue_unlink(const char *name);
+
+/* The name, or NULL. */
+const char *mp_queue_name(const mp_queue *queue);
+
+/* --- handles ------------------------------------------------------------------------------------ */
 
 /* References of this process: one more, returning `queue`; one less. NULL is allowed. */
 mp_queue *mp_queue_ref(mp_queue *queue);

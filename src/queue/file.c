@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The file of a queue: made, attached, unmapped. */
+/* The segment of a queue: made, with a name or without, attached, unmapped. */
 #include <config.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fds.h"
+#include "base/testpoint.h"
 #include "queue/ring.h"
+#include "shm/memory.h"
 
 #include <fcntl.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -16,6 +18,26 @@
 /* What a record and a JUMP take beside the message, generously. */
 #define SLACK 64u
 #define PAGE 4096u
+#define WHAT "a queue"
+
+/* Two builds that do not agree never share a queue. */
+static struct mp__segment_type queue_type(void)
+{
+	const size_t layout[] = {MP__QUEUE_VERSION, sizeof(struct mp__queue_control),
+		sizeof(struct mp__queue_cell), offsetof(struct mp__queue_control, put_guard),
+		offsetof(struct mp__queue_control, get_guard),
+		offsetof(struct mp__queue_control, allocated), MP__QUEUE_REGION, MP__QUEUE_CELLS,
+		MP__QUEUE_POS_BITS};
+
+	return (struct mp__segment_type){
+		.kind = MP__SEGMENT_QUEUE,
+		.fingerprint = mp__segment_fingerprint(layout, MP__COUNT_OF(layout)),
+		.name = "mp-queue",
+		.what = WHAT,
+	};
+}
+
+/* --- limits ------------------------------------------------------------------------------------- */
 
 uint64_t mp__queue_geometry(uint64_t max_bytes, unsigned *ret_last_region)
 {
@@ -35,72 +57,6 @@ uint64_t mp__queue_geometry(uint64_t max_bytes, unsigned *ret_last_region)
 		size = mp__ring_region_start(last);
 	*ret_last_region = last;
 	return mp__ring_region_start(last) + (size + PAGE - 1) / PAGE * PAGE;
-}
-
-/* Changes whenever the layout does: two builds that do not agree never share a file. */
-static uint32_t fingerprint(void)
-{
-	const size_t sizes[] = {sizeof(struct mp__queue_control), sizeof(struct mp__queue_cell),
-		offsetof(struct mp__queue_control, put_guard),
-		offsetof(struct mp__queue_control, get_guard),
-		offsetof(struct mp__queue_control, allocated), MP__QUEUE_REGION, MP__QUEUE_CELLS,
-		MP__QUEUE_POS_BITS};
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < MP__COUNT_OF(sizes); i++)
-		hash = (hash ^ (uint32_t)sizes[i]) * 16777619u;
-	return hash;
-}
-
-static int allocate(int fd, uint64_t from, uint64_t size)
-{
-	int r;
-
-	do
-		r = fallocate(fd, 0, (off_t)from, (off_t)size) < 0 ? -errno : 0;
-	while (r == -EINTR);
-	if (r < 0)
-		return mp_error_set(r == -ENOMEM ? -ENOSPC : r,
-			"a new queue: no shared memory (%s)", mp_strerror(r));
-	return 0;
-}
-
-static int make_file(const struct mp_queue *q)
-{
-	MP__AUTO_CLOSE int fd =
-		mp__fd_above_std(memfd_create("mp-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-
-	if (fd < 0)
-		return mp__error_errno("a new queue: memfd_create");
-	if (TEMP_FAILURE_RETRY(ftruncate(fd, (off_t)q->file_size)) < 0)
-		return mp__error_errno("a new queue: sizing its memory");
-	int r = allocate(fd, 0,
-		q->flags & MP__QUEUE_JOINABLE
-			? MP__QUEUE_CELLS_AT + MP__QUEUE_CELLS * sizeof(struct mp__queue_cell)
-			: MP__QUEUE_CELLS_AT);
-	if (r == 0)
-		r = allocate(fd, MP__QUEUE_REGION, MP__QUEUE_REGION);
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return mp__error_errno("a new queue: sealing its memory");
-	return MP__TAKE_FD(fd);
-}
-
-static int map(struct mp_queue *q)
-{
-	char *base = mmap(
-		NULL, q->file_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, q->fd, 0);
-
-	if (base == MAP_FAILED)
-		return mp__error_errno("mapping the memory of a queue (less max_bytes needs less "
-				       "address space)");
-	/* Dumps of core would hold what is in the queue, of all processes, again and again. */
-	(void)madvise(base, q->file_size, MADV_DONTDUMP);
-	q->base = base;
-	q->control = (struct mp__queue_control *)base;
-	q->cells = (struct mp__queue_cell *)(base + MP__QUEUE_CELLS_AT);
-	return 0;
 }
 
 static int check_options(const mp_queue_options *o)
@@ -141,82 +97,195 @@ static int choose_size(const mp_queue_options *o, struct mp_queue *q)
 	}
 }
 
-int mp__queue_file_new(const mp_queue_options *options, struct mp_queue *q)
+/* --- making ------------------------------------------------------------------------------------- */
+
+/* What every queue has from the start; the rest of the file is for putters to allocate. */
+static int allocate_first(int fd, uint32_t flags)
+{
+	uint64_t head = MP__QUEUE_CELLS_AT;
+
+	if (flags & MP__QUEUE_JOINABLE)
+		head += MP__QUEUE_CELLS * sizeof(struct mp__queue_cell);
+	int r = mp__memory_allocate(fd, 0, head, WHAT);
+	return r < 0 ? r : mp__memory_allocate(fd, MP__QUEUE_REGION, MP__QUEUE_REGION, WHAT);
+}
+
+static int make_anonymous(const struct mp_queue *q)
+{
+	return mp__memory_new(
+		"mp-queue", 0, q->file_size, 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, WHAT);
+}
+
+static int make_nameless_file(const struct mp_queue *q, unsigned int mode)
+{
+	MP__AUTO_CLOSE int fd = mp__named_file(mode);
+
+	if (fd < 0)
+		return fd;
+	MP__TEST_POINT("queue.file");
+	if (TEMP_FAILURE_RETRY(ftruncate(fd, (off_t)q->file_size)) < 0)
+		return mp__error_errno("sizing a queue");
+	return MP__TAKE_FD(fd);
+}
+
+static void set_pointers(struct mp_queue *q)
+{
+	q->base = (char *)q->segment.header;
+	q->control = (struct mp__queue_control *)q->base;
+	q->cells = (struct mp__queue_cell *)(q->base + MP__QUEUE_CELLS_AT);
+	/* Dumps of core would hold what is in the queue, of all processes, again and again. */
+	(void)madvise(q->base, q->segment.mapped, MADV_DONTDUMP);
+}
+
+static void fill(struct mp_queue *q, const mp_queue_options *options)
+{
+	struct mp__queue_control *c = q->control;
+	const char *name = options->name ? options->name : q->name.text;
+
+	mp__named_describe(&c->about, options->persist);
+	c->max_bytes = q->max_bytes;
+	c->maxsize = q->maxsize;
+	c->flags = q->flags;
+	if (name)
+		snprintf(c->name, sizeof(c->name), "%s", name);
+	c->allocated[0] = MP__QUEUE_REGION;
+	uint64_t start = mp__ring_pack(0, MP__QUEUE_REGION);
+	c->tail = c->tail_seen = c->head = c->head_seen = start;
+	MP__TEST_POINT("queue.filled");
+	mp__segment_publish(&q->segment);
+	MP__TEST_POINT("queue.published");
+}
+
+/* In a file of the right size, which this takes if it succeeds. */
+static int make_in(int fd, const mp_queue_options *options, struct mp_queue *q)
+{
+	struct mp__segment_type type = queue_type();
+
+	int r = allocate_first(fd, q->flags);
+	if (r == 0)
+		r = mp__segment_format(&type, fd, q->file_size, q->file_size, &q->segment);
+	if (r < 0)
+		return r;
+	set_pointers(q);
+	fill(q, options);
+	return 0;
+}
+
+static int load_options(const mp_queue_options *options, struct mp_queue *q)
 {
 	int r = check_options(options);
 
 	if (r == 0)
 		r = choose_size(options, q);
-	if (r < 0)
-		return r;
 	q->maxsize = options->maxsize ? options->maxsize : MP__QUEUE_ITEMS_MAX;
 	q->flags = options->joinable ? MP__QUEUE_JOINABLE : 0;
-	MP__AUTO_CLOSE int fd = make_file(q);
-	if (fd < 0)
-		return fd;
-	q->fd = fd;
-	r = map(q);
-	if (r < 0)
-		return r;
-	struct mp__queue_control *c = q->control;
-	c->magic = MP__QUEUE_MAGIC;
-	c->version = MP__QUEUE_VERSION;
-	c->fingerprint = fingerprint();
-	c->file_size = q->file_size;
-	c->max_bytes = q->max_bytes;
-	c->maxsize = q->maxsize;
-	c->flags = q->flags;
-	if (options->name)
-		strncpy(c->name, options->name, sizeof(c->name) - 1);
-	c->allocated[0] = MP__QUEUE_REGION;
-	uint64_t start = mp__ring_pack(0, MP__QUEUE_REGION);
-	c->tail = c->tail_seen = c->head = c->head_seen = start;
-	/* Partner: the acquire load in check_control(). */
-	atomic_store_explicit(&c->state, MP__QUEUE_READY, memory_order_release);
-	MP__TAKE_FD(fd);
-	return 0;
+	return r;
 }
 
-/* Everything that is kept in the handle, checked before the mapping is made. */
-static int check_control(int fd, struct mp_queue *q)
+int mp__queue_file_new(const mp_queue_options *options, struct mp_queue *q)
+{
+	if (options->mode || options->persist)
+		return mp_error_set(-EINVAL, "mode and persist are for queues that have a name");
+	int r = load_options(options, q);
+	if (r < 0)
+		return r;
+	MP__AUTO_CLOSE int fd = make_anonymous(q);
+	if (fd < 0)
+		return fd;
+	r = make_in(fd, options, q);
+	if (r == 0)
+		MP__TAKE_FD(fd);
+	return r;
+}
+
+int mp__queue_file_create(const char *name, const mp_queue_options *options, struct mp_queue *q)
+{
+	int r = name ? mp__name_set(&q->name, name) : 0;
+
+	if (r == 0)
+		r = mp__named_check_mode(options->mode);
+	if (r == 0)
+		r = load_options(options, q);
+	if (r < 0)
+		return r;
+	MP__AUTO_CLOSE int fd = make_nameless_file(q, options->mode);
+	if (fd < 0)
+		return fd;
+	r = make_in(fd, options, q);
+	if (r < 0)
+		return r;
+	MP__TAKE_FD(fd);
+	q->name.goes = !options->persist;
+	r = mp__name_link(&q->name, q->segment.fd);
+	if (r < 0)
+		mp__segment_close(&q->segment);
+	else
+		mp__name_add(&q->name, &q->segment);
+	return r;
+}
+
+/* --- attaching ---------------------------------------------------------------------------------- */
+
+/* Everything that is kept in the handle, from a copy: reading a file cannot fault. */
+static int check_control(struct mp_queue *q)
 {
 	struct mp__queue_control c;
 	struct stat st;
-	int seals = fcntl(fd, F_GET_SEALS);
 
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0)
-		return mp_error_set(-EBADMSG, "the memory of a queue: not a sealed memfd");
-	if (pread(fd, &c, sizeof(c), 0) != (ssize_t)sizeof(c))
+	if (pread(q->segment.fd, &c, sizeof(c), 0) != (ssize_t)sizeof(c) ||
+		fstat(q->segment.fd, &st) < 0)
 		return mp_error_set(-EBADMSG, "the memory of a queue: too short");
-	if (c.magic != MP__QUEUE_MAGIC || c.version != MP__QUEUE_VERSION ||
-		c.fingerprint != fingerprint() || c.state != MP__QUEUE_READY)
-		return mp_error_set(
-			-EBADMSG, "the memory of a queue: of another kind or build of libmp");
 	if (c.max_bytes < MP__QUEUE_UNIT || c.max_bytes > MP__QUEUE_BYTES_MAX || c.maxsize == 0 ||
 		c.maxsize > MP__QUEUE_ITEMS_MAX || c.flags & ~MP__QUEUE_JOINABLE)
 		return mp_error_set(-EBADMSG, "the memory of a queue: impossible limits");
 	q->file_size = mp__queue_geometry(c.max_bytes, &q->last_region);
-	if (c.file_size != q->file_size || (uint64_t)st.st_size != q->file_size)
+	if (q->segment.size != q->file_size || q->segment.max_size != q->file_size ||
+		(uint64_t)st.st_size != q->file_size)
 		return mp_error_set(-EBADMSG, "the memory of a queue: %lld bytes, not %llu",
 			(long long)st.st_size, (unsigned long long)q->file_size);
 	q->max_bytes = c.max_bytes;
 	q->maxsize = c.maxsize;
 	q->flags = c.flags;
+	q->name.goes = !(c.about.flags & MP__BLOCK_PERSIST);
 	return 0;
 }
 
 int mp__queue_file_attach(int fd, struct mp_queue *q)
 {
-	int r = check_control(fd, q);
+	struct mp__segment_type type = queue_type();
+	unsigned int flags = q->name.text ? (unsigned int)MP__SEGMENT_NAMED : 0;
+
+	int r = mp__segment_attach(&type, fd, flags, &q->segment);
+	if (r < 0)
+		return r;
+	r = check_control(q);
+	if (r < 0) {
+		q->segment.fd = -1; /* the caller's, who still has it */
+		mp__segment_close(&q->segment);
+		return r;
+	}
+	set_pointers(q);
+	mp__name_add(&q->name, &q->segment);
+	return 0;
+}
+
+int mp__queue_file_open(const char *name, struct mp_queue *q)
+{
+	int r = mp__name_set(&q->name, name);
 
 	if (r < 0)
 		return r;
-	q->fd = fd;
-	return map(q);
+	MP__AUTO_CLOSE int fd = mp__named_open(q->name.path, false);
+	if (fd < 0)
+		return fd;
+	MP__TEST_POINT("queue.attach");
+	r = mp__queue_file_attach(fd, q);
+	if (r == 0)
+		MP__TAKE_FD(fd);
+	return r;
 }
 
 void mp__queue_file_close(struct mp_queue *q)
 {
-	munmap(q->base, q->file_size);
-	close(q->fd);
+	mp__name_close(&q->name, &q->segment);
 }

@@ -9,7 +9,9 @@
 #include "base/fds.h"
 #include "base/options.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct mp_queue *handle_new(void)
 {
@@ -20,29 +22,77 @@ static struct mp_queue *handle_new(void)
 		return NULL;
 	}
 	q->handle.class = &mp__queue_class;
+	q->segment.fd = -1;
 	q->references = 1;
 	return q;
 }
 
-int mp_queue_new(const mp_queue_options *options, mp_queue **ret_queue)
+/* Of options that are loaded. */
+static int make(const char *name, bool named, const mp_queue_options *options, mp_queue **ret_queue)
 {
-	mp_queue_options known;
-
-	if (!ret_queue)
-		return mp_error_set(-EINVAL, "a new queue: no place for it");
-	int r = mp__options_load(&known, sizeof(known), 0, options);
-	if (r < 0)
-		return r;
 	struct mp_queue *q = handle_new();
+
 	if (!q)
 		return -ENOMEM;
-	r = mp__queue_file_new(&known, q);
+	int r = named ? mp__queue_file_create(name, options, q) : mp__queue_file_new(options, q);
 	if (r < 0) {
 		free(q);
 		return r;
 	}
 	*ret_queue = q;
 	return 0;
+}
+
+static int load(mp_queue_options *known, const mp_queue_options *options, mp_queue **ret_queue)
+{
+	if (!ret_queue)
+		return mp_error_set(-EINVAL, "a new queue: no place for it");
+	return mp__options_load(known, sizeof(*known), 0, options);
+}
+
+int mp_queue_new(const mp_queue_options *options, mp_queue **ret_queue)
+{
+	mp_queue_options known;
+	int r = load(&known, options, ret_queue);
+
+	return r < 0 ? r : make(NULL, false, &known, ret_queue);
+}
+
+int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue **ret_queue)
+{
+	mp_queue_options known;
+	int r = load(&known, options, ret_queue);
+
+	return r < 0 ? r : make(name, true, &known, ret_queue);
+}
+
+int mp_queue_open(const char *name, mp_queue **ret_queue)
+{
+	if (!ret_queue)
+		return mp_error_set(-EINVAL, "opening a queue: no place for it");
+	struct mp_queue *q = handle_new();
+	if (!q)
+		return -ENOMEM;
+	int r = mp__queue_file_open(name, q);
+	if (r < 0) {
+		free(q);
+		return r;
+	}
+	*ret_queue = q;
+	return 0;
+}
+
+int mp_queue_unlink(const char *name)
+{
+	char path[MP__NAMED_PATH_SIZE];
+	int r = mp__named_path(name, path, NULL);
+
+	return r < 0 ? r : mp__named_unlink(path);
+}
+
+const char *mp_queue_name(const mp_queue *queue)
+{
+	return queue ? queue->name.text : NULL;
 }
 
 mp_queue *mp_queue_ref(mp_queue *queue)
@@ -77,21 +127,24 @@ static int class_export(struct mp__handle *handle, struct mp__handle_wire *ret_w
 {
 	const struct mp_queue *q = (const struct mp_queue *)handle;
 
-	ret_wire->size = 0;
-	ret_wire->fds[0] = q->fd;
+	ret_wire->size = q->name.text ? strlen(q->name.text) : 0;
+	memcpy(ret_wire->data, q->name.text ? q->name.text : "", ret_wire->size);
+	ret_wire->fds[0] = q->segment.fd;
 	ret_wire->n_fds = 1;
 	return 0;
 }
 
 static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle)
 {
-	if (wire->n_fds != 1 || wire->size != 0)
-		return mp_error_set(-EBADMSG, "a queue came with %zu descriptors and %zu bytes",
-			wire->n_fds, wire->size);
+	/* Of memory, if not sealed: a named one has no seals. */
+	if (wire->n_fds != 1 || fcntl(wire->fds[0], F_GET_SEALS) < 0)
+		return mp_error_set(-EBADMSG, "the handle of a queue is damaged");
 	struct mp_queue *q = handle_new();
 	if (!q)
 		return -ENOMEM;
-	int r = mp__queue_file_attach(wire->fds[0], q);
+	int r = wire->size > 0 ? mp__name_import(&q->name, wire->data, wire->size) : 0;
+	if (r == 0)
+		r = mp__queue_file_attach(wire->fds[0], q);
 	if (r < 0) {
 		free(q);
 		return r;

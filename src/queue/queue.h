@@ -13,6 +13,7 @@
 #include "base/spin.h"
 #include "obj/handle.h"
 #include "queue/queue_layout.h"
+#include "shm/names.h"
 
 #include <mp/queue.h>
 #include <stdatomic.h>
@@ -43,7 +44,9 @@ struct mp__ring_record {
 
 struct mp_queue {
 	struct mp__handle handle;
-	char *base;
+	struct mp__segment segment;
+	struct mp__name name;
+	char *base;                        /* of the segment */
 	struct mp__queue_control *control; /* at base */
 	struct mp__queue_cell *cells;
 	uint64_t file_size;
@@ -51,7 +54,6 @@ struct mp_queue {
 	uint64_t maxsize; /* never more than MP__QUEUE_ITEMS_MAX */
 	unsigned last_region;
 	uint32_t flags;
-	int fd;
 	_Atomic unsigned references;
 	_Atomic unsigned cell; /* where this process's was last */
 	/* What this process writes in place: whose turn it is, control->reserved says. */
@@ -67,7 +69,12 @@ extern const struct mp__handle_class mp__queue_class;
 /* How large the file of a queue with this limit is, and which region is the last. */
 uint64_t mp__queue_geometry(uint64_t max_bytes, unsigned *ret_last_region);
 int mp__queue_file_new(const mp_queue_options *options, struct mp_queue *q);
-/* Takes the descriptor if it succeeds. -EBADMSG it is no queue of this build. */
+int mp__queue_file_create(const char *name, const mp_queue_options *options, struct mp_queue *q);
+int mp__queue_file_open(const char *name, struct mp_queue *q);
+/*
+ * Of the name in the handle, if there is one: it has no seals then. Takes the descriptor if it
+ * succeeds. -EBADMSG it is no queue of this build.
+ */
 int mp__queue_file_attach(int fd, struct mp_queue *q);
 void mp__queue_file_close(struct mp_queue *q);
 

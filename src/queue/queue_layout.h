@@ -8,7 +8,8 @@
  * messages is the difference of the two words: there is nothing to repair after a death, and no
  * count beside the data that could go wrong.
  *
- * The file is one sparse memfd, sealed against shrinking and growing, mapped whole:
+ * The segment is one sparse file, mapped whole: a memfd, sealed against shrinking and growing; or, of
+ * a queue with a name, a file in /dev/shm (shm/named.h), which begins as all of those do:
  *
  *	0         4 KiB      24 KiB   32 KiB     64 KiB      128 KiB           256 KiB
  *	+---------+----------+--------+----------+-----------+-----------------+--- ...
@@ -91,14 +92,14 @@
 #ifndef MP_QUEUE_LAYOUT_H
 #define MP_QUEUE_LAYOUT_H
 
+#include "shm/block_layout.h"
 #include "shm/guard.h"
 #include "shm/watch.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define MP__QUEUE_MAGIC UINT64_C(0x6d702e7175657531) /* "mp.queu1" */
-#define MP__QUEUE_VERSION 2u
+#define MP__QUEUE_VERSION 3u
 
 #define MP__QUEUE_NAME_SIZE 24
 #define MP__QUEUE_LINE 128 /* two cache lines: CPUs fetch them in pairs */
@@ -134,18 +135,12 @@ enum mp__record_kind {
 /* mp__queue_control.flags. */
 #define MP__QUEUE_JOINABLE 1u
 
-#define MP__QUEUE_READY 1u
-
 struct mp__queue_control {
-	/* Written once, before `state` becomes READY (release); never changes. */
-	uint64_t magic;
-	uint32_t version;
-	uint32_t fingerprint;
-	uint64_t file_size;
+	/* Written once, before the segment is published; never changes. */
+	struct mp__block_header about;
 	uint64_t max_bytes;
 	uint64_t maxsize;
 	uint32_t flags;
-	_Atomic uint32_t state;
 	char name[MP__QUEUE_NAME_SIZE]; /* for people; need not end in NUL */
 
 	/* Read by all, written rarely. */

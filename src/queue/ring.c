@@ -40,7 +40,7 @@ static int file_allocate(const struct mp_queue *q, uint64_t from, uint64_t size)
 	int r;
 
 	do
-		r = fallocate(q->fd, 0, (off_t)from, (off_t)size) < 0 ? -errno : 0;
+		r = fallocate(q->segment.fd, 0, (off_t)from, (off_t)size) < 0 ? -errno : 0;
 	while (r == -EINTR);
 	return r;
 }
@@ -86,7 +86,7 @@ static void free_region(struct mp_queue *q, unsigned region)
 		atomic_store_explicit(&c->allocated[region], 0, memory_order_relaxed);
 		MP__TEST_POINT("queue.get.unallocated");
 		/* It is a matter of memory only: if the kernel can't now, the next lap will. */
-		(void)fallocate(q->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(void)fallocate(q->segment.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			(off_t)mp__ring_region_start(region), (off_t)region_size(q, region));
 		MP__TEST_POINT("queue.get.punched");
 	}

@@ -17,9 +17,10 @@
 
 static const char *kind_name(uint32_t kind)
 {
-	return kind == MP__SEGMENT_BLOCK  ? "block"
-	       : kind == MP__SEGMENT_LIST ? "shared list"
-					  : NULL;
+	return kind == MP__SEGMENT_BLOCK   ? "block"
+	       : kind == MP__SEGMENT_LIST  ? "shared list"
+	       : kind == MP__SEGMENT_QUEUE ? "queue"
+					   : NULL;
 }
 
 static int64_t age_of(const struct mp__block_header *header)
