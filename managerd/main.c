@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "managerd/config.h"
 #include "managerd/log.h"
+#include "managerd/service.h"
 #include "serve/server.h"
 #include "managerd/settings.h"
+#include "managerd/systemd.h"
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -133,6 +135,8 @@ static int load(struct command_line *line, struct md_settings *ret_settings)
 struct daemon {
 	struct command_line line;
 	struct md_settings settings;
+	struct md_service service;
+	int listen_fd; /* systemd's, or -1 */
 };
 
 /* One remark for what changed, one for each option that cannot; none if the file is as before. */
@@ -153,10 +157,8 @@ static void adopt(struct md_settings *settings, const struct md_settings *news)
 	md_say("read again: %u options changed", changed);
 }
 
-/* SIGHUP. A file with an error changes nothing. */
-static void reload(struct serve_limits *limits, void *data)
+static void read_again(struct daemon *daemon, struct serve_limits *limits)
 {
-	struct daemon *daemon = data;
 	struct md_settings news;
 
 	if (!daemon->line.config) {
@@ -171,29 +173,69 @@ static void reload(struct serve_limits *limits, void *data)
 	*limits = daemon->settings.limits;
 }
 
+/* SIGHUP. */
+static void reload(struct serve_limits *limits, void *data)
+{
+	struct daemon *daemon = data;
+
+	md_service_reloading();
+	read_again(daemon, limits);
+	md_service_reloaded(&daemon->service);
+}
+
+static int started(struct serve_loop *loop, struct serve_context *context, void *data)
+{
+	struct daemon *daemon = data;
+
+	return md_service_start(&daemon->service, loop, context);
+}
+
+static void draining(void *data)
+{
+	(void)data;
+	md_service_stopping();
+}
+
 static int run(struct daemon *daemon)
 {
 	const struct md_settings *settings = &daemon->settings;
 	struct serve_config config = {
 		.listen_path = *settings->listen ? settings->listen : NULL,
+		.listen_fd = daemon->listen_fd,
 		.connector_fd = settings->private_fd,
 		.owner_fd = settings->owner_fd,
 		.ready_fd = settings->ready_fd,
 		.limits = settings->limits,
-		.reload = reload,
-		.data = daemon,
+		.hooks = {.started = started,
+			.reload = reload,
+			.draining = draining,
+			.data = daemon},
 	};
 
 	int r = serve_server_run(&config);
+	md_service_stop(&daemon->service);
 	if (r == 0)
 		return EXIT_OK;
 	md_say("%s", mp_error_detail());
 	return r == -EADDRINUSE ? EXIT_IN_USE : EXIT_FAILED;
 }
 
+/* systemd's sockets, if it has started us. */
+static int take_sockets(struct daemon *daemon)
+{
+	int r = md_systemd_init();
+
+	if (r == 0)
+		r = md_systemd_take_socket("managerd", &daemon->listen_fd);
+	if (r < 0)
+		md_say("%s", mp_error_detail());
+	md_systemd_close_others();
+	return r;
+}
+
 int main(int argc, char **argv)
 {
-	struct daemon daemon;
+	struct daemon daemon = {.service = MD_SERVICE_NULL, .listen_fd = -1};
 	const struct md_settings *settings = &daemon.settings;
 
 	init_command_line(&daemon.line, argc, argv);
@@ -204,7 +246,10 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	if (daemon.line.check)
 		return EXIT_OK;
-	if (!*settings->listen == (settings->private_fd < 0)) {
+	if (take_sockets(&daemon) < 0)
+		return EXIT_FAILED;
+	bool listens = *settings->listen || daemon.listen_fd >= 0;
+	if (listens == (settings->private_fd >= 0)) {
 		md_say("either --listen or --private-fd is needed. See managerd --help");
 		return EXIT_USAGE;
 	}

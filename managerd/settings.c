@@ -17,6 +17,8 @@
 const struct md_option md_options[] = {
 	{"listen", "daemon", MD_KIND_ADDRESS, MD_AT_START, AT(listen), 0, 0, "unix:/PATH",
 		"listen on this socket"},
+	{"drain-ms", "daemon", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.drain_ms), 0, 3600000, "N",
+		"time for replies to go out at the end"},
 	{"private-fd", NULL, MD_KIND_FD, MD_AT_START, AT(private_fd), 0, 0, "N",
 		"serve only the connections that come over this socket"},
 	{"owner-fd", NULL, MD_KIND_FD, MD_AT_START, AT(owner_fd), 0, 0, "N",

@@ -12,6 +12,7 @@ struct serve_limits {
 	uint32_t max_references;  /* open objects of one session */
 	uint32_t max_output; /* bytes of unread replies at which a session is read no further */
 	uint32_t stall_ms;   /* until a session that owes us something is ended */
+	uint32_t drain_ms;   /* for replies to go out before an end */
 };
 
 /*
@@ -22,7 +23,7 @@ struct serve_limits {
 	{                                                                                 \
 		.max_frame = (64u << 20) + (64u << 10), .max_connections = 1000,          \
 		.max_objects = 1000000, .max_references = 100000, .max_output = 1u << 20, \
-		.stall_ms = 30000,                                                        \
+		.stall_ms = 30000, .drain_ms = 1000,                                      \
 	}
 
 #endif

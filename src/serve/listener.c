@@ -142,14 +142,19 @@ int serve_listener_open(struct serve_listener *listener, const char *path)
 	return 0;
 }
 
+void serve_listener_adopt(struct serve_listener *listener, int fd)
+{
+	*listener = (struct serve_listener){.fd = fd, .spare = spare_open()};
+}
+
 void serve_listener_close(struct serve_listener *listener)
 {
 	struct stat st;
 
 	if (listener->fd < 0)
 		return;
-	if (lstat(listener->address.sun_path, &st) == 0 && st.st_dev == listener->device &&
-		st.st_ino == listener->inode)
+	if (*listener->address.sun_path && lstat(listener->address.sun_path, &st) == 0 &&
+		st.st_dev == listener->device && st.st_ino == listener->inode)
 		unlink(listener->address.sun_path);
 	close(listener->fd);
 	if (listener->spare >= 0)

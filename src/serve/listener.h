@@ -25,6 +25,8 @@ struct serve_listener {
  * to the directory; -ETIMEDOUT somebody keeps the directory locked; and what the system says. The sentence is in mp_error_detail().
  */
 int serve_listener_open(struct serve_listener *listener, const char *path);
+/* One that somebody else has made, and removes; the descriptor is taken. */
+void serve_listener_adopt(struct serve_listener *listener, int fd);
 void serve_listener_close(struct serve_listener *listener);
 
 /*

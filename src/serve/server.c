@@ -24,8 +24,6 @@
 
 /* New connections that one turn of the loop takes: the others are served in between. */
 #define ACCEPTS_PER_TURN 32
-/* How long replies may still go out after SIGTERM. */
-#define DRAIN_MS 1000
 /* How exact stall_ms is kept. */
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 1000
@@ -41,7 +39,6 @@ struct server {
 	const struct serve_config *config;
 	struct client *clients;
 	struct client *ended;
-	uint32_t n_clients;
 	uint32_t n_owed; /* clients that owe us something, and so have a deadline */
 	int64_t next_tick_ns;
 	bool deaf; /* accepts nothing until the next tick */
@@ -87,7 +84,7 @@ static void end_client(struct client *client)
 		server->clients = client->next;
 	if (client->next)
 		client->next->previous = client->previous;
-	server->n_clients--;
+	server->context.n_sessions--;
 	client->next = server->ended;
 	server->ended = client;
 }
@@ -148,7 +145,7 @@ static void admit(struct server *server, int fd)
 		deny(fd, MP__CODE__DENIED, "this user may not use this managerd");
 		return;
 	}
-	if (server->n_clients >= server->context.limits.max_connections) {
+	if (server->context.n_sessions >= server->context.limits.max_connections) {
 		md_log("too many connections: pid %d of uid %u is turned away", (int)peer.pid,
 			(unsigned)peer.uid);
 		deny(fd, MP__CODE__LIMIT, "managerd has as many connections as it may");
@@ -174,7 +171,7 @@ static void admit(struct server *server, int fd)
 	if (client->next)
 		client->next->previous = client;
 	server->clients = client;
-	server->n_clients++;
+	server->context.n_sessions++;
 	update_owed(client);
 }
 
@@ -299,12 +296,12 @@ static int owner_ready(struct serve_source *source, uint32_t events)
 
 static void reload(struct server *server)
 {
-	const struct serve_config *config = server->config;
+	const struct serve_hooks *hooks = &server->config->hooks;
 	struct serve_context *context = &server->context;
 
-	if (!config->reload)
+	if (!hooks->reload)
 		return;
-	config->reload(&context->limits, config->data);
+	hooks->reload(&context->limits, hooks->data);
 	context->registry.max_objects = context->limits.max_objects;
 }
 
@@ -364,10 +361,14 @@ static int add_sources(struct server *server, const struct serve_config *config)
 			return mp__error_errno("the connector");
 		r = add_source(server, &server->connector, config->connector_fd, connector_ready);
 	}
-	if (r == 0 && config->listen_path)
+	if (r == 0 && config->listen_fd >= 0)
+		serve_listener_adopt(&server->listener, config->listen_fd);
+	else if (r == 0 && config->listen_path)
 		r = serve_listener_open(&server->listener, config->listen_path);
-	if (r == 0 && config->listen_path)
+	if (r == 0 && server->listener.fd >= 0)
 		r = add_source(server, &server->listening, server->listener.fd, listener_ready);
+	if (r == 0 && config->hooks.started)
+		r = config->hooks.started(&server->loop, &server->context, config->hooks.data);
 	return r;
 }
 
@@ -404,7 +405,8 @@ static int turn(struct server *server)
 
 static bool is_forsaken(const struct server *server)
 {
-	return server->listener.fd < 0 && server->connector.fd < 0 && server->n_clients == 0;
+	return server->listener.fd < 0 && server->connector.fd < 0 &&
+	       server->context.n_sessions == 0;
 }
 
 static bool has_output(const struct server *server)
@@ -419,11 +421,17 @@ static bool has_output(const struct server *server)
 /* Replies that are due still go out, to those who read them. */
 static int drain(struct server *server)
 {
-	mp__deadline deadline = mp__deadline_in(DRAIN_MS);
+	const struct serve_hooks *hooks = &server->config->hooks;
+	mp__deadline deadline = mp__deadline_in((int)server->context.limits.drain_ms);
 	int r = 0;
 
 	server->context.draining = true;
+	/* Closing is not enough: whoever gave us the socket has it open, and epoll would go on. */
+	if (server->listener.fd >= 0)
+		serve_loop_remove(&server->loop, &server->listening);
 	serve_listener_close(&server->listener);
+	if (hooks->draining)
+		hooks->draining(hooks->data);
 	while (r == 0 && has_output(server) && !mp__deadline_passed(deadline)) {
 		r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));
 		free_ended(server);

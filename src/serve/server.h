@@ -2,7 +2,8 @@
 /*
  * serve/server.h - the daemon put together: loop, signals, ways in, sessions.
  *
- * There are two ways in. A named socket, for whoever may open it. Or, for a private daemon, the
+ * There are two ways in. A named socket, for whoever may open it; made here, or by whoever started us
+ * and handed over. Or, for a private daemon, the
  * connector: a SOCK_SEQPACKET socket over which whoever has its other end sends sockets, and each
  * of these is a connection; so a private daemon has no name that anybody could find. A private daemon
  * ends when its owner's pidfd says that the owner has ended, or when nobody can reach it any more.
@@ -11,16 +12,27 @@
 #define SERVE_SERVER_H
 
 #include "serve/limits.h"
+#include "serve/session.h"
+
+/* What a program adds to its server; each may be NULL. They run in the loop, and nothing waits there. */
+struct serve_hooks {
+	/* Everything is there but the first connection: further sources may join. -errno ends it. */
+	int (*started)(struct serve_loop *loop, struct serve_context *context, void *data);
+	/* SIGHUP: the limits may be changed. */
+	void (*reload)(struct serve_limits *limits, void *data);
+	/* Nothing more is accepted. */
+	void (*draining)(void *data);
+	void *data;
+};
 
 struct serve_config {
 	const char *listen_path; /* or NULL */
+	int listen_fd;           /* or -1: a listening socket that somebody else has made */
 	int connector_fd;        /* or -1; these are taken over */
 	int owner_fd;            /* or -1 */
 	int ready_fd;            /* or -1 */
 	struct serve_limits limits;
-	/* SIGHUP: the limits may be changed. NULL: there is nothing to read again. */
-	void (*reload)(struct serve_limits *limits, void *data);
-	void *data;
+	struct serve_hooks hooks;
 };
 
 /* Serve until a signal or the end of the owner: 0. -errno: it could not start or go on. */

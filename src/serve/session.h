@@ -31,7 +31,8 @@ struct serve_context {
 	size_t input_size;
 	void *unpack_block;
 	uint64_t effort; /* entries that the requests of one turn of one session went over */
-	bool draining;   /* nothing new is begun */
+	uint32_t n_sessions;
+	bool draining; /* nothing new is begun */
 };
 
 int serve_context_init(struct serve_context *context, const struct serve_limits *limits);
