@@ -117,7 +117,7 @@ static int apply_command_line(struct command_line *line, struct md_settings *set
 static void complain(const char *sentence, void *data)
 {
 	(void)data;
-	md_say("%s", sentence);
+	md_say_at(MP_LOG_ERROR, "config", "%s", sentence);
 }
 
 /* Defaults, over them the file, over that the command line. What is wrong has been said. */
@@ -148,13 +148,14 @@ static void adopt(struct md_settings *settings, const struct md_settings *news)
 		if (!o->section || md_option_same(o, settings, news))
 			continue;
 		if (o->when == MD_AT_START) {
-			md_say("%s stays as it is until the next start", o->name);
+			md_say_at(MP_LOG_WARNING, "config",
+				"%s stays as it is until the next start", o->name);
 			continue;
 		}
 		md_option_copy(o, settings, news);
 		changed++;
 	}
-	md_say("read again: %u options changed", changed);
+	md_say_at(MP_LOG_INFO, "config", "read again: %u options changed", changed);
 }
 
 static void read_again(struct daemon *daemon, struct serve_limits *limits)
@@ -162,11 +163,11 @@ static void read_again(struct daemon *daemon, struct serve_limits *limits)
 	struct md_settings news;
 
 	if (!daemon->line.config) {
-		md_say("there is no --config to read again");
+		md_say_at(MP_LOG_WARNING, "config", "there is no --config to read again");
 		return;
 	}
 	if (load(&daemon->line, &news) < 0) {
-		md_say("the configuration stays as it was");
+		md_say_at(MP_LOG_ERROR, "config", "the configuration stays as it was");
 		return;
 	}
 	adopt(&daemon->settings, &news);
@@ -186,8 +187,9 @@ static void reload(struct serve_limits *limits, void *data)
 static int started(struct serve_loop *loop, struct serve_context *context, void *data)
 {
 	struct daemon *daemon = data;
+	int r = md_log_join(loop);
 
-	return md_service_start(&daemon->service, loop, context);
+	return r < 0 ? r : md_service_start(&daemon->service, loop, context);
 }
 
 static void draining(void *data)
@@ -223,35 +225,46 @@ static int run(struct daemon *daemon)
 /* systemd's sockets, if it has started us. */
 static int take_sockets(struct daemon *daemon)
 {
-	int r = md_systemd_init();
+	int r = md_systemd_take_socket("managerd", &daemon->listen_fd);
 
-	if (r == 0)
-		r = md_systemd_take_socket("managerd", &daemon->listen_fd);
 	if (r < 0)
 		md_say("%s", mp_error_detail());
 	md_systemd_close_others();
 	return r;
 }
 
+static int start(struct daemon *daemon)
+{
+	const struct md_settings *settings = &daemon->settings;
+
+	if (load(&daemon->line, &daemon->settings) < 0)
+		return EXIT_USAGE;
+	if (daemon->line.check)
+		return EXIT_OK;
+	if (take_sockets(daemon) < 0)
+		return EXIT_FAILED;
+	bool listens = *settings->listen || daemon->listen_fd >= 0;
+	if (listens == (settings->private_fd >= 0)) {
+		md_say("either --listen or --private-fd is needed. See managerd --help");
+		return EXIT_USAGE;
+	}
+	return run(daemon);
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = {.service = MD_SERVICE_NULL, .listen_fd = -1};
-	const struct md_settings *settings = &daemon.settings;
 
 	init_command_line(&daemon.line, argc, argv);
 	int code = read_command_line(&daemon.line);
 	if (code >= 0)
 		return code;
-	if (load(&daemon.line, &daemon.settings) < 0)
-		return EXIT_USAGE;
-	if (daemon.line.check)
-		return EXIT_OK;
-	if (take_sockets(&daemon) < 0)
+	if (md_systemd_init() < 0) {
+		md_say("%s", mp_error_detail());
 		return EXIT_FAILED;
-	bool listens = *settings->listen || daemon.listen_fd >= 0;
-	if (listens == (settings->private_fd >= 0)) {
-		md_say("either --listen or --private-fd is needed. See managerd --help");
-		return EXIT_USAGE;
 	}
-	return run(&daemon);
+	md_log_open();
+	code = start(&daemon);
+	md_log_close();
+	return code;
 }

@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <systemd/sd-daemon.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #define LIBRARY "libsystemd.so.0"
@@ -29,7 +28,6 @@ static struct {
 	typeof(&sd_listen_fds_with_names) listen_fds_with_names;
 	typeof(&sd_is_socket_unix) is_socket_unix;
 	typeof(&sd_watchdog_enabled) watchdog_enabled;
-	typeof(&sd_journal_sendv) journal_sendv;
 } sd;
 
 static bool notified;
@@ -69,9 +67,7 @@ static int load(void)
 		(typeof(sd.listen_fds_with_names))dlsym(library, "sd_listen_fds_with_names");
 	sd.is_socket_unix = (typeof(sd.is_socket_unix))dlsym(library, "sd_is_socket_unix");
 	sd.watchdog_enabled = (typeof(sd.watchdog_enabled))dlsym(library, "sd_watchdog_enabled");
-	sd.journal_sendv = (typeof(sd.journal_sendv))dlsym(library, "sd_journal_sendv");
-	if (!sd.notify || !sd.listen_fds_with_names || !sd.is_socket_unix || !sd.watchdog_enabled ||
-		!sd.journal_sendv)
+	if (!sd.notify || !sd.listen_fds_with_names || !sd.is_socket_unix || !sd.watchdog_enabled)
 		return mp_error_set(-ENOENT, "%s is too old", LIBRARY);
 	return 0;
 }
@@ -82,11 +78,11 @@ int md_systemd_init(void)
 
 	journaled = stderr_is_journal();
 	notified = getenv("NOTIFY_SOCKET") != NULL;
-	if (!journaled && !notified && !listens)
+	if (!notified && !listens)
 		return 0;
 	int r = load();
 	if (r < 0) {
-		journaled = notified = false;
+		notified = false;
 		return r;
 	}
 	uint64_t usec = 0;
@@ -103,12 +99,6 @@ int md_systemd_init(void)
 bool md_systemd_has_journal(void)
 {
 	return journaled;
-}
-
-void md_systemd_journal(const struct iovec *fields, int n_fields)
-{
-	if (journaled)
-		sd.journal_sendv(fields, n_fields);
 }
 
 bool md_systemd_is_notified(void)
@@ -181,12 +171,6 @@ int md_systemd_init(void)
 bool md_systemd_has_journal(void)
 {
 	return false;
-}
-
-void md_systemd_journal(const struct iovec *fields, int n_fields)
-{
-	(void)fields;
-	(void)n_fields;
 }
 
 bool md_systemd_is_notified(void)

@@ -13,7 +13,6 @@
 #include <mp/cdefs.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 /*
  * Find out who has started us; once, before anything else. -errno, with its sentence: it was
@@ -23,8 +22,6 @@ int md_systemd_init(void);
 
 /* Is standard error the journal's? */
 bool md_systemd_has_journal(void);
-/* Fields "NAME=value", as sd_journal_sendv(3) takes them. */
-void md_systemd_journal(const struct iovec *fields, int n_fields);
 
 /* sd_notify(3): lines "NAME=value". */
 void md_systemd_notify(const char *format, ...) MP__PRINTF(1, 2);
