@@ -107,20 +107,27 @@ int mp_queue_get_bytes(mp_queue *queue, int timeout_ms, void **ret_data, size_t 
 int mp_queue_get_bytes_into(
 	mp_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size);
 
-/* --- batches of bytes ---------------------------------------------------------------------------- */
+/* --- batches ------------------------------------------------------------------------------------- */
 
 /*
  * Put n messages in order, one directly behind the other as far as there is room at once; waits for
  * more room until the deadline. How many were put: fewer than n when the time was over, the queue
- * was shut down or memory ran out; the error if none was. Sizes are checked before the first is put.
+ * was shut down or memory ran out; the error if none was. Each of them is checked (and encoded)
+ * before the first is put.
  */
+int mp_queue_put_many(mp_queue *queue, const mp_obj *values, size_t n, int timeout_ms);
 int mp_queue_put_many_bytes(
 	mp_queue *queue, const struct iovec *messages, size_t n, int timeout_ms);
 
 /*
- * Wait for one message, and get up to `max` that are there: one behind the other into the buffer,
- * as far as they fit. How many; ret_messages says where each stands. -EMSGSIZE the first one does
- * not fit: it stays. Else as mp_queue_get_bytes_into().
+ * Wait for one message, and get up to `max` that are there. How many: each is to be freed; less than
+ * there are when memory ran out or a message is no value: the next call tells. As mp_queue_get().
+ */
+int mp_queue_get_many(mp_queue *queue, int timeout_ms, mp_obj *ret_values, size_t max);
+
+/*
+ * The same, one behind the other into the buffer, as far as they fit; ret_messages says where each
+ * stands. -EMSGSIZE the first one does not fit: it stays. Else as mp_queue_get_bytes_into().
  */
 int mp_queue_get_many_bytes(mp_queue *queue, int timeout_ms, void *buffer, size_t size,
 	struct iovec *ret_messages, size_t max);

@@ -208,49 +208,57 @@ int mp_queue_get_bytes(mp_queue *queue, int timeout_ms, void **ret_data, size_t 
 }
 
 /* From a copy: what lies in shared memory could change while it is looked at. */
-static int decode(const struct mp__ring_record *record, const void *copy, mp_obj *ret_value)
+static int decode(const struct mp__ring_record *record, mp_obj *ret_value)
 {
+	char small[VALUE_SMALL];
+	void *copy = record->size <= sizeof(small) ? small : malloc(record->size);
+	int r;
+
+	if (!copy)
+		return mp_error_set(-ENOMEM,
+			"getting a message: no memory for its %zu bytes; it stays",
+			(size_t)record->size);
+	memcpy(copy, record->data, record->size);
 	if (record->kind == MP__RECORD_VALUE)
-		return mp__obj_decode(copy, record->size, NULL, ret_value);
-	return mp_obj_copy(mp_bytes(copy, record->size), ret_value);
+		r = mp__obj_decode(copy, record->size, NULL, ret_value);
+	else
+		r = mp_obj_copy(mp_bytes(copy, record->size), ret_value);
+	if (copy != small)
+		free(copy);
+	return r;
+}
+
+int mp__queue_take_value(struct mp_queue *q, const struct mp__ring_record *record, bool keep,
+	mp_obj *ret_value, bool *ret_taken)
+{
+	mp_obj value;
+	int r = decode(record, &value);
+
+	/* What is no value never becomes one: it goes, so that others come to theirs. */
+	if (r == 0 || (!keep && (r == -EBADMSG || r == -EOVERFLOW || r == -ENOTSUP))) {
+		int t = mp__queue_take(q, record);
+		if (t < 0 && r == 0)
+			mp_obj_free(&value);
+		*ret_taken = *ret_taken || t == 0;
+		r = t < 0 ? t : r;
+	}
+	if (r == 0)
+		*ret_value = value;
+	return r;
 }
 
 int mp_queue_get(mp_queue *queue, int timeout_ms, mp_obj *ret_value)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
 	struct mp__ring_record record;
-	char small[VALUE_SMALL];
-	void *copy = small;
-	mp_obj value;
+	bool taken = false;
 
 	if (!queue || !ret_value)
 		return mp_error_set(-EINVAL, "getting a value: no queue, or no place for it");
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;
-	if (record.size > sizeof(small))
-		copy = malloc(record.size);
-	if (!copy) {
-		r = mp_error_set(-ENOMEM,
-			"getting a message: no memory for its %zu bytes; it stays",
-			(size_t)record.size);
-	} else {
-		memcpy(copy, record.data, record.size);
-		r = decode(&record, copy, &value);
-	}
-	/* What is no value never becomes one: it goes, so that others come to theirs. */
-	bool goes = r == 0 || r == -EBADMSG || r == -EOVERFLOW || r == -ENOTSUP;
-	if (goes) {
-		int t = mp__queue_take(queue, &record);
-		if (t < 0 && r == 0)
-			mp_obj_free(&value);
-		goes = t == 0;
-		r = t < 0 ? t : r;
-	}
-	mp__queue_get_done(queue, &wait, goes);
-	if (copy != small)
-		free(copy);
-	if (r == 0)
-		*ret_value = value;
+	r = mp__queue_take_value(queue, &record, false, ret_value, &taken);
+	mp__queue_get_done(queue, &wait, taken);
 	return r;
 }

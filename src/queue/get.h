@@ -13,6 +13,14 @@ int mp__queue_find(struct mp_queue *q, struct mp__queue_wait *wait, struct mp__r
 /* The message is copied: it is this process's now. -EUSERS too many processes get, and it stays. */
 int mp__queue_take(struct mp_queue *q, const struct mp__ring_record *record);
 
+/*
+ * Inside get_guard: the message as a value, and taken out. What is no value is taken out too, unless
+ * it is to be kept. -ENOMEM, -EUSERS it stays; errors of mp_obj_decode(). *ret_taken becomes true when
+ * something went.
+ */
+int mp__queue_take_value(struct mp_queue *q, const struct mp__ring_record *record, bool keep,
+	mp_obj *ret_value, bool *ret_taken);
+
 /* Inside get_guard, before a message of a joinable queue goes: it is in this process's cell. */
 int mp__queue_note_taken(struct mp_queue *q);
 
