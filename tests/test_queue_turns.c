@@ -167,3 +167,61 @@ Test(queue_turns, others_wait_for_who_reads_in_place)
 	cr_assert_eq(joined(thread), 2);
 	mp_queue_close(q);
 }
+
+/* --- who cannot be judged ------------------------------------------------------------------------- */
+
+static int remarks;
+
+static void note(int level, const char *component, const char *message, void *data)
+{
+	(void)data;
+	if (level == MP_LOG_WARNING && strcmp(component, "queue") == 0 &&
+		strstr(message, "another PID namespace"))
+		remarks++;
+}
+
+static int use_beside_a_stranger(void *argument)
+{
+	const uint64_t stranger = mp__stamp_self() ^ UINT64_C(1) << 22;
+	mp_queue *q = argument;
+	mp_obj value;
+
+	T_CHECK(mp_log_set_handler(MP_LOG_WARNING, note, NULL) == 0);
+	q->control->lent = stranger;
+	T_CHECK(mp_queue_get(q, 300, &value) == -ETIMEDOUT && remarks == 1);
+	T_CHECK(mp_queue_get(q, MP_NOWAIT, &value) == -EAGAIN);
+	q->control->reserved = stranger;
+	T_CHECK(mp_queue_put(q, mp_i64(1), 300) == -ETIMEDOUT && remarks == 2);
+	T_CHECK(mp_queue_shutdown(q, MP_QUEUE_IMMEDIATE) == 0);
+	T_CHECK(mp_queue_get(q, MP_FOREVER, &value) == -EPIPE);
+	T_CHECK(mp_queue_put(q, mp_i64(1), MP_FOREVER) == -EPIPE);
+	return 0;
+}
+
+static int use_behind_a_stranger(void *argument)
+{
+	const uint64_t stranger = mp__stamp_self() ^ UINT64_C(1) << 22;
+	mp_queue *q = argument;
+	mp_obj value;
+
+	mp__guard_foreign_ns = 500000000;
+	q->control->get_guard = q->control->put_guard = stranger;
+	T_CHECK(mp_queue_get(q, MP_FOREVER, &value) == -ETIMEDOUT);
+	T_CHECK(mp_queue_put(q, mp_i64(1), MP_FOREVER) == -ETIMEDOUT);
+	T_CHECK(mp_queue_shutdown(q, MP_QUEUE_DRAIN) == -ETIMEDOUT);
+	return 0;
+}
+
+/* Of another PID namespace, or what a hostile process has written. */
+Test(queue_turns, a_stranger_blocks_nobody_without_a_sign)
+{
+	mp_queue *q = make(NULL);
+	struct t_child child;
+
+	T_OK(mp_queue_put(q, mp_i64(1), 0));
+	child = t_spawn(use_beside_a_stranger, q);
+	t_expect_exit(&child, 0);
+	child = t_spawn(use_behind_a_stranger, q);
+	t_expect_exit(&child, 0);
+	mp_queue_close(q);
+}

@@ -8,7 +8,9 @@
 #include "shm/bell.h"
 #include "shm/guard.h"
 
+#include <mp/log.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -174,6 +176,102 @@ Test(shm_guard, a_stopped_owner_is_waited_for_up_to_the_deadline)
 	t_kill(&child, SIGSTOP);
 	T_RESULT(mp__guard_enter(&s->guard, mp__deadline_in(20)), -ETIMEDOUT);
 	t_kill(&child, SIGKILL);
+}
+
+/* --- owners that cannot be judged ----------------------------------------------------------------- */
+
+static int remarks;
+
+static void note(int level, const char *component, const char *message, void *data)
+{
+	(void)data;
+	if (level == MP_LOG_WARNING && strcmp(component, "shm") == 0 &&
+		strstr(message, "in the middle of a change"))
+		remarks++;
+}
+
+static int enter_for_ever(void *argument)
+{
+	(void)argument;
+	T_CHECK(mp_log_set_handler(MP_LOG_WARNING, note, NULL) == 0);
+	mp__guard_foreign_ns = INT64_C(1200000000);
+	T_CHECK(mp__guard_enter(&s->guard, MP__DEADLINE_NEVER) == -ETIMEDOUT);
+	T_CHECK(strstr(mp_error_detail(), "another PID namespace"));
+	T_CHECK(remarks == 1);
+	return 0;
+}
+
+Test(shm_guard, garbage_or_a_stranger_is_not_waited_for_without_end)
+{
+	const uint64_t here = mp__stamp_self();
+	const uint64_t words[] = {here ^ UINT64_C(1) << 22, here ^ UINT64_C(0xff) << 22 ^ 1,
+		(here ^ UINT64_C(1) << 25) & 0x3fffffff};
+
+	make_shared();
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		s->guard = words[i];
+		struct t_child child = t_spawn(enter_for_ever, NULL);
+		t_expect_exit(&child, 0);
+		cr_assert_eq(s->guard, words[i], "it is nobody's to take");
+	}
+	/* Of this namespace, but nobody's: dead. */
+	s->guard = here ^ UINT64_C(1) << 40;
+	T_RESULT(mp__guard_enter(&s->guard, MP__DEADLINE_NEVER), MP_OWNER_DIED);
+	mp__guard_leave(&s->guard);
+	s->guard = (here & ~UINT64_C(0x3fffff)) | 0x3fffff;
+	T_RESULT(mp__guard_enter(&s->guard, MP__DEADLINE_NEVER), MP_OWNER_DIED);
+	mp__guard_leave(&s->guard);
+}
+
+static int die_elsewhere(void *argument)
+{
+	(void)argument;
+	if (unshare(CLONE_NEWPID) < 0)
+		return 77;
+	/* By hand: the first process of a namespace sees no parent. */
+	pid_t pid = fork();
+	T_CHECK(pid >= 0);
+	if (pid == 0) {
+		(void)mp__guard_enter(&s->guard, MP__DEADLINE_NEVER);
+		_exit(0);
+	}
+	T_CHECK(waitpid(pid, NULL, 0) == pid);
+	return 0;
+}
+
+Test(shm_guard, an_owner_that_died_in_another_namespace)
+{
+	if (getuid() != 0)
+		cr_skip_test("needs root, to make a PID namespace");
+	make_shared();
+	struct t_child child = t_spawn(die_elsewhere, NULL);
+	t_expect_exit(&child, 0);
+	cr_assert_neq(s->guard, 0);
+	/* A hash of eight bits: once in 256 times it is the same. */
+	if (mp__stamp_is_of_here(s->guard))
+		cr_skip_test("the namespaces look the same");
+	child = t_spawn(enter_for_ever, NULL);
+	t_expect_exit(&child, 0);
+}
+
+static int enter_within_seconds(void *argument)
+{
+	(void)argument;
+	T_CHECK(mp_log_set_handler(MP_LOG_WARNING, note, NULL) == 0);
+	T_CHECK(mp__guard_enter(&s->guard, mp__deadline_in(1300)) == -ETIMEDOUT);
+	T_CHECK(remarks == 1);
+	return 0;
+}
+
+Test(shm_guard, a_stopped_owner_is_worth_a_remark)
+{
+	make_shared();
+	struct t_child owner = t_spawn(enter_and_hang, NULL);
+	t_wait_ready(&owner);
+	t_kill(&owner, SIGSTOP);
+	struct t_child child = t_spawn(enter_within_seconds, NULL);
+	t_expect_exit(&child, 0);
+	t_kill(&owner, SIGKILL);
 }
 
 #define ROUNDS 100000

@@ -21,12 +21,13 @@ static bool may_have_items(struct mp_queue *q, const void *argument)
 	struct mp__queue_control *c = q->control;
 
 	(void)argument;
-	if (atomic_load_explicit(&c->shutdown, memory_order_acquire) != 0)
+	uint32_t shutdown = atomic_load_explicit(&c->shutdown, memory_order_acquire);
+	if (shutdown & MP__QUEUE_NO_GETS)
 		return true;
 	if (atomic_load_explicit(&c->lent, memory_order_acquire) != 0)
 		return false;
-	return mp__ring_items(atomic_load_explicit(&c->tail, memory_order_acquire),
-		       atomic_load_explicit(&c->head, memory_order_relaxed)) != 0;
+	return shutdown != 0 || mp__ring_items(atomic_load_explicit(&c->tail, memory_order_acquire),
+					atomic_load_explicit(&c->head, memory_order_relaxed)) != 0;
 }
 
 static int report_empty(int result)
@@ -54,7 +55,7 @@ static void consider_trimming(struct mp_queue *q)
 /* --- entering ------------------------------------------------------------------------------------- */
 
 /* Somebody reads in place. 0 not any more; 1 still. */
-static int check_lent(struct mp_queue *q, const struct mp__queue_wait *wait)
+static int check_lent(struct mp_queue *q, struct mp__queue_wait *wait)
 {
 	struct mp__queue_control *c = q->control;
 	uint64_t who = atomic_load_explicit(&c->lent, memory_order_relaxed);
@@ -62,28 +63,26 @@ static int check_lent(struct mp_queue *q, const struct mp__queue_wait *wait)
 	if (who == mp__stamp_self())
 		return mp_error_set(
 			-EDEADLK, "this thread reads a message in place: consume it first");
-	if ((wait->suspicious || wait->timeout_ms == 0) && mp__stamp_thread_dead(who)) {
-		atomic_store_explicit(&c->lent, 0, memory_order_relaxed);
-		return 0;
-	}
-	return 1;
+	if (mp__queue_in_place(wait, who))
+		return 1;
+	atomic_store_explicit(&c->lent, 0, memory_order_relaxed);
+	return 0;
 }
 
 /* Inside get_guard: 0 there is a message; -EAGAIN not now; others are final. */
-static int look(
-	struct mp_queue *q, const struct mp__queue_wait *wait, struct mp__ring_record *record)
+static int look(struct mp_queue *q, struct mp__queue_wait *wait, struct mp__ring_record *record)
 {
 	struct mp__queue_control *c = q->control;
 
-	if (__builtin_expect(atomic_load_explicit(&c->lent, memory_order_relaxed) != 0, 0)) {
-		int r = check_lent(q, wait);
-		if (r != 0)
-			return r < 0 ? r : -EAGAIN;
-	}
 	/* Before the look at tail: no message comes after NO_PUTS is set. */
 	uint32_t shutdown = atomic_load_explicit(&c->shutdown, memory_order_acquire);
 	if (__builtin_expect(shutdown & MP__QUEUE_NO_GETS, 0))
 		return mp_error_set(-EPIPE, "getting a message: the queue is shut down");
+	if (__builtin_expect(atomic_load_explicit(&c->lent, memory_order_relaxed) != 0, 0)) {
+		int l = check_lent(q, wait);
+		if (l != 0)
+			return l < 0 ? l : -EAGAIN;
+	}
 	int r = mp__ring_next(q, record, wait->timeout_ms != 0);
 	if (__builtin_expect(r > 0, 1))
 		return 0;

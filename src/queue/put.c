@@ -48,7 +48,7 @@ static int report_full(struct mp_queue *q, int result)
 /* --- entering ------------------------------------------------------------------------------------- */
 
 /* Somebody writes in place. 0 not any more; 1 still. */
-static int check_reserved(struct mp_queue *q, const struct mp__queue_wait *wait)
+static int check_reserved(struct mp_queue *q, struct mp__queue_wait *wait)
 {
 	struct mp__queue_control *c = q->control;
 	uint64_t who = atomic_load_explicit(&c->reserved, memory_order_relaxed);
@@ -56,11 +56,10 @@ static int check_reserved(struct mp_queue *q, const struct mp__queue_wait *wait)
 	if (who == mp__stamp_self())
 		return mp_error_set(-EDEADLK,
 			"this thread writes a message in place: commit or abandon it first");
-	if ((wait->suspicious || wait->timeout_ms == 0) && mp__stamp_thread_dead(who)) {
-		atomic_store_explicit(&c->reserved, 0, memory_order_relaxed);
-		return 0;
-	}
-	return 1;
+	if (mp__queue_in_place(wait, who))
+		return 1;
+	atomic_store_explicit(&c->reserved, 0, memory_order_relaxed);
+	return 0;
 }
 
 int mp__queue_place(struct mp_queue *q, uint64_t need, struct mp__queue_wait *wait,

@@ -88,7 +88,9 @@ struct mp__queue_wait {
 	int timeout_ms;
 	bool started;
 	bool slept;
-	bool suspicious; /* has waited a while: ask whether others live */
+	bool suspicious;  /* has waited a while: ask whether others live */
+	bool told;        /* of the one below */
+	uint64_t foreign; /* who works in place, and cannot be judged from here; or 0 */
 	mp__deadline deadline;
 };
 
@@ -109,6 +111,8 @@ typedef bool mp__queue_condition(struct mp_queue *q, const void *argument);
  */
 int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
 	struct mp__queue_wait *wait, mp__queue_condition *condition, const void *argument);
+/* Does somebody whose word this is still work in place? Asks only after a while. */
+bool mp__queue_in_place(struct mp__queue_wait *wait, uint64_t who);
 /* The first part of that alone: has it come true during a short spin? */
 bool mp__queue_spin_for(struct mp_queue *q, mp__queue_condition *condition, const void *argument);
 

@@ -5,7 +5,10 @@
 #include "queue/ring.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "sync/waiting.h"
+
+#include <unistd.h>
 
 /* Even a call that does not wait gives a thread in the middle of a change so long. */
 #define GRACE_MS 200
@@ -55,12 +58,33 @@ bool mp__queue_spin_for(struct mp_queue *q, mp__queue_condition *condition, cons
 	return done;
 }
 
+bool mp__queue_in_place(struct mp__queue_wait *wait, uint64_t who)
+{
+	if (!wait->suspicious && wait->timeout_ms != 0)
+		return true;
+	wait->foreign = mp__stamp_is_of_here(who) ? 0 : who;
+	return !mp__stamp_thread_dead(who);
+}
+
+/* Outside of all guards. */
+static void remark(struct mp__queue_wait *wait)
+{
+	if (wait->foreign == 0 || wait->told)
+		return;
+	wait->told = true;
+	mp__log(MP_LOG_WARNING, "queue",
+		"thread %d of another PID namespace works in place in a queue that process %d "
+		"waits for: whether it lives cannot be seen from here",
+		(int)mp__stamp_tid(wait->foreign), (int)getpid());
+}
+
 int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
 	struct mp__queue_wait *wait, mp__queue_condition *condition, const void *argument)
 {
 	if (wait->timeout_ms == 0)
 		return -EAGAIN;
 	start(wait);
+	remark(wait);
 	if (mp__queue_spin_for(q, condition, argument))
 		return 0;
 	uint32_t heard = mp__bell_listen(&bell->bell);

@@ -6,7 +6,10 @@
  * leaving one store: cheaper than any mutex, and without pointers in shared memory, which a hostile
  * peer could bend (those of a robust pthread mutex are written through at each unlock). Nobody
  * sleeps inside, so who finds it taken spins, then yields, then naps; after a millisecond it asks
- * whether the owner lives, and takes the guard over if not.
+ * whether the owner lives, and takes the guard over if not. An owner that stands still for a second,
+ * since somebody has stopped it, is worth a remark (mp/log.h). One of which nobody here can say
+ * whether it lives (of another PID namespace; or garbage that a hostile process has written) is waited
+ * for ten seconds at most, whatever the deadline: then entering fails with -ETIMEDOUT.
  *
  * MP_OWNER_DIED therefore means: the dead one may have been between any two stores. The caller
  * repairs the state first (from what can be derived, or by an intent record), in a way that may be
@@ -24,6 +27,9 @@
 #include <stdint.h>
 
 typedef _Atomic uint64_t mp__guard;
+
+/* How long an owner is waited for that cannot be judged. Tests shorten it. */
+extern int64_t mp__guard_foreign_ns;
 
 int mp__guard_enter_slowly(mp__guard *guard, mp__deadline deadline);
 
