@@ -44,9 +44,10 @@ for symbol in $(sed -n 's/^	\(mp_[a-z0-9_]*\);$/\1/p' libmp.map); do
 done
 
 # The tables of names promise nothing that is not there.
-for name in $(grep -o '\(Fn\|Xr\) mp_[a-z0-9_]*' man/mp.7 man/mp-python.7 | sed 's/.* //' | sort -u); do
+for name in $(grep -o '\(Fn\|Xr\) mp_[a-z0-9_]*' man/mp.7 man/mp-python.7 man/mp-python-table.7 |
+  sed 's/.* //' | sort -u); do
   case $name in mp_ | *_) continue ;; esac # a placeholder
-  [ -e "man/$name.3" ] || fail "man/mp.7 or man/mp-python.7 names $name, which has no page"
+  [ -e "man/$name.3" ] || fail "man/mp.7, man/mp-python.7 or man/mp-python-table.7 names $name, which has no page"
 done
 
 sh man/embed-examples --check || status=1
