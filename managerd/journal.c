@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -46,8 +47,8 @@ void md_journal_begin(struct md_journal *journal)
 static void append(struct md_journal *journal, const char *text)
 {
 	for (; *text && journal->size < MD_JOURNAL_RECORD_SIZE - 1; text++) {
-		unsigned char c = (unsigned char)*text;
-		journal->record[journal->size++] = c < ' ' || c == 0x7f ? '?' : (char)c;
+		bool control = (unsigned char)*text < ' ' || *text == 0x7f;
+		journal->record[journal->size++] = control ? '?' : *text;
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include "base/error.h"
+#include "managerd/access.h"
 #include "managerd/config.h"
 #include "managerd/log.h"
 #include "managerd/service.h"
@@ -184,6 +185,20 @@ static void reload(struct serve_limits *limits, void *data)
 	md_service_reloaded(&daemon->service);
 }
 
+static mode_t socket_mode(const struct md_settings *settings)
+{
+	if (settings->socket_mode != MD_MODE_DEFAULT)
+		return settings->socket_mode;
+	return settings->socket_group != SERVE_GROUP_NONE ? 0660 : 0600;
+}
+
+static bool admits(int fd, const struct ucred *peer, void *data)
+{
+	const struct daemon *daemon = data;
+
+	return md_access_admits(fd, peer, daemon->settings.socket_group);
+}
+
 static int started(struct serve_loop *loop, struct serve_context *context, void *data)
 {
 	struct daemon *daemon = data;
@@ -203,12 +218,15 @@ static int run(struct daemon *daemon)
 	const struct md_settings *settings = &daemon->settings;
 	struct serve_config config = {
 		.listen_path = *settings->listen ? settings->listen : NULL,
+		.listen_mode = socket_mode(settings),
+		.listen_group = settings->socket_group,
 		.listen_fd = daemon->listen_fd,
 		.connector_fd = settings->private_fd,
 		.owner_fd = settings->owner_fd,
 		.ready_fd = settings->ready_fd,
 		.limits = settings->limits,
-		.hooks = {.started = started,
+		.hooks = {.admits = admits,
+			.started = started,
 			.reload = reload,
 			.draining = draining,
 			.data = daemon},

@@ -7,6 +7,7 @@
 #include "wire/frame.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,10 @@
 const struct md_option md_options[] = {
 	{"listen", "daemon", MD_KIND_ADDRESS, MD_AT_START, AT(listen), 0, 0, "unix:/PATH",
 		"listen on this socket"},
+	{"socket-mode", "daemon", MD_KIND_MODE, MD_AT_START, AT(socket_mode), 0, 0, "MODE",
+		"of the socket (0600; 0660 with a group)"},
+	{"socket-group", "daemon", MD_KIND_GROUP, MD_AT_START, AT(socket_group), 0, 0, "GROUP",
+		"whose members may use it too"},
 	{"drain-ms", "daemon", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.drain_ms), 0, 3600000, "N",
 		"time for replies to go out at the end"},
 	{"private-fd", NULL, MD_KIND_FD, MD_AT_START, AT(private_fd), 0, 0, "N",
@@ -44,6 +49,8 @@ void md_settings_init(struct md_settings *settings)
 {
 	/* Padding too, since settings are compared as bytes. */
 	memset(settings, 0, sizeof(*settings));
+	settings->socket_mode = MD_MODE_DEFAULT;
+	settings->socket_group = SERVE_GROUP_NONE;
 	settings->private_fd = settings->owner_fd = settings->ready_fd = -1;
 	settings->limits = (struct serve_limits)SERVE_LIMITS_DEFAULT;
 }
@@ -120,6 +127,41 @@ static int read_address(const struct md_option *option, const char *text, char *
 	return 0;
 }
 
+static int read_mode(const struct md_option *option, const char *text, uint32_t *ret)
+{
+	size_t n = strspn(text, "01234567");
+	unsigned long mode = strtoul(text, NULL, 8);
+
+	if (n == 0 || n > 4 || text[n] != '\0' || mode > 0777)
+		return mp_error_set(-EINVAL, "%s: %s is not a mode from 0 to 0777, in octal",
+			option->name, text);
+	*ret = (uint32_t)mode;
+	return 0;
+}
+
+/* Names are looked up where the system keeps them, now and not later. */
+static int read_group(const struct md_option *option, const char *text, uint32_t *ret)
+{
+	struct group group;
+	struct group *found = NULL;
+	char buffer[16384];
+	uint64_t number;
+
+	if (scan_number(text, false, &number)) {
+		if (number >= SERVE_GROUP_NONE)
+			return mp_error_set(
+				-EINVAL, "%s: there is no group %s", option->name, text);
+		*ret = (uint32_t)number;
+		return 0;
+	}
+	int error = getgrnam_r(text, &group, buffer, sizeof(buffer), &found);
+	if (!found)
+		return mp_error_set(-EINVAL, "%s: there is no group %s%s%s", option->name, text,
+			error ? ": " : "", error ? strerrordesc_np(error) : "");
+	*ret = group.gr_gid;
+	return 0;
+}
+
 /* An inherited descriptor that is really open. */
 static int read_fd(const struct md_option *option, const char *text, int *ret_fd)
 {
@@ -143,6 +185,10 @@ int md_option_read(const struct md_option *option, const char *text, struct md_s
 		return read_number(option, text, at);
 	case MD_KIND_ADDRESS:
 		return read_address(option, text, at);
+	case MD_KIND_MODE:
+		return read_mode(option, text, at);
+	case MD_KIND_GROUP:
+		return read_group(option, text, at);
 	case MD_KIND_FD:
 		return read_fd(option, text, at);
 	}

@@ -11,6 +11,7 @@
 #define MANAGERD_SETTINGS_H
 
 #include "serve/limits.h"
+#include "serve/listener.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,9 +21,13 @@
 
 #define MD_SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
 
+#define MD_MODE_DEFAULT UINT32_MAX
+
 /* Plain bytes, so that settings are copied and compared as such. */
 struct md_settings {
 	char listen[MD_SOCKET_PATH_SIZE]; /* "": none */
+	uint32_t socket_mode;             /* MD_MODE_DEFAULT: as the group says */
+	uint32_t socket_group;            /* SERVE_GROUP_NONE: none */
 	int private_fd;                   /* or -1, as the two others */
 	int owner_fd;
 	int ready_fd;
@@ -33,6 +38,8 @@ enum md_kind {
 	MD_KIND_NUMBER,  /* uint32_t */
 	MD_KIND_BYTES,   /* uint32_t; K, M and G may stand behind the number */
 	MD_KIND_ADDRESS, /* a path of a socket, with or without unix: before it */
+	MD_KIND_MODE,    /* uint32_t: octal, at most 0777 */
+	MD_KIND_GROUP,   /* uint32_t: the number of a group, by that or its name */
 	MD_KIND_FD,      /* int: a descriptor that we have inherited */
 };
 

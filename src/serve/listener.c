@@ -44,16 +44,34 @@ static int lock_in_time(int fd)
 	return 0;
 }
 
+static int make_directory(const char *name, gid_t group)
+{
+	if (mkdir(name, 0700) < 0)
+		return errno == EEXIST ? 0
+				       : mp_error_set(-errno, "making the directory %s: %s", name,
+						 strerror(errno));
+	/* Through it, to a name that they know; but what else is there, they need not see. */
+	if (group != SERVE_GROUP_NONE &&
+		(chown(name, (uid_t)-1, group) < 0 || chmod(name, 0710) < 0)) {
+		int r = mp_error_set(-errno, "giving the directory %s to group %u: %s", name,
+			(unsigned)group, strerror(errno));
+		rmdir(name);
+		return r;
+	}
+	return 0;
+}
+
 /* The directory of the socket, made if it is missing, and locked while the descriptor is open. */
-static int lock_directory(const char *path)
+static int lock_directory(const char *path, gid_t group)
 {
 	char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct stat st;
 
 	snprintf(copy, sizeof(copy), "%s", path);
 	const char *name = dirname(copy);
-	if (mkdir(name, 0700) < 0 && errno != EEXIST)
-		return mp_error_set(-errno, "making the directory %s: %s", name, strerror(errno));
+	int made = make_directory(name, group);
+	if (made < 0)
+		return made;
 	MP__AUTO_CLOSE int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return mp_error_set(-errno, "opening the directory %s: %s", name, strerror(errno));
@@ -96,9 +114,11 @@ static int clear_name(const struct sockaddr_un *address)
 	return 0;
 }
 
-static int bind_and_listen(int fd, const struct sockaddr_un *address)
+static int bind_and_listen(
+	int fd, const struct sockaddr_un *address, mode_t socket_mode, gid_t group)
 {
-	/* Nobody else lives in this process, so the mask is ours: the socket is 0600 from birth. */
+	const char *path = address->sun_path;
+	/* Nobody else lives in this process, so the mask is ours: 0600 from birth, then what is asked. */
 	mode_t mask = umask(0177);
 	int r = bind(fd, (const struct sockaddr *)address, sizeof(*address));
 	int err = errno;
@@ -106,12 +126,20 @@ static int bind_and_listen(int fd, const struct sockaddr_un *address)
 	umask(mask);
 	if (r < 0)
 		return mp_error_set(-err, "binding to %s: %s", address->sun_path, strerror(err));
-	if (listen(fd, BACKLOG) < 0)
-		return mp__error_errno("listen");
-	return 0;
+	if (group != SERVE_GROUP_NONE && chown(path, (uid_t)-1, group) < 0)
+		r = mp_error_set(-errno, "giving %s to group %u: %s", path, (unsigned)group,
+			strerror(errno));
+	else if (socket_mode != 0600 && chmod(path, socket_mode) < 0)
+		r = mp_error_set(-errno, "giving %s the mode %04o: %s", path, (unsigned)socket_mode,
+			strerror(errno));
+	else if (listen(fd, BACKLOG) < 0)
+		r = mp__error_errno("listen");
+	if (r < 0)
+		unlink(path);
+	return r;
 }
 
-int serve_listener_open(struct serve_listener *listener, const char *path)
+int serve_listener_open(struct serve_listener *listener, const char *path, mode_t mode, gid_t group)
 {
 	struct serve_listener l = {.fd = -1, .spare = -1, .address = {.sun_family = AF_UNIX}};
 	struct stat st;
@@ -120,7 +148,7 @@ int serve_listener_open(struct serve_listener *listener, const char *path)
 		return mp_error_set(-ENAMETOOLONG, "the path of a socket has at most %zu bytes: %s",
 			sizeof(l.address.sun_path) - 1, path);
 	strcpy(l.address.sun_path, path);
-	MP__AUTO_CLOSE int directory = lock_directory(path);
+	MP__AUTO_CLOSE int directory = lock_directory(path, group);
 	if (directory < 0)
 		return directory;
 	int r = clear_name(&l.address);
@@ -129,7 +157,7 @@ int serve_listener_open(struct serve_listener *listener, const char *path)
 	MP__AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return mp__error_errno("socket");
-	r = bind_and_listen(fd, &l.address);
+	r = bind_and_listen(fd, &l.address, mode, group);
 	if (r < 0)
 		return r;
 	if (lstat(path, &st) < 0)

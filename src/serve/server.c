@@ -125,8 +125,12 @@ static void deny(int fd, int code, const char *why)
 	close(fd);
 }
 
-static bool is_allowed(const struct ucred *peer)
+static bool is_allowed(const struct server *server, int fd, const struct ucred *peer)
 {
+	const struct serve_hooks *hooks = &server->config->hooks;
+
+	if (hooks->admits)
+		return hooks->admits(fd, peer, hooks->data);
 	return peer->uid == 0 || peer->uid == geteuid();
 }
 
@@ -140,7 +144,7 @@ static void admit(struct server *server, int fd)
 		close(fd);
 		return;
 	}
-	if (!is_allowed(&peer)) {
+	if (!is_allowed(server, fd, &peer)) {
 		md_log("denied: pid %d of uid %u", (int)peer.pid, (unsigned)peer.uid);
 		deny(fd, MP__CODE__DENIED, "this user may not use this managerd");
 		return;
@@ -364,7 +368,8 @@ static int add_sources(struct server *server, const struct serve_config *config)
 	if (r == 0 && config->listen_fd >= 0)
 		serve_listener_adopt(&server->listener, config->listen_fd);
 	else if (r == 0 && config->listen_path)
-		r = serve_listener_open(&server->listener, config->listen_path);
+		r = serve_listener_open(&server->listener, config->listen_path, config->listen_mode,
+			config->listen_group);
 	if (r == 0 && server->listener.fd >= 0)
 		r = add_source(server, &server->listening, server->listener.fd, listener_ready);
 	if (r == 0 && config->hooks.started)

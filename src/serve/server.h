@@ -14,8 +14,14 @@
 #include "serve/limits.h"
 #include "serve/session.h"
 
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
 /* What a program adds to its server; each may be NULL. They run in the loop, and nothing waits there. */
 struct serve_hooks {
+	/* May whoever is behind this socket be served? NULL: our own user and root. */
+	bool (*admits)(int fd, const struct ucred *peer, void *data);
 	/* Everything is there but the first connection: further sources may join. -errno ends it. */
 	int (*started)(struct serve_loop *loop, struct serve_context *context, void *data);
 	/* SIGHUP: the limits may be changed. */
@@ -27,10 +33,12 @@ struct serve_hooks {
 
 struct serve_config {
 	const char *listen_path; /* or NULL */
-	int listen_fd;           /* or -1: a listening socket that somebody else has made */
-	int connector_fd;        /* or -1; these are taken over */
-	int owner_fd;            /* or -1 */
-	int ready_fd;            /* or -1 */
+	mode_t listen_mode;
+	gid_t listen_group; /* or SERVE_GROUP_NONE */
+	int listen_fd;      /* or -1: a listening socket that somebody else has made */
+	int connector_fd;   /* or -1; these are taken over */
+	int owner_fd;       /* or -1 */
+	int ready_fd;       /* or -1 */
 	struct serve_limits limits;
 	struct serve_hooks hooks;
 };

@@ -49,15 +49,20 @@ static void launch(struct t_daemon *daemon, const char *const *options)
 	close(ready[0]);
 }
 
+void t_daemon_start_in(struct t_daemon *daemon, const char *const *options)
+{
+	snprintf(daemon->path, sizeof(daemon->path), "%s/sock", daemon->directory);
+	snprintf(daemon->address, sizeof(daemon->address), "unix:%s", daemon->path);
+	launch(daemon, options);
+}
+
 struct t_daemon t_daemon_start(const char *const *options)
 {
 	struct t_daemon daemon;
 
 	strcpy(daemon.directory, "/tmp/mp-test-XXXXXX");
 	cr_assert(mkdtemp(daemon.directory) != NULL);
-	snprintf(daemon.path, sizeof(daemon.path), "%s/sock", daemon.directory);
-	snprintf(daemon.address, sizeof(daemon.address), "unix:%s", daemon.path);
-	launch(&daemon, options);
+	t_daemon_start_in(&daemon, options);
 	return daemon;
 }
 

@@ -20,6 +20,8 @@ struct t_daemon {
 
 /* Start it and wait until it is ready; further options, ended by NULL, or NULL for none. */
 struct t_daemon t_daemon_start(const char *const *options);
+/* The same in daemon->directory, which managerd makes if it is missing. */
+void t_daemon_start_in(struct t_daemon *daemon, const char *const *options);
 /* The same, and what it writes to standard error can be read from *ret_remarks. */
 struct t_daemon t_daemon_start_heard(const char *const *options, int *ret_remarks);
 /* Read remarks until one has this text in it; all that was read is in the buffer. */
