@@ -48,7 +48,10 @@ static void append(struct md_journal *journal, const char *text)
 {
 	for (; *text && journal->size < MD_JOURNAL_RECORD_SIZE - 1; text++) {
 		bool control = (unsigned char)*text < ' ' || *text == 0x7f;
-		journal->record[journal->size++] = control ? '?' : *text;
+		char *at = &journal->record[journal->size++];
+		*at = *text;
+		if (control)
+			*at = '?';
 	}
 }
 
