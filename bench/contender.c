@@ -32,7 +32,8 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
 	"manager_set_50", "manager_get_50", "manager_get_50_p16", NULL};
 static const char *const rows_load[] = {"manager_get_50_p16", NULL};
-static const char *const rows_call[] = {"pool_apply_rtt", NULL};
+static const char *const rows_zeromq[] = {
+	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", NULL};
 static const char *const rows_openmp[] = {"parallel_for", NULL};
 static const char *const rows_boost[] = {
 	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", "heap_alloc_free", NULL};
@@ -43,7 +44,8 @@ const struct peer peers[] = {
 	{"cpython", BENCH_SOURCES "/peer_cpython.py", "python3", "script not found", rows_cpython},
 	{"redis", BENCH_PROGRAMS "/peer_redis", NULL, "not built: hiredis is missing", rows_redis},
 	{"boost", BENCH_PROGRAMS "/peer_boost", NULL, "not built: Boost is missing", rows_boost},
-	{"zeromq", BENCH_PROGRAMS "/peer_zeromq", NULL, "not built: libzmq is missing", rows_call},
+	{"zeromq", BENCH_PROGRAMS "/peer_zeromq", NULL, "not built: libzmq is missing",
+		rows_zeromq},
 	{"openmp", BENCH_PROGRAMS "/peer_openmp", NULL, "not built: no OpenMP", rows_openmp},
 	{NULL, NULL, NULL, NULL, NULL},
 };

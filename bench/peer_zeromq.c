@@ -1,13 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* ZeroMQ as a peer: an empty call to another process and back, by REQ and REP over ipc://. */
+/*
+ * ZeroMQ as a peer, over ipc://: an empty call to another process and back, by REQ and REP; messages of
+ * 64 bytes from producers to consumers, by PUSH and PULL.
+ */
 #include <config.h>
 
 #include "bench/bench.h"
+#include "bench/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <zmq.h>
+
+static void tell_version(void)
+{
+	int major, minor, patch;
+
+	zmq_version(&major, &minor, &patch);
+	bench_set_version("%d.%d.%d", major, minor, patch);
+}
+
+/* --- calls ---------------------------------------------------------------------------------------- */
 
 struct link {
 	char directory[BENCH_DIRECTORY_SIZE];
@@ -80,12 +95,10 @@ static int open_link(struct link *l)
 static int setup(struct bench *b)
 {
 	struct link *l = calloc(1, sizeof(*l));
-	int major, minor, patch;
 
 	if (!l)
 		return bench_fail("out of memory");
-	zmq_version(&major, &minor, &patch);
-	bench_set_version("%d.%d.%d", major, minor, patch);
+	tell_version();
 	if (bench_directory(l->directory) < 0) {
 		free(l);
 		return -1;
@@ -103,10 +116,112 @@ static int run(struct bench *b, double *ret_value)
 	return bench_time(call, b->state, ret_value);
 }
 
+/* --- streams -------------------------------------------------------------------------------------- */
+
+/* Each producer has an address of its own, which all consumers connect to. */
+struct place {
+	_Atomic int producers; /* that have come so far */
+	char directory[BENCH_DIRECTORY_SIZE];
+};
+
+static void address_of(const struct place *p, int producer, char address[96])
+{
+	snprintf(address, 96, "ipc://%s/%d", p->directory, producer);
+}
+
+static int make_place(int variant, void **ret_queue)
+{
+	struct place *p =
+		mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	(void)variant;
+	if (p == MAP_FAILED)
+		return bench_fail("no memory");
+	if (bench_directory(p->directory) < 0) {
+		munmap(p, sizeof(*p));
+		return -1;
+	}
+	*ret_queue = p;
+	return 0;
+}
+
+static void drop_place(void *queue)
+{
+	struct place *p = queue;
+	char address[96];
+
+	for (int i = 0; i < p->producers; i++) {
+		address_of(p, i, address);
+		unlink(address + sizeof("ipc://") - 1);
+	}
+	rmdir(p->directory);
+	munmap(p, sizeof(*p));
+}
+
+static void *new_socket(int type, int option)
+{
+	const int slots = STREAM_SLOTS;
+	void *socket = zmq_socket(zmq_ctx_new(), type);
+
+	if (socket)
+		zmq_setsockopt(socket, option, &slots, sizeof(slots));
+	return socket;
+}
+
+static void produce(void *queue, int variant)
+{
+	struct place *p = queue;
+	char data[STREAM_SMALL] = "";
+	char address[96];
+	void *socket = new_socket(ZMQ_PUSH, ZMQ_SNDHWM);
+
+	(void)variant;
+	address_of(p, p->producers++, address);
+	if (!socket || zmq_bind(socket, address) < 0)
+		return;
+	while (zmq_send(socket, data, sizeof(data), 0) == sizeof(data))
+		;
+}
+
+static void consume(void *queue, int variant, struct stream_count *count)
+{
+	const int again_ms = 1; /* the other side may not have bound yet */
+	char data[STREAM_SMALL];
+	char address[96];
+	void *socket = new_socket(ZMQ_PULL, ZMQ_RCVHWM);
+
+	if (!socket)
+		return;
+	zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &again_ms, sizeof(again_ms));
+	for (int i = 0; i < stream_side(variant); i++) {
+		address_of(queue, i, address);
+		if (zmq_connect(socket, address) < 0)
+			return;
+	}
+	while (zmq_recv(socket, data, sizeof(data), 0) == sizeof(data))
+		stream_note(count, 1);
+}
+
+static int setup_stream(struct bench *b)
+{
+	(void)b;
+	tell_version();
+	return 0;
+}
+
+static int run_stream(struct bench *b, double *ret_value)
+{
+	static const struct stream stream = {make_place, produce, consume, drop_place};
+
+	return stream_run(&stream, b->variant, ret_value);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct bench benches[] = {
 		{"pool_apply_rtt", "zeromq", setup, run, teardown, 0, NULL},
+		{"queue_64B_1p1c", "zeromq", setup_stream, run_stream, NULL, STREAM_ONE, NULL},
+		{"queue_64B_2p2c", "zeromq", setup_stream, run_stream, NULL, STREAM_TWO, NULL},
 		{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 	};
 
