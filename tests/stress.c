@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "tests/stress_queue.h"
 #include "tests/stress_shared.h"
 #include "tests/stress_wait.h"
 
@@ -541,6 +542,7 @@ int main(int argc, char **argv)
 	stress_pools();
 	stress_process();
 	stress_connection();
+	stress_queue();
 	stress_wait();
 #ifdef ENABLE_MANAGER
 	stress_manager();
