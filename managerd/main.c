@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3 };
 
@@ -159,6 +160,25 @@ static void adopt(struct md_settings *settings, const struct md_settings *news)
 	md_say_at(MP_LOG_INFO, "config", "read again: %u options changed", changed);
 }
 
+/* What the daemon itself has open, and what the watching of a client's process takes at times. */
+#define OWN_DESCRIPTORS 64
+
+/* As many descriptors as connections may come; nothing here uses select(2), so that many are fine. */
+static void raise_descriptors(const struct md_settings *settings)
+{
+	rlim_t wanted = (rlim_t)settings->limits.max_connections + OWN_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < wanted)
+		md_say_at(MP_LOG_WARNING, "descriptors",
+			"max-connections is %u, but only %llu files may be open",
+			settings->limits.max_connections, (unsigned long long)limit.rlim_cur);
+}
+
 static void read_again(struct daemon *daemon, struct serve_limits *limits)
 {
 	struct md_settings news;
@@ -172,6 +192,7 @@ static void read_again(struct daemon *daemon, struct serve_limits *limits)
 		return;
 	}
 	adopt(&daemon->settings, &news);
+	raise_descriptors(&daemon->settings);
 	*limits = daemon->settings.limits;
 }
 
@@ -232,6 +253,7 @@ static int run(struct daemon *daemon)
 			.data = daemon},
 	};
 
+	raise_descriptors(settings);
 	int r = serve_server_run(&config);
 	md_service_stop(&daemon->service);
 	if (r == 0)
