@@ -12,7 +12,9 @@
 #include "base/origin.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <mp/version.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -163,6 +165,33 @@ Test(base, futex_reaches_another_process)
 	T_RESULT(mp__futex_wait(word, 0, MP__DEADLINE_NEVER), -EAGAIN);
 	T_RESULT(mp__futex_wait(word, 1, mp__deadline_in(1)), -ETIMEDOUT);
 	munmap((void *)word, 4096);
+}
+
+/* Both words are at hand: who sleeps on the first is moved to the second and back, to see him. */
+static int die_once_somebody_sleeps(void *argument)
+{
+	_Atomic uint32_t *words = argument;
+
+	mp__futex_wake_at_end(&words[0]);
+	while (syscall(SYS_futex, &words[0], FUTEX_CMP_REQUEUE, 0, (void *)1, &words[1], 0) < 1)
+		sched_yield();
+	if (syscall(SYS_futex, &words[1], FUTEX_CMP_REQUEUE, 0, (void *)1, &words[0], 0) != 1)
+		return 1;
+	raise(SIGKILL);
+	return 0;
+}
+
+Test(base, futex_is_woken_by_the_end_of_a_process)
+{
+	_Atomic uint32_t *words =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert(words != MAP_FAILED);
+	struct t_child child = t_spawn(die_once_somebody_sleeps, (void *)words);
+	T_OK(mp__futex_wait(words, 0, mp__deadline_in(T_TIMEOUT_MS / 2)));
+	cr_assert_eq(atomic_load(words), 0);
+	t_expect_signal(&child, SIGKILL);
+	munmap((void *)words, 4096);
 }
 
 Test(base, sealed_memfd_cannot_change)

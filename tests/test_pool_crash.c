@@ -7,10 +7,12 @@
 #include "base/fds.h"
 #include "pool/crew.h"
 #include "pool/pool.h"
+#include "pool/watch.h"
 
 #include <fcntl.h>
 #include <mp/handle.h>
 #include <mp/log.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -281,17 +283,53 @@ Test(pool_crash, worker_dies_before_it_wakes)
 	die_at_in_all_ways("pool.before_wake", WORKS);
 }
 
+/* Reached only when the owner sleeps: one task after the other. Who is watched does not nap. */
+static void die_while_waking(const char *point, const char *action, bool watched)
+{
+	t_arm(point, action);
+	mp_pool *pool = t_pool(1);
+	if (watched)
+		mp__pool_watch_begin(pool);
+	for (int n = 0; n < 100 || !t_fired(); n++)
+		t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(n))), (int64_t)n * n);
+	if (watched)
+		mp__pool_watch_end(pool);
+	t_pool_end(pool);
+	t_disarm();
+}
+
 Test(pool_crash, worker_dies_while_it_wakes)
 {
-	/* Reached only when the owner sleeps: one task after the other. */
-	for (int i = 0; i < 2; i++) {
-		t_arm("pool.waking", i == 0 ? "kill" : "exit");
-		mp_pool *pool = t_pool(1);
-		for (int n = 0; n < 100 || !t_fired(); n++)
-			t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(n))), (int64_t)n * n);
-		t_pool_end(pool);
-		t_disarm();
-	}
+	static const char *const points[] = {"pool.waking", "pool.woken"};
+
+	for (int i = 0; i < 8; i++)
+		die_while_waking(points[i & 1], i & 2 ? "kill" : "exit", i & 4);
+}
+
+/* After this the kernel tells no napping owner of our death. */
+static int use_robust_mutex_and_die(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	pthread_mutexattr_t attributes;
+	pthread_mutex_t mutex;
+
+	(void)argc, (void)argv, (void)ret;
+	if (pthread_mutexattr_init(&attributes) == 0 &&
+		pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0 &&
+		pthread_mutex_init(&mutex, &attributes) == 0 && pthread_mutex_lock(&mutex) == 0 &&
+		pthread_mutex_unlock(&mutex) == 0)
+		raise(SIGKILL);
+	return -EIO;
+}
+
+Test(pool_crash, death_is_noticed_when_the_kernel_says_nothing_to_who_naps)
+{
+	mp_pool *pool = t_pool(1);
+
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(3))), 9);
+	for (int i = 0; i < 5; i++)
+		expect_crash(t_submit(pool, use_robust_mutex_and_die, mp_nil()), "signal 9");
+	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(3))), 9);
+	t_pool_end(pool);
 }
 
 Test(pool_crash, worker_dies_with_descriptors_of_a_task_in_hand)

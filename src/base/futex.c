@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,4 +31,23 @@ int mp__futex_wake(_Atomic uint32_t *word, int count)
 	long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 
 	return woken < 0 ? -errno : (int)woken;
+}
+
+/*
+ * A thread that is in the middle of an operation on a robust futex notes that in its list_op_pending.
+ * At its end the kernel looks there: if it finds the word 0, the thread may have died between its
+ * unlock and its wake-up, which the kernel makes up for. Words that hold anything but the id of this
+ * very thread are left alone. The head of the list is libc's, registered for each thread.
+ */
+void mp__futex_wake_at_end(_Atomic uint32_t *word)
+{
+	static _Thread_local struct robust_list_head *head;
+	size_t size;
+
+	if (!head && (syscall(SYS_get_robust_list, 0, &head, &size) < 0 || size != sizeof(*head)))
+		head = NULL;
+	if (!head)
+		return;
+	char *entry = (char *)word - head->futex_offset;
+	*(struct robust_list *volatile *)&head->list_op_pending = (struct robust_list *)entry;
 }

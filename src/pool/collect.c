@@ -3,6 +3,7 @@
 
 #include "pool/collect.h"
 
+#include "base/futex.h"
 #include "base/spin.h"
 #include "pool/callback.h"
 #include "pool/crew.h"
@@ -22,6 +23,8 @@
 #define SPIN_MIN 64u
 #define SPIN_MAX 4096u
 #define CPU_SLACK_US 2000
+/* Naps are as long, and for so long nobody has to look after the workers. */
+#define LOOK_MS 10
 
 /* The task in the slot has ended and its future knows: the slot is free again. */
 static void retire(mp_pool *pool, uint32_t number)
@@ -303,7 +306,8 @@ static bool spin(mp_pool *pool)
 {
 	struct mp__pool_header *header = pool->seg.header;
 
-	if (!header->may_spin)
+	if (!header->may_spin ||
+		atomic_exchange_explicit(&pool->rung_asleep, false, memory_order_relaxed))
 		return false;
 	for (uint32_t i = 0; i < pool->spin; i++) {
 		if (atomic_load_explicit(&header->done, memory_order_relaxed) != MP__POOL_NONE) {
@@ -325,7 +329,9 @@ static bool may_sleep(mp_pool *pool, bool bulk)
 	struct mp__pool_header *header = pool->seg.header;
 	uint32_t waiting = atomic_load_explicit(&header->owner_waiting, memory_order_relaxed);
 
-	atomic_store(&header->owner_waiting, (waiting | 3) + (bulk ? 4 : 2));
+	atomic_store(&header->owner_waiting, ((waiting | (MP__POOL_WAITING_STEP - 1)) + 1) |
+						     MP__POOL_SLEEPS | (bulk ? MP__POOL_BULK : 0) |
+						     (pool->napping ? MP__POOL_NAPS : 0));
 	/* If a spinner was to take what is still there: it may be stopped. Who sleeps looks again. */
 	uint64_t tail = atomic_load(&header->tail);
 	bool queued = atomic_load(&header->head) < tail;
@@ -346,11 +352,25 @@ static bool is_bulk_at_work(mp_pool *pool, bool bulk)
 			       atomic_load_explicit(&header->tail, memory_order_relaxed);
 }
 
+static int64_t roughly_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+bool mp__pool_has_looked(const mp_pool *pool)
+{
+	return roughly_now() - pool->looked_ns < LOOK_MS * INT64_C(1000000);
+}
+
 /* What epoll_wait() has found. The lock is given up while workers are started. */
 static void attend(mp_pool *pool, const struct epoll_event *events, int n)
 {
 	uint64_t count;
 
+	pool->looked_ns = roughly_now();
 	for (int i = 0; i < n && !pool->closing; i++) {
 		if (events[i].data.u32 != MP__POOL_NONE)
 			mp__pool_worker_ended(pool, events[i].data.u32);
@@ -363,27 +383,56 @@ static void attend(mp_pool *pool, const struct epoll_event *events, int n)
 		mp__pool_resend(pool);
 }
 
+/*
+ * The first sleep of a wait is a nap: on one word, where workers' ends are heard of only while we are
+ * there already. So it is short, and not taken when there is more to hear than of results.
+ */
+static bool may_nap(mp_pool *pool)
+{
+	return pool->n_pending > 0 && pool->watchers == 0 && !pool->stopping && !pool->resend &&
+	       pool->n_alive >= mp__pool_crew_wanted(pool) && mp__pool_has_looked(pool);
+}
+
+static void nap(mp_pool *pool, mp__deadline deadline)
+{
+	struct mp__pool_header *header = pool->seg.header;
+
+	mp__futex_wait(&header->nap, 0, mp__deadline_slice(deadline, LOOK_MS));
+}
+
 /* The leader's turn: sleep until something happens, without the lock, and see to dead workers. */
 static void lead(mp_pool *pool, mp__deadline deadline)
 {
 	struct mp__pool_header *header = pool->seg.header;
 	struct epoll_event events[EVENTS];
 	int n = 0;
+	bool late = mp__deadline_passed(deadline);
 
 	pool->leading = true;
+	pool->napping = !late && may_nap(pool);
+	/* Under the lock: a nudge may come before we sleep. */
+	if (pool->napping)
+		atomic_store(&header->nap, 0);
 	/* For one who wants all that there is, and if nobody else waits. */
 	bool bulk = pool->bulk > 0 && pool->followers == 0 && pool->watchers == 0;
 	pool->leading_bulk = bulk;
 	pthread_mutex_unlock(&pool->lock);
-	if (mp__deadline_passed(deadline) ||
-		((is_bulk_at_work(pool, bulk) || !spin(pool)) && may_sleep(pool, bulk)))
-		n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
+	if (late || ((is_bulk_at_work(pool, bulk) || !spin(pool)) && may_sleep(pool, bulk))) {
+		if (pool->napping)
+			nap(pool, deadline);
+		else
+			n = epoll_wait(pool->epoll, events, EVENTS, mp__deadline_poll_ms(deadline));
+	}
 	pthread_mutex_lock(&pool->lock);
 	if (pool->watchers == 0) /* they want to hear on */
-		atomic_fetch_and_explicit(&header->owner_waiting, ~1u, memory_order_relaxed);
+		atomic_fetch_and_explicit(
+			&header->owner_waiting, ~MP__POOL_SLEEPS, memory_order_relaxed);
 	pool->leading_bulk = false;
-	attend(pool, events, n);
-	pool->leading = false;
+	if (!pool->napping)
+		attend(pool, events, n);
+	else if (atomic_load_explicit(&header->done, memory_order_relaxed) == MP__POOL_NONE)
+		pool->looked_ns = 0; /* Perhaps a death woke us: the next sleep hears of all. */
+	pool->leading = pool->napping = false;
 	if (pool->closing)
 		pthread_cond_broadcast(&pool->changed);
 }
@@ -410,8 +459,15 @@ void mp__pool_nudge(mp_pool *pool)
 	const uint64_t one = 1;
 
 	pthread_cond_broadcast(&pool->changed);
+	if (!pool->leading)
+		return;
+	if (pool->napping) {
+		atomic_store(&pool->seg.header->nap, MP__POOL_AWAKE);
+		mp__futex_wake(&pool->seg.header->nap, 1);
+		return;
+	}
 	/* It can fail only when the counter is full, and then the leader wakes anyway. */
-	if (pool->leading && write(pool->eventfd, &one, sizeof(one)) < 0)
+	if (write(pool->eventfd, &one, sizeof(one)) < 0)
 		return;
 }
 

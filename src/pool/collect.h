@@ -22,6 +22,9 @@ int mp__pool_wait(
 /* What a condition looks at has changed by our own doing: everybody who waits looks again. */
 void mp__pool_nudge(mp_pool *pool);
 
+/* Has somebody looked after the workers in the last few milliseconds? */
+bool mp__pool_has_looked(const mp_pool *pool);
+
 /* One look around without sleeping: collect, replace the dead; workers ring again after it. */
 void mp__pool_turn(mp_pool *pool);
 

@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 #define ROOM_CHECK_MS 20
-#define LOOK_NS INT64_C(10000000)
+/* Workers that were not rung for for so long are asleep, and their caches cold. */
+#define PAUSE_NS INT64_C(500000)
 
 /* --- slots ------------------------------------------------------------------------------------ */
 
@@ -284,14 +285,21 @@ static bool needs_wakeup(struct mp__pool_header *header)
 	return head + 1 < tail || (head < tail && atomic_load(&header->spinner) == 0);
 }
 
-/* Partner: wait_for_work() in worker.c, which sets the bit and then looks at tail. */
-static void ring(struct mp__pool_header *header, uint32_t count)
+/*
+ * Did anybody sleep? Partner: wait_for_work() in worker.c, which sets the bit and then looks at
+ * tail.
+ */
+static bool ring(struct mp__pool_header *header, uint32_t count)
 {
 	uint32_t bell = atomic_load(&header->bell);
 	int n = count < MP__POOL_WORKERS_MAX ? (int)count : (int)MP__POOL_WORKERS_MAX;
 
-	if ((bell & 1) && mp__futex_wake(&header->bell, n) < n)
+	if (!(bell & 1))
+		return false;
+	int woken = mp__futex_wake(&header->bell, n);
+	if (woken < n)
 		atomic_compare_exchange_strong(&header->bell, &bell, bell & ~1u);
+	return woken > 0;
 }
 
 void mp__pool_ring_one(struct mp__pool_header *header)
@@ -306,7 +314,12 @@ void mp__pool_ring_some(mp_pool *pool, uint32_t count)
 	if (!needs_wakeup(header))
 		return;
 	atomic_store_explicit(&pool->rung, atomic_load(&header->tail), memory_order_relaxed);
-	ring(header, count);
+	if (!ring(header, count))
+		return;
+	int64_t now = mp__now_ns();
+	if (now - atomic_load_explicit(&pool->rung_ns, memory_order_relaxed) > PAUSE_NS)
+		atomic_store_explicit(&pool->rung_asleep, true, memory_order_relaxed);
+	atomic_store_explicit(&pool->rung_ns, now, memory_order_relaxed);
 }
 
 void mp__pool_ring_all(mp_pool *pool)
@@ -446,14 +459,7 @@ static void add_staff(mp_pool *pool)
 /* Dead workers are replaced even if nobody ever waits. */
 static void look_around(mp_pool *pool)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-	if (now - pool->looked_ns < LOOK_NS)
-		return;
-	pool->looked_ns = now;
-	if (!pool->leading && !pool->closing && !pool->closed)
+	if (!mp__pool_has_looked(pool) && !pool->leading && !pool->closing && !pool->closed)
 		mp__pool_turn(pool);
 }
 

@@ -6,9 +6,9 @@
  * slots are in use, for which future, by which generation, and which workers there should be.
  *
  * One mutex guards all of it, and no thread sleeps with it held. Of the threads that wait for
- * something, one leads: it sleeps in epoll_wait() on workers' ends and the eventfd, and collects
- * for all; the others sleep on the condition. A leader that has got what it wanted wakes the
- * others, and one of them leads on. So there is no thread of our own, and any number of waiters.
+ * something, one leads: it sleeps until a result or the end of a worker wakes it, and collects for
+ * all; the others sleep on the condition. A leader that has got what it wanted wakes the others, and
+ * one of them leads on. So there is no thread of our own, and any number of waiters.
  *
  * The struct is counted: futures keep it, since they need its mutex. What costs something
  * (processes, memory, descriptors) goes with mp_pool_close().
@@ -111,19 +111,22 @@ struct mp_pool {
 
 	uint32_t watchers; /* threads that sleep on `epoll` with other things, see watch.h */
 	uint32_t followers;
-	uint32_t bulk;         /* waits for all that is queued */
-	_Atomic uint64_t rung; /* tail when a worker was last woken for it */
-	bool leading_bulk;     /* the leader is not woken by each task */
-	uint32_t spin;         /* of the leader, adaptive */
-	bool leading;          /* some thread is in epoll_wait() or about to */
-	bool resend;           /* messages with descriptors may have been lost or held back */
-	bool no_more;          /* join or close: nothing is taken any more */
-	bool stopping;         /* workers leave */
-	bool told_all;         /* ... at once */
-	bool news;             /* a failure that was not logged yet */
-	bool broken;           /* no worker can be had: `failure` says why */
-	bool closing;          /* nobody leads any more */
-	bool closed;           /* everything but the struct is gone */
+	uint32_t bulk;            /* waits for all that is queued */
+	_Atomic uint64_t rung;    /* tail when a worker was last woken for it */
+	_Atomic int64_t rung_ns;  /* when that was */
+	_Atomic bool rung_asleep; /* ... and had not been for long: no answer comes at once */
+	bool leading_bulk;        /* the leader is not woken by each task */
+	uint32_t spin;            /* of the leader, adaptive */
+	bool leading;             /* some thread sleeps for all or is about to */
+	bool napping;             /* ... on the word in shared memory, not in epoll_wait() */
+	bool resend;              /* messages with descriptors may have been lost or held back */
+	bool no_more;             /* join or close: nothing is taken any more */
+	bool stopping;            /* workers leave */
+	bool told_all;            /* ... at once */
+	bool news;                /* a failure that was not logged yet */
+	bool broken;              /* no worker can be had: `failure` says why */
+	bool closing;             /* nobody leads any more */
+	bool closed;              /* everything but the struct is gone */
 };
 
 /* Is this thread a worker of that pool? */

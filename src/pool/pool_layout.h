@@ -64,7 +64,7 @@
 #include <stdint.h>
 
 #define MP__POOL_MAGIC UINT64_C(0x6d702e706f6f6c31) /* "mp.pool1" */
-#define MP__POOL_VERSION 2u
+#define MP__POOL_VERSION 3u
 
 #define MP__POOL_WORKERS_MAX 1000u
 #define MP__POOL_PENDING_MAX 1048576u
@@ -121,10 +121,11 @@ struct mp__pool_header {
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t done;
 	/*
-	 * {sequence:30, in bulk:1, sleeps:1}. The bit: the owner sleeps, or is about to and will look at
-	 * `done` once more. Who finishes a task while it is set writes to the eventfd, and then
-	 * clears it unless the sequence has moved on: in this order, so that who is stopped in
+	 * {sequence:29, naps:1, in bulk:1, sleeps:1}. The last bit: the owner sleeps, or is about to and
+	 * will look at `done` once more. Who finishes a task while it is set wakes it, and then
+	 * clears the bit unless the sequence has moved on: in this order, so that who is stopped in
 	 * between keeps no wake-up of the others. All is sequentially consistent.
+	 * Naps: it sleeps on `nap`, else on the eventfd.
 	 * In bulk: it wants all that is queued, and is woken when a worker finds nothing more to
 	 * begin, not by each task.
 	 */
@@ -144,7 +145,13 @@ struct mp__pool_header {
 	 * and cleared by the worker, and by the owner when that worker is dead.
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t spinner;
-	_Alignas(MP__POOL_LINE) char reserved[MP__POOL_LINE];
+	/*
+	 * Where the owner sleeps in the first milliseconds of a wait, while this is 0: a futex takes
+	 * half the time of an eventfd and epoll. Set to 0 by the owner before it announces the nap,
+	 * to MP__POOL_AWAKE by who wakes it. The kernel wakes it as well when a worker dies in a
+	 * task (mp__futex_wake_at_end()); and a nap is short, since a death before it goes unheard.
+	 */
+	_Alignas(MP__POOL_LINE) _Atomic uint32_t nap;
 	/*
 	 * Counters of loops, each on its own line: {generation:16, next iteration:48}. Workers take
 	 * a piece by compare-and-swap of the whole word, the owner ends a loop by writing another
@@ -156,6 +163,15 @@ struct mp__pool_header {
 };
 
 #define MP__POOL_READY 1u
+
+/* Of owner_waiting. */
+#define MP__POOL_SLEEPS 1u
+#define MP__POOL_BULK 2u
+#define MP__POOL_NAPS 4u
+#define MP__POOL_WAITING_STEP 8u /* of the sequence */
+
+/* Of nap; not like the id of any thread, which would mean something to the kernel. */
+#define MP__POOL_AWAKE (UINT32_C(1) << 31)
 
 /* A function, written by the owner before the first slot that names it is QUEUED. */
 struct mp__pool_task {

@@ -20,7 +20,7 @@ void mp__pool_watch_begin(mp_pool *pool)
 {
 	pthread_mutex_lock(&pool->lock);
 	pool->watchers++;
-	if (pool->leading_bulk)
+	if (pool->leading_bulk || pool->napping)
 		mp__pool_nudge(pool);
 	pthread_mutex_unlock(&pool->lock);
 }

@@ -31,6 +31,8 @@
  */
 #define SLEEP_FIRST_MS 20
 #define SLEEP_LAST_MS 100
+/* Who slept for longer does not look for the next task without sleeping: there is no stream. */
+#define PAUSE_NS INT64_C(500000)
 
 struct worker {
 	struct mp__pool_segment seg;
@@ -46,6 +48,7 @@ struct worker {
 	bool is_thread;
 	int sleep_ms; /* how long to sleep at most, next time */
 	bool look_for_cargo;
+	bool slept;             /* for long, before the task at hand: then nobody streams tasks */
 	struct mp__cargo cargo; /* of the task at hand */
 };
 
@@ -168,6 +171,10 @@ static bool spin(struct worker *w)
 	uint32_t nobody = 0;
 	bool found = false;
 
+	if (w->slept) {
+		w->slept = false;
+		return false;
+	}
 	if (!header->may_spin ||
 		!atomic_compare_exchange_strong(&header->spinner, &nobody, w->number + 1))
 		return false;
@@ -234,9 +241,12 @@ static bool wait_for_work(struct worker *w)
 			continue;
 		if (has_work(header))
 			break;
+		int64_t began = mp__now_ns();
 		int r = mp__futex_wait(&header->bell, mine, sleep_until(w));
-		if (has_work(header))
+		if (has_work(header)) {
+			w->slept = mp__now_ns() - began > PAUSE_NS;
 			break;
+		}
 		if (leaves_idle(w, idle_since))
 			return false;
 		if (r == -ETIMEDOUT) {
@@ -260,13 +270,19 @@ static void wake_owner(struct worker *w)
 
 	/* Partner: may_sleep() in collect.c. */
 	uint32_t waiting = atomic_load(&header->owner_waiting);
-	if (waiting & 1) {
-		MP__TEST_POINT("pool.waking");
+	if (!(waiting & MP__POOL_SLEEPS))
+		return;
+	MP__TEST_POINT("pool.waking");
+	if (waiting & MP__POOL_NAPS) {
+		atomic_store(&header->nap, MP__POOL_AWAKE);
+		mp__futex_wake(&header->nap, 1);
+	} else if (write(w->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN) {
 		/* -EAGAIN: the counter is full, and then it is readable. */
-		if (write(w->eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-			leave_useless(w);
-		atomic_compare_exchange_strong(&header->owner_waiting, &waiting, waiting & ~1u);
+		leave_useless(w);
 	}
+	MP__TEST_POINT("pool.woken");
+	atomic_compare_exchange_strong(
+		&header->owner_waiting, &waiting, waiting & ~MP__POOL_SLEEPS);
 }
 
 static void commit(struct worker *w, uint32_t number)
@@ -290,7 +306,8 @@ static void commit(struct worker *w, uint32_t number)
 	MP__TEST_POINT("pool.before_wake");
 	/* In bulk the owner is woken by who finds nothing more to do. */
 	uint32_t waiting = atomic_load(&header->owner_waiting);
-	if ((waiting & 3) == 3 && atomic_load(&header->head) < atomic_load(&header->tail))
+	if ((waiting & MP__POOL_SLEEPS) && (waiting & MP__POOL_BULK) &&
+		atomic_load(&header->head) < atomic_load(&header->tail))
 		return;
 	wake_owner(w);
 }
@@ -324,6 +341,9 @@ static bool run_one(struct worker *w, uint32_t number)
 		mp__limits_stamp(&w->seg.workers[w->number]);
 		begin_ns = mp__now_ns();
 	}
+	/* An owner that naps hears of our death. Each time, since the task before may have undone it. */
+	if (!w->is_thread)
+		mp__futex_wake_at_end(&w->seg.header->nap);
 	mp__pool_run(&w->seg, &w->found, w->number, number, &w->cargo);
 	if (w->trace_fd >= 0)
 		trace(w, number, begin_ns);
