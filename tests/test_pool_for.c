@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 T_SUITE(pool_for);
 
@@ -151,22 +152,111 @@ Test(pool_for, crash_in_a_piece_is_told_with_its_range_and_the_others_go_on)
 	munmap(f, sizeof(*f));
 }
 
-Test(pool_for, killed_between_taking_a_piece_and_running_it)
+/* One worker dies there; what is lost is told exactly. */
+static void die_in_loop(const char *point, const char *action, int n_lost)
 {
 	struct field *f = make_field();
 
-	t_arm("pool.in_piece", "kill");
+	t_arm(point, action);
 	mp_pool *pool = t_pool(2);
 	struct lost lost = {0};
 	T_RESULT(mp_pool_for(pool, touch, N, f,
 			 MP_FOR_OPTIONS(.chunk = 100, .lost = note_lost, .lost_data = &lost)),
-		-EOWNERDEAD);
-	cr_assert(t_fired() && lost.n == 1 && lost.end - lost.begin == 100);
+		n_lost ? -EOWNERDEAD : 0);
+	cr_assert(t_fired() && lost.n == n_lost);
+	cr_assert(n_lost == 0 || lost.end - lost.begin == 100);
 	for (size_t i = 0; i < N; i++)
-		cr_assert_eq(f->touched[i], i < lost.begin || i >= lost.end);
+		cr_assert_eq(f->touched[i], n_lost == 0 || i < lost.begin || i >= lost.end);
 	t_pool_end(pool);
 	t_disarm();
 	munmap(f, sizeof(*f));
+}
+
+Test(pool_for, killed_between_taking_a_piece_and_running_it)
+{
+	die_in_loop("pool.in_piece", "kill", 1);
+	die_in_loop("pool.piece_taken", "kill", 1);
+	die_in_loop("pool.piece_taken", "exit", 1);
+}
+
+Test(pool_for, killed_before_it_takes_a_piece)
+{
+	die_in_loop("pool.piece_wanted", "kill", 0);
+	die_in_loop("pool.piece_wanted", "exit", 0);
+}
+
+struct stopped {
+	struct lost lost;
+	struct field *field;
+	mp_pool *pool;
+};
+
+/* Once all other pieces are done, the one that stopped with his is killed. */
+static void *kill_stopped(void *argument)
+{
+	struct stopped *s = argument;
+	siginfo_t info = {0};
+
+	if (waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT) < 0)
+		return NULL;
+	for (int n = 0; n < N - 100; sched_yield()) {
+		n = 0;
+		for (int i = 0; i < N; i++)
+			n += atomic_load(&s->field->touched[i]);
+	}
+	kill(info.si_pid, SIGKILL);
+	return NULL;
+}
+
+Test(pool_for, piece_of_one_that_has_not_said_so_is_told_by_the_next_taker)
+{
+	struct stopped s = {.field = make_field()};
+	pthread_t thread;
+
+	t_arm("pool.piece_taken", "stop");
+	s.pool = t_pool(2);
+	T_OK(pthread_create(&thread, NULL, kill_stopped, &s));
+	T_RESULT(mp_pool_for(s.pool, touch, N, s.field,
+			 MP_FOR_OPTIONS(.chunk = 100, .lost = note_lost, .lost_data = &s.lost)),
+		-EOWNERDEAD);
+	T_OK(pthread_join(thread, NULL));
+	cr_assert(s.lost.n == 1 && s.lost.end - s.lost.begin == 100);
+	for (size_t i = 0; i < N; i++)
+		cr_assert_eq(s.field->touched[i], i < s.lost.begin || i >= s.lost.end);
+	t_pool_end(s.pool);
+	t_disarm();
+	munmap(s.field, sizeof(*s.field));
+}
+
+static int fail_at_once(const mp_range *range)
+{
+	(void)range;
+	return -EDOM;
+}
+
+Test(pool_for, error_of_a_body_whose_worker_dies_with_it_is_no_success)
+{
+	t_arm("pool.before_commit", "kill");
+	mp_pool *pool = t_pool(1);
+	struct lost lost = {0};
+
+	T_RESULT(mp_pool_for(pool, fail_at_once, 1000, NULL,
+			 MP_FOR_OPTIONS(.chunk = 10, .lost = note_lost, .lost_data = &lost)),
+		-EOWNERDEAD);
+	cr_assert(lost.n == 1 && lost.begin == 0 && lost.end == 10);
+	t_pool_end(pool);
+	t_disarm();
+}
+
+Test(pool_for, more_pieces_than_can_be_counted)
+{
+	mp_pool *pool = t_pool(1);
+
+	T_RESULT(mp_pool_for(pool, fail_at_once, (size_t)1 << 48, NULL, NULL), -EOVERFLOW);
+	T_RESULT(mp_pool_for(pool, fail_at_once, (size_t)1 << 40, NULL, MP_FOR_OPTIONS(.chunk = 1)),
+		-EOVERFLOW);
+	T_RESULT(mp_pool_for(pool, fail_at_once, (size_t)1 << 40, NULL, NULL), -EDOM);
+	t_pool_end(pool);
 }
 
 Test(pool_for, error_of_a_body_ends_the_loop)

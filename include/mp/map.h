@@ -161,7 +161,8 @@ typedef struct mp_for_options {
  * or workers that are threads. Other memory goes as handles in `args`.
  * 0; the error of a body; -EOWNERDEAD a worker died, and its iterations are lost (`lost` was called
  * for each such piece), all others have run; -ETIMEDOUT pieces that run go on to their end; -EBUSY
- * 16 loops run in this pool already; -EOVERFLOW n is 2^48 or more; errors of mp_pool_submit().
+ * 16 loops run in this pool already; -EOVERFLOW n is 2^48 or more, or
+ * 2^38 pieces or more; errors of mp_pool_submit().
  */
 int mp_pool_for(
 	mp_pool *pool, mp_body *body, size_t n, void *context, const mp_for_options *options);

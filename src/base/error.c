@@ -55,6 +55,11 @@ const char *mp_error_detail(void)
 	return detail;
 }
 
+void mp__error_clear(void)
+{
+	detail[0] = '\0';
+}
+
 int(mp_error_set)(int result, const char *format, ...)
 {
 	/* By way of a copy, so that the current sentence may be one of the arguments. */

@@ -22,6 +22,9 @@
 		mp__result;                              \
 	})
 
+/* No sentence: what comes is not to be blamed for what was. */
+void mp__error_clear(void);
+
 /*
  * "WHAT: strerror" with -errno as the result, for a system call that just failed. ENOBUFS is how
  * sockets say that the kernel has no memory: -ENOMEM.

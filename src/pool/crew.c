@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "pool/collect.h"
 #include "pool/dispatch.h"
+#include "pool/loop.h"
 #include "pool/worker.h"
 #include "process/process.h"
 
@@ -51,9 +52,8 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	record->result = 0;
 	record->detail[0] = '\0';
 	atomic_store_explicit(&record->leave, 0, memory_order_relaxed);
-	atomic_store_explicit(&record->begin, 0, memory_order_relaxed);
+	atomic_store_explicit(&record->piece, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->started_ns, 0, memory_order_relaxed);
-	atomic_store_explicit(&record->end, 0, memory_order_relaxed);
 	atomic_store_explicit(&record->status, MP__POOL_WORKER_STARTING, memory_order_release);
 	snprintf(name, sizeof(name), "%s-worker-%u", pool->name, number + 1);
 	args[MP__POOL_WORKER_SEGMENT] = mp_fd(pool->seg.fd);
@@ -125,9 +125,6 @@ static void describe_end(mp_process *process, char *text, size_t size)
 
 static void take_evidence(mp_pool *pool, mp_process *process, uint32_t number, mp_crash *ret_crash)
 {
-	struct mp__pool_worker *record = &pool->seg.workers[number];
-	uint64_t begin = atomic_load_explicit(&record->begin, memory_order_relaxed);
-	uint64_t end = atomic_load_explicit(&record->end, memory_order_relaxed);
 	int code = 0;
 
 	*ret_crash = (mp_crash){.pid = mp_process_pid(process), .worker = (int)number + 1};
@@ -136,10 +133,7 @@ static void take_evidence(mp_pool *pool, mp_process *process, uint32_t number, m
 	ret_crash->exit_code = r == 0 && code >= 0 ? code : -1;
 	snprintf(ret_crash->worker_name, sizeof(ret_crash->worker_name), "%s",
 		mp_process_name(process));
-	if (end > begin) {
-		ret_crash->begin = begin;
-		ret_crash->end = end;
-	}
+	mp__pool_lost_piece(&pool->seg, number, &ret_crash->begin, &ret_crash->end);
 	ret_crash->usage_known = mp_process_usage(process, &ret_crash->usage) == 0;
 }
 

@@ -24,56 +24,141 @@
  */
 
 #define PIECES_PER_WORKER 32
-#define INDEX_MASK ((UINT64_C(1) << MP__POOL_LOOP_BITS) - 1)
+#define PIECE_MASK ((UINT64_C(1) << MP__POOL_PIECE_BITS) - 1)
+#define ITERATIONS_MAX (UINT64_C(1) << 48)
 
-static uint64_t word_of(uint32_t generation, uint64_t index)
+/* --- the words ---------------------------------------------------------------------------------- */
+
+/* `taker` is a worker's number plus 1, or 0. */
+static uint64_t word_of(uint32_t generation, uint32_t taker, uint64_t piece)
 {
-	return (uint64_t)(uint16_t)generation << MP__POOL_LOOP_BITS | index;
+	return (uint64_t)(uint16_t)generation << 48 | (uint64_t)taker << MP__POOL_PIECE_BITS |
+	       piece;
+}
+
+static uint32_t taker_of(uint64_t word)
+{
+	return (uint32_t)(word >> MP__POOL_PIECE_BITS) & 0x3ff;
+}
+
+/* What worker.piece says. */
+static uint64_t claim_of(
+	enum mp__pool_piece status, uint32_t loop, uint32_t generation, uint64_t piece)
+{
+	return (uint64_t)status << 58 | (uint64_t)loop << 54 |
+	       (uint64_t)(uint16_t)generation << MP__POOL_PIECE_BITS | piece;
+}
+
+static uint64_t pieces_of(uint64_t n, uint64_t chunk)
+{
+	return n == 0 ? 0 : (n - 1) / chunk + 1;
+}
+
+/* The taker of the last piece may not have come to say so: it is said for him. */
+static void tell_taker(const struct mp__pool_segment *segment, uint32_t loop, uint64_t word)
+{
+	uint32_t taker = taker_of(word);
+	uint64_t next = word & PIECE_MASK;
+	uint32_t generation = (uint32_t)(word >> 48);
+
+	if (taker == 0 || taker > segment->n_workers || next == 0)
+		return;
+	_Atomic uint64_t *piece = &segment->workers[taker - 1].piece;
+	uint64_t wanted = claim_of(MP__POOL_PIECE_WANTED, loop, generation, next - 1);
+	if (atomic_load_explicit(piece, memory_order_relaxed) == wanted)
+		atomic_compare_exchange_strong(
+			piece, &wanted, claim_of(MP__POOL_PIECE_TAKEN, loop, generation, next - 1));
+}
+
+void mp__pool_lost_piece(
+	const struct mp__pool_segment *segment, uint32_t worker, size_t *ret_begin, size_t *ret_end)
+{
+	struct mp__pool_worker *record = &segment->workers[worker];
+	uint32_t loop = (uint32_t)(atomic_load(&record->piece) >> 54) & 0xf;
+	/* In this order: who takes the next piece says TAKEN before the counter changes. */
+	uint64_t word = atomic_load(&segment->header->loops[loop].next);
+	uint64_t claim = atomic_load(&record->piece);
+	uint64_t piece = claim & PIECE_MASK;
+	uint32_t generation = (uint16_t)(claim >> MP__POOL_PIECE_BITS);
+	uint64_t n = atomic_load_explicit(&record->loop_n, memory_order_relaxed);
+	uint64_t chunk = atomic_load_explicit(&record->loop_chunk, memory_order_relaxed);
+
+	bool taken = claim >> 58 == MP__POOL_PIECE_TAKEN ||
+		     (claim >> 58 == MP__POOL_PIECE_WANTED &&
+			     word == word_of(generation, worker + 1, piece + 1));
+	if (!taken || chunk == 0 || n >= ITERATIONS_MAX || piece >= pieces_of(n, chunk))
+		return;
+	*ret_begin = piece * chunk;
+	*ret_end = n - *ret_begin < chunk ? n : *ret_begin + chunk;
 }
 
 /* --- in the worker ------------------------------------------------------------------------------ */
 
-static bool take_piece(
-	_Atomic uint64_t *counter, const struct mp__pool_loop_args *loop, uint64_t *ret_begin)
+static bool take_piece(const struct mp__pool_segment *segment, uint32_t worker,
+	const struct mp__pool_loop_args *loop, uint64_t *ret_piece)
 {
+	_Atomic uint64_t *counter = &segment->header->loops[loop->loop].next;
+	_Atomic uint64_t *mine = &segment->workers[worker].piece;
+	uint64_t pieces = pieces_of(loop->n, loop->chunk);
 	uint64_t word = atomic_load_explicit(counter, memory_order_relaxed);
 
 	for (;;) {
-		uint64_t begin = word & INDEX_MASK;
-		if (word != word_of(loop->generation, begin) || begin >= loop->n)
+		uint64_t piece = word & PIECE_MASK;
+		if (word >> 48 != loop->generation || piece >= pieces)
 			return false;
-		uint64_t left = loop->n - begin;
-		uint64_t next = begin + (loop->chunk < left ? loop->chunk : left);
-		if (atomic_compare_exchange_weak_explicit(counter, &word,
-			    word_of(loop->generation, next), memory_order_acq_rel,
-			    memory_order_relaxed)) {
-			*ret_begin = begin;
+		/* Before the counter says that it is ours. */
+		atomic_store_explicit(mine,
+			claim_of(MP__POOL_PIECE_WANTED, loop->loop, loop->generation, piece),
+			memory_order_release);
+		MP__TEST_POINT("pool.piece_wanted");
+		tell_taker(segment, loop->loop, word);
+		if (atomic_compare_exchange_strong(
+			    counter, &word, word_of(loop->generation, worker + 1, piece + 1))) {
+			MP__TEST_POINT("pool.piece_taken");
+			atomic_store_explicit(mine,
+				claim_of(MP__POOL_PIECE_TAKEN, loop->loop, loop->generation, piece),
+				memory_order_release);
+			*ret_piece = piece;
 			return true;
 		}
 	}
+}
+
+/* Nobody begins another piece. */
+static void take_rest(const struct mp__pool_segment *segment, const struct mp__pool_loop_args *loop)
+{
+	_Atomic uint64_t *counter = &segment->header->loops[loop->loop].next;
+	uint64_t word = atomic_load_explicit(counter, memory_order_relaxed);
+
+	do {
+		if (word >> 48 != loop->generation)
+			return;
+		tell_taker(segment, loop->loop, word);
+	} while (!atomic_compare_exchange_strong(
+		counter, &word, word_of(loop->generation, 0, pieces_of(loop->n, loop->chunk))));
 }
 
 static int run_pieces(const struct mp__pool_segment *segment, uint32_t worker, mp_body *body,
 	const struct mp__pool_loop_args *loop, mp_range *range)
 {
 	struct mp__pool_worker *record = &segment->workers[worker];
-	_Atomic uint64_t *counter = &segment->header->loops[loop->loop].next;
-	uint64_t begin;
+	uint64_t piece;
 	int r = 0;
 
-	while (r >= 0 && !mp_task_cancelled() && take_piece(counter, loop, &begin)) {
-		uint64_t left = loop->n - begin;
-		range->begin = begin;
-		range->end = begin + (loop->chunk < left ? loop->chunk : left);
-		atomic_store_explicit(&record->begin, range->begin, memory_order_relaxed);
-		atomic_store_explicit(&record->end, range->end, memory_order_relaxed);
+	atomic_store_explicit(&record->loop_n, loop->n, memory_order_relaxed);
+	atomic_store_explicit(&record->loop_chunk, loop->chunk, memory_order_relaxed);
+	while (r >= 0 && !mp_task_cancelled() && take_piece(segment, worker, loop, &piece)) {
+		range->begin = piece * loop->chunk;
+		uint64_t left = loop->n - range->begin;
+		range->end = range->begin + (loop->chunk < left ? loop->chunk : left);
 		MP__TEST_POINT("pool.in_piece");
 		r = body(range);
+		/* One that failed is told by the commit, or counts as lost with us. */
+		if (r >= 0)
+			atomic_store_explicit(&record->piece, 0, memory_order_release);
 	}
-	atomic_store_explicit(&record->end, 0, memory_order_relaxed);
-	/* Nobody begins another piece. */
 	if (r < 0)
-		atomic_store(counter, word_of(loop->generation, loop->n));
+		take_rest(segment, loop);
 	return r < 0 ? r : 0;
 }
 
@@ -87,7 +172,7 @@ int mp__pool_run_loop(const struct mp__pool_segment *segment, uint32_t worker, m
 	if (size < sizeof(loop))
 		return mp_error_set(-EBADMSG, "a share in a loop has no %zu bytes", sizeof(loop));
 	memcpy(&loop, data, sizeof(loop));
-	if (loop.loop >= MP__POOL_LOOPS || loop.chunk == 0)
+	if (loop.loop >= MP__POOL_LOOPS || loop.chunk == 0 || loop.n >= ITERATIONS_MAX)
 		return mp_error_set(-EBADMSG, "loop %u does not exist", loop.loop);
 	int r = mp__obj_decode(data + sizeof(loop), size - sizeof(loop), cargo, &args);
 	if (r < 0)
@@ -95,7 +180,7 @@ int mp__pool_run_loop(const struct mp__pool_segment *segment, uint32_t worker, m
 	mp_range range = {.context = (void *)(uintptr_t)loop.context,
 		.argc = args.type == MP_TYPE_LIST ? (int)args.count : 0,
 		.argv = args.type == MP_TYPE_LIST ? args.as.items : NULL};
-	mp_error_set(0, "%s", "");
+	mp__error_clear();
 	r = run_pieces(segment, worker, body, &loop, &range);
 	/* A child that the body forked does not come back. */
 	if (!mp__origin_is_here(here))
@@ -132,7 +217,7 @@ static int begin_loop(mp_pool *pool, struct mp__pool_loop_args *args)
 		pool->loops_used |= 1u << i;
 		args->loop = i;
 		args->generation = (uint16_t)++pool->loop_generation;
-		atomic_store(&pool->seg.header->loops[i].next, word_of(args->generation, 0));
+		atomic_store(&pool->seg.header->loops[i].next, word_of(args->generation, 0, 0));
 		r = 0;
 	}
 	pthread_mutex_unlock(&pool->lock);
@@ -147,20 +232,19 @@ static void end_loop(mp_pool *pool, const struct mp__pool_loop_args *args)
 	pool->loops_used &= ~(1u << args->loop);
 	if (!pool->closed)
 		atomic_store(&pool->seg.header->loops[args->loop].next,
-			word_of(args->generation + 1, args->n));
+			word_of(args->generation + 1, 0, PIECE_MASK));
 	pthread_mutex_unlock(&pool->lock);
 }
 
 static size_t iterations_begun(const struct loop *l)
 {
-	size_t begun = 0;
+	uint64_t pieces = 0;
 
 	pthread_mutex_lock(&l->pool->lock);
 	if (!l->pool->closed)
-		begun = (size_t)(atomic_load(&l->pool->seg.header->loops[l->args.loop].next) &
-				 INDEX_MASK);
+		pieces = atomic_load(&l->pool->seg.header->loops[l->args.loop].next) & PIECE_MASK;
 	pthread_mutex_unlock(&l->pool->lock);
-	return begun < l->args.n ? begun : l->args.n;
+	return pieces < pieces_of(l->args.n, l->args.chunk) ? pieces * l->args.chunk : l->args.n;
 }
 
 static void note_error(struct loop *l, int result, const char *why)
@@ -311,8 +395,9 @@ int mp_pool_for(
 		return r;
 	if (o.chunk > SIZE_MAX / 2)
 		return mp_error_set(-EINVAL, "loop: pieces of %zd iterations", (ssize_t)o.chunk);
-	if (n >= INDEX_MASK)
-		return mp_error_set(-EOVERFLOW, "loop: %zu iterations are too many", n);
+	if (n >= ITERATIONS_MAX || (o.chunk && n / o.chunk >= PIECE_MASK))
+		return mp_error_set(-EOVERFLOW,
+			"loop: %zu iterations in pieces of %zu are too many", n, o.chunk);
 	if (o.args.type != MP_TYPE_LIST && o.args.type != MP_TYPE_NIL)
 		return mp_error_set(-EINVAL, "loop: arguments are neither a list nor nil");
 	if (n == 0)

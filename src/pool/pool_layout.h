@@ -71,7 +71,7 @@
 #define MP__POOL_TASKS_MAX 4096u /* different functions that one pool may run */
 #define MP__POOL_NONE UINT32_MAX
 #define MP__POOL_LOOPS 16u /* that run at a time */
-#define MP__POOL_LOOP_BITS 48
+#define MP__POOL_PIECE_BITS 38
 
 #define MP__POOL_INLINE 24u      /* bytes of arguments, and then of the result, in a slot */
 #define MP__POOL_ROOM_BYTES 240u /* ... in a room */
@@ -153,9 +153,10 @@ struct mp__pool_header {
 	 */
 	_Alignas(MP__POOL_LINE) _Atomic uint32_t nap;
 	/*
-	 * Counters of loops, each on its own line: {generation:16, next iteration:48}. Workers take
-	 * a piece by compare-and-swap of the whole word, the owner ends a loop by writing another
-	 * generation: who comes late takes nothing from the next loop in the same place.
+	 * Counters of loops, each on its own line: {generation:16, taker:10, next piece:38}. Workers take
+	 * a piece by compare-and-swap of the whole word, with their number plus 1 as the taker of the
+	 * last one. The owner ends a loop by writing another generation: who comes late takes nothing
+	 * from the next loop in the same place.
 	 */
 	struct mp__pool_loop {
 		_Alignas(MP__POOL_LINE) _Atomic uint64_t next;
@@ -200,12 +201,25 @@ struct mp__pool_worker {
 	_Atomic uint64_t started_ns; /* CLOCK_MONOTONIC */
 	_Atomic uint64_t cpu_us;     /* that the process had used then */
 	/*
-	 * The iterations of a loop that it is in, if end > begin: evidence when it dies in them.
-	 * Written by the worker.
+	 * The piece of a loop that it is at, enum mp__pool_piece; see loop.c. Written by the worker,
+	 * and from WANTED to TAKEN by others too.
 	 */
-	_Atomic uint64_t begin;
-	_Atomic uint64_t end;
-	char detail[208]; /* its sentence; need not be NUL-terminated when hostile */
+	_Atomic uint64_t piece;
+	_Atomic uint64_t loop_n; /* of that loop: iterations, and those in a piece */
+	_Atomic uint64_t loop_chunk;
+	char detail[200]; /* its sentence; need not be NUL-terminated when hostile */
+};
+
+/*
+ * worker.piece: {status:2, loop:4, generation:16, piece:38}. A worker says which piece it wants, takes
+ * it from the counter, says that it has taken it, and that it is at none. If it dies in between, the
+ * counter says whose the last piece is; and who takes the next one says TAKEN for the taker before,
+ * since the counter forgets him then. So the one piece that dies with a worker is always known.
+ */
+enum mp__pool_piece {
+	MP__POOL_PIECE_NONE,
+	MP__POOL_PIECE_WANTED,
+	MP__POOL_PIECE_TAKEN,
 };
 
 /* slot.state: {generation:32, worker:16, status:16}. */
@@ -253,7 +267,7 @@ enum mp__pool_kind {
 struct mp__pool_loop_args {
 	uint64_t context;    /* the user's pointer */
 	uint64_t n;          /* iterations */
-	uint64_t chunk;      /* in a piece */
+	uint64_t chunk;      /* in a piece; but for the last one */
 	uint32_t loop;       /* its counter */
 	uint32_t generation; /* 16 bits */
 };
@@ -309,6 +323,7 @@ _Static_assert(offsetof(struct mp__pool_header, head) == 64, "line 0 is constant
 _Static_assert(sizeof(struct mp__pool_worker) == 256, "worker record");
 _Static_assert(sizeof(struct mp__pool_slot) == MP__POOL_SLOT_SIZE, "slot size");
 _Static_assert(sizeof(struct mp__pool_room) == MP__POOL_ROOM_SIZE, "room size");
+_Static_assert(MP__POOL_WORKERS_MAX < 1u << 10 && MP__POOL_LOOPS <= 1u << 4, "words of loops");
 _Static_assert(MP__POOL_TASKS_MAX <= UINT16_MAX, "slots name tasks in 16 bits");
 
 #endif

@@ -94,7 +94,7 @@ int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
 	mp__origin here = mp__origin_here();
 	bool is_list = args->type == MP_TYPE_LIST;
 
-	mp_error_set(0, "%s", ""); /* a sentence of an earlier task is no sentence of this one */
+	mp__error_clear(); /* a sentence of an earlier task is no sentence of this one */
 	int r = task(is_list ? (int)args->count : 0, is_list ? args->as.items : NULL, ret_result);
 	/* It forked, and this is the child that came back: what it would write is the worker's. */
 	if (!mp__origin_is_here(here))

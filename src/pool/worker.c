@@ -291,6 +291,8 @@ static void commit(struct worker *w, uint32_t number)
 	struct mp__pool_slot *slot = &w->seg.slots[number];
 	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
 
+	bool is_loop = slot->kind == MP__POOL_LOOP;
+
 	MP__TEST_POINT("pool.before_commit");
 	/*
 	 * Partners: the acquire load in collect_if_done(); and kill_runner() in cancel.c, hence
@@ -299,6 +301,8 @@ static void commit(struct worker *w, uint32_t number)
 	atomic_store(&slot->state,
 		mp__pool_state(mp__pool_state_generation(state), w->number, MP__POOL_DONE));
 	MP__TEST_POINT("pool.committed");
+	if (is_loop)
+		atomic_store_explicit(&w->seg.workers[w->number].piece, 0, memory_order_release);
 	uint32_t first = atomic_load_explicit(&header->done, memory_order_relaxed);
 	do
 		atomic_store_explicit(&slot->next_done, first, memory_order_relaxed);
