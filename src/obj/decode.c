@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes to mp_obj: checked (check.c), unpacked by protobuf-c into an arena, and moved from there
- * into one block of the exact size.
+ * Bytes to mp_obj. What is small is read at once (small.h). The rest is checked (check.c), unpacked by
+ * protobuf-c into an arena, and moved from there into one block of the exact size.
  *
  * What hostile bytes can cost: an item takes at least 4 bytes of message. In the block it is
  * sizeof(mp_obj) = 32 bytes, 8 times as much, and an empty string one byte more; at the peak, with
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "obj/arena.h"
 #include "obj/block.h"
+#include "obj/small.h"
 #include "proto/value.pb-c.h"
 
 #define STACK_ARENA 4096
@@ -141,7 +142,7 @@ static size_t first_fd(const struct mp__cargo *cargo)
 	return i;
 }
 
-int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value)
+static int decode_large(const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value)
 {
 	MP__ARENA(arena, STACK_ARENA);
 	struct decoder d = {.cargo = cargo, .next_fd = first_fd(cargo)};
@@ -173,6 +174,13 @@ int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_ob
 	value.block = d.builder.block;
 	*ret_value = value;
 	return 0;
+}
+
+int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value)
+{
+	if (mp__small_decode(data, size, ret_value))
+		return 0;
+	return decode_large(data, size, cargo, ret_value);
 }
 
 int mp_obj_decode(const void *data, size_t size, mp_obj *ret_value)

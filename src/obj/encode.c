@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mp_obj to bytes: measured, turned into the tree of structs that protobuf-c packs, packed. The
- * tree lives in an arena whose beginning is on the stack: small values cost no malloc.
+ * mp_obj to bytes. What is small is written at once (small.h). The rest is measured, turned into the
+ * tree of structs that protobuf-c packs, packed. The tree lives in an arena whose beginning is on the
+ * stack: most values cost no malloc.
  */
 #include <config.h>
 
@@ -11,6 +12,7 @@
 #include "obj/arena.h"
 #include "obj/handle.h"
 #include "obj/measure.h"
+#include "obj/small.h"
 #include "proto/value.pb-c.h"
 
 #include <mp/handle.h>
@@ -221,8 +223,17 @@ static void commit(const struct encoder *e)
 		e->cargo->n_fds = e->n_fds;
 }
 
-int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo, void **ret_data,
-	size_t *ret_size)
+static uint8_t *allocate(size_t reserve, size_t size)
+{
+	uint8_t *data = reserve > SIZE_MAX / 2 ? NULL : malloc(reserve + size);
+
+	if (!data)
+		no_memory();
+	return data;
+}
+
+static int encode_large(const mp_obj *value, size_t reserve, struct mp__cargo *cargo,
+	void **ret_data, size_t *ret_size)
 {
 	MP__ARENA(arena, STACK_ARENA);
 	struct encoder e = {&arena, cargo, cargo ? cargo->n_fds : 0};
@@ -231,9 +242,9 @@ int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo,
 	ssize_t size = prepare(&e, value, &root);
 	if (size < 0)
 		return (int)size;
-	uint8_t *data = reserve > SIZE_MAX / 2 ? NULL : malloc(reserve + (size_t)size);
+	uint8_t *data = allocate(reserve, (size_t)size);
 	if (!data)
-		return no_memory();
+		return -ENOMEM;
 	mp__value__pack(&root, data + reserve);
 	commit(&e);
 	*ret_data = data;
@@ -241,7 +252,25 @@ int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo,
 	return 0;
 }
 
-ssize_t mp__obj_encode_into(const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room)
+int mp__obj_encode(const mp_obj *value, size_t reserve, struct mp__cargo *cargo, void **ret_data,
+	size_t *ret_size)
+{
+	uint8_t small[MP__SMALL_BYTES];
+	size_t size = mp__small_encode(value, small, sizeof(small));
+
+	if (size == 0)
+		return encode_large(value, reserve, cargo, ret_data, ret_size);
+	uint8_t *data = allocate(reserve, size);
+	if (!data)
+		return -ENOMEM;
+	memcpy(data + reserve, small, size);
+	*ret_data = data;
+	*ret_size = reserve + size;
+	return 0;
+}
+
+static ssize_t encode_large_into(
+	const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room)
 {
 	MP__ARENA(arena, STACK_ARENA);
 	struct encoder e = {&arena, cargo, cargo ? cargo->n_fds : 0};
@@ -253,6 +282,13 @@ ssize_t mp__obj_encode_into(const mp_obj *value, struct mp__cargo *cargo, void *
 		commit(&e);
 	}
 	return size;
+}
+
+ssize_t mp__obj_encode_into(const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room)
+{
+	ssize_t size = (ssize_t)mp__small_encode(value, buffer, room);
+
+	return size > 0 ? size : encode_large_into(value, cargo, buffer, room);
 }
 
 int mp_obj_encode(mp_obj value, void **ret_data, size_t *ret_size)
