@@ -8,6 +8,7 @@
 
 #include "fuzz/fuzz.h"
 
+#include "managerd/classes.h"
 #include "serve/session.h"
 #include "proto/manager.pb-c.h"
 
@@ -73,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits.max_output = 256;
 	limits.max_objects = 16;
 	limits.max_references = 8;
-	expect(serve_context_init(&context, &limits) == 0);
+	expect(serve_context_init(&context, &md_served, &limits) == 0);
 	serve_session_init(&session, &context, -1);
 	/* Half of the inputs start behind the hello, so that the fuzzer need not find it. */
 	if (data[0] & 0x80)

@@ -26,6 +26,8 @@
 #include <mp/event.h>
 #include <mp/semaphore.h>
 #include <mp/manager.h>
+#include <mp/proxy.h>
+#include <mp/served.h>
 #include <mp/timer.h>
 #include <mp/heap.h>
 #include <mp/value.h>

@@ -6,9 +6,11 @@
 
 #include "base/error.h"
 #include "managerd/access.h"
+#include "managerd/classes.h"
 #include "managerd/config.h"
 #include "managerd/log.h"
 #include "managerd/service.h"
+#include "serve/log.h"
 #include "serve/server.h"
 #include "managerd/settings.h"
 #include "managerd/systemd.h"
@@ -238,6 +240,7 @@ static int run(struct daemon *daemon)
 {
 	const struct md_settings *settings = &daemon->settings;
 	struct serve_config config = {
+		.service = &md_served,
 		.listen_path = *settings->listen ? settings->listen : NULL,
 		.listen_mode = socket_mode(settings),
 		.listen_group = settings->socket_group,
@@ -291,6 +294,11 @@ static int start(struct daemon *daemon)
 	return run(daemon);
 }
 
+static void log_text(const char *text)
+{
+	md_log("%s", text);
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = {.service = MD_SERVICE_NULL, .listen_fd = -1};
@@ -304,6 +312,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	md_log_open();
+	serve_log_sink = log_text;
 	code = start(&daemon);
 	md_log_close();
 	return code;

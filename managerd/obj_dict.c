@@ -4,6 +4,7 @@
 #include "managerd/obj_dict.h"
 
 #include "base/error.h"
+#include "serve/call.h"
 #include "wire/value.h"
 
 #include <stdlib.h>
@@ -166,3 +167,31 @@ int md_dict_list(
 	ret_value->end += size;
 	return 0;
 }
+
+/* --- the class -------------------------------------------------------------------------------- */
+
+static bool make(struct serve_call *call)
+{
+	struct serve_store *store;
+
+	if (serve_store_memory_new(&store) != 0) {
+		serve_fail_no_memory(call);
+		return false;
+	}
+	call->object->state = store;
+	return true;
+}
+
+static void drop(struct serve_object *object)
+{
+	struct serve_store *store = object->state;
+
+	if (store)
+		store->class->free(store);
+}
+
+const struct serve_class md_dict_class = {
+	.name = "dict",
+	.make = make,
+	.drop = drop,
+};

@@ -8,6 +8,7 @@
 #ifndef MANAGERD_OBJ_DICT_H
 #define MANAGERD_OBJ_DICT_H
 
+#include "serve/class.h"
 #include "serve/store.h"
 #include "wire/frame.h"
 
@@ -18,6 +19,8 @@ enum {
 	MD_DICT_E_BAD_KEY = 4,
 	MD_DICT_E_BAD_VALUE = 5,
 };
+
+extern const struct serve_class md_dict_class;
 
 enum md_dict_part { MD_DICT_KEYS, MD_DICT_VALUES, MD_DICT_ITEMS };
 

@@ -21,6 +21,7 @@
 
 #ifdef ENABLE_MANAGER
 #include "manager/manager.h"
+#include "manager/proxy.h"
 #endif
 
 const struct mp__handle_class *const mp__handle_classes[] = {
@@ -33,6 +34,7 @@ const struct mp__handle_class *const mp__handle_classes[] = {
 #ifdef ENABLE_MANAGER
 	&mp__manager_class,
 	&mp__dict_class,
+	&mp__proxy_class,
 #endif
 	&mp__event_type.class,
 	&mp__semaphore_type.class,

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "serve/map.h"
+#include "managerd/classes.h"
 #include "managerd/obj_dict.h"
 #include "serve/registry.h"
 #include "serve/request.h"
@@ -137,28 +138,30 @@ Test(registry, named_objects_stay_and_anonymous_ones_go_with_the_last_reference)
 	struct serve_object *b;
 	struct serve_object *c;
 	uint8_t token[SERVE_TOKEN_SIZE];
-	bool created;
 
 	T_OK(serve_registry_init(&r, 3));
-	T_OK(serve_registry_open(&r, 1, "name", 4, &created, &a));
-	cr_assert(created);
-	T_OK(serve_registry_open(&r, 1, "name", 4, &created, &b));
-	cr_assert(!created && a == b);
+	T_OK(serve_registry_add(&r, &md_dict_class, "name", 4, &a));
+	cr_assert(serve_registry_find(&r, "name", 4) == a);
 	serve_object_unref(a);
-	serve_object_unref(b);
 	cr_assert(serve_registry_count(&r) == 1);
-	T_RESULT(serve_registry_open(&r, 2, "name", 4, &created, &a), SERVE_REGISTRY_E_WRONG_TYPE);
+	cr_assert_null(serve_registry_find(&r, "nam", 3));
 
-	T_OK(serve_registry_open(&r, 1, NULL, 0, &created, &a));
-	T_OK(serve_registry_open(&r, 1, NULL, 0, &created, &b));
-	cr_assert(a != b && created);
-	T_RESULT(serve_registry_open(&r, 1, NULL, 0, &created, &c), SERVE_REGISTRY_E_LIMIT);
+	T_OK(serve_registry_add(&r, &md_dict_class, NULL, 0, &a));
+	T_OK(serve_registry_add(&r, &md_dict_class, NULL, 0, &b));
+	cr_assert(a != b);
+	T_RESULT(serve_registry_add(&r, &md_dict_class, NULL, 0, &c), SERVE_REGISTRY_E_LIMIT);
 	memcpy(token, a->token, sizeof(token));
-	T_OK(serve_registry_open_token(&r, 1, token, &c));
+	c = serve_registry_find_token(&r, token);
 	cr_assert(a == c);
+	serve_object_ref(c);
 	serve_object_unref(a);
 	serve_object_unref(c);
-	T_RESULT(serve_registry_open_token(&r, 1, token, &c), SERVE_REGISTRY_E_GONE);
+	cr_assert_null(serve_registry_find_token(&r, token));
+	T_OK(serve_registry_add(&r, &md_dict_class, "other", 5, &a));
+	serve_registry_unname(a);
+	cr_assert_null(serve_registry_find(&r, "other", 5));
+	serve_object_unref(a);
+	cr_assert(serve_registry_count(&r) == 2);
 	serve_object_unref(b);
 	serve_object_unref(NULL);
 	serve_registry_deinit(&r);
@@ -175,7 +178,7 @@ static void setup(struct fixture *f, const struct serve_limits *limits)
 {
 	const struct serve_limits defaults = SERVE_LIMITS_DEFAULT;
 
-	T_OK(serve_context_init(&f->context, limits ? limits : &defaults));
+	T_OK(serve_context_init(&f->context, &md_served, limits ? limits : &defaults));
 	serve_session_init(&f->session, &f->context, -1);
 }
 
@@ -512,7 +515,7 @@ Test(session, the_daemon_makes_keys_canonical_itself)
 	uint64_t d = open_anonymous(&f);
 	ask_set(&f, d, FIELD("\x20\1"), FIELD("\x32\3u64"), MP__CODE__OK);
 	ask_set(&f, d, FIELD("\x18\x82\0"), FIELD("\x32\3i64"), MP__CODE__OK);
-	cr_assert(md_dict_len(serve_session_object(&f.session, d)->store) == 1);
+	cr_assert(md_dict_len(serve_session_object(&f.session, d)->state) == 1);
 	get.reference = d;
 	get.key = FIELD("\x18\2");
 	request.id = 4;
@@ -568,7 +571,7 @@ Test(session, hostile_keys_and_values_are_answered)
 	request.op_case = MP__REQUEST__OP_DICT_LIST;
 	request.dict_list = &list;
 	ask(&f, &request, 7, MP__CODE__INVALID);
-	cr_assert(md_dict_len(serve_session_object(&f.session, d)->store) == 0);
+	cr_assert(md_dict_len(serve_session_object(&f.session, d)->state) == 0);
 	teardown(&f);
 }
 
@@ -599,7 +602,7 @@ Test(session, what_goes_over_many_entries_is_done_once_a_turn)
 	setup(&f, NULL);
 	hello(&f);
 	op.reference = open_anonymous(&f);
-	struct serve_store *dict = serve_session_object(&f.session, op.reference)->store;
+	struct serve_store *dict = serve_session_object(&f.session, op.reference)->state;
 	for (uint16_t i = 0; i < 5000; i++)
 		T_OK(md_dict_set(dict, (struct serve_bytes){&i, sizeof(i)}, BYTES("v")));
 	request.op_case = MP__REQUEST__OP_DICT_LIST;

@@ -18,6 +18,7 @@
 
 typedef struct mp_manager mp_manager;
 typedef struct mp_dict mp_dict;
+typedef struct mp_proxy mp_proxy;
 typedef struct mp_block mp_block;
 typedef struct mp_heap mp_heap;
 typedef struct mp_value mp_value;
@@ -37,6 +38,7 @@ MP__BEGIN_DECLS
 
 mp_obj mp_manager_handle(mp_manager *manager);
 mp_obj mp_dict_handle(mp_dict *dict);
+mp_obj mp_proxy_handle(mp_proxy *proxy);
 mp_obj mp_block_handle(mp_block *block);
 mp_obj mp_heap_handle(mp_heap *heap);
 mp_obj mp_value_handle(mp_value *value);
@@ -64,6 +66,7 @@ mp_obj mp_fd(int fd);
 /* What stands in the value, or NULL when that is something else. */
 mp_manager *mp_obj_manager(const mp_obj *value);
 mp_dict *mp_obj_dict(const mp_obj *value);
+mp_proxy *mp_obj_proxy(const mp_obj *value);
 mp_block *mp_obj_block(const mp_obj *value);
 mp_heap *mp_obj_heap(const mp_obj *value);
 mp_value *mp_obj_value(const mp_obj *value);
@@ -118,6 +121,10 @@ static inline mp_obj mp_handle(mp_dict *x)
 {
 	return mp_dict_handle(x);
 }
+static inline mp_obj mp_handle(mp_proxy *x)
+{
+	return mp_proxy_handle(x);
+}
 static inline mp_obj mp_handle(mp_connection *x)
 {
 	return mp_connection_handle(x);
@@ -159,6 +166,7 @@ static inline mp_obj mp_handle(mp_queue *x)
 #define mp_handle(x) _Generic((x), \
 	mp_manager *: mp_manager_handle, \
 	mp_dict *: mp_dict_handle, \
+	mp_proxy *: mp_proxy_handle, \
 	mp_block *: mp_block_handle, \
 	mp_heap *: mp_heap_handle, \
 	mp_value *: mp_value_handle, \

@@ -24,6 +24,8 @@
 #define READ_STEP ((size_t)1 << 20)
 /* Requests up to this size are packed on the stack. */
 #define REQUEST_SMALL 2048
+/* Calls under way that a connection finds without memory of its own. A power of two. */
+#define TABLE_SMALL 16
 /* How often a blocked sender looks whether it should read instead. */
 #define SEND_SLICE_MS 20
 
@@ -31,7 +33,9 @@
 enum { WORD_WAIT, WORD_READ, WORD_DONE };
 
 struct call {
-	struct call *next;
+	struct call *next; /* by age */
+	struct call *previous;
+	struct call *chain; /* with the same place in the table */
 	uint64_t id;
 	bool waits; /* has sent, and sleeps on the word */
 	_Atomic uint32_t word;
@@ -47,7 +51,11 @@ struct mp__connection {
 	struct mp__timed_lock sending; /* held while a request goes out; before `lock` */
 	pthread_mutex_t lock;          /* guards what follows; nobody blocks under it */
 	struct call *calls;            /* under way, oldest first */
-	struct call **last;
+	struct call *last;
+	struct call **table; /* the same by id; `small` as long as they are few */
+	size_t table_size;
+	size_t n_calls;
+	struct call *small[TABLE_SMALL];
 	uint64_t next_id;
 	bool has_reader;
 	int broken;                /* 0, or the result of all further calls */
@@ -67,7 +75,8 @@ static struct mp__connection *connection_new(int fd)
 	c->fd = fd;
 	c->serial = atomic_fetch_add(&next_serial, 1);
 	c->max_frame = MP__FRAME_FIRST_MAX;
-	c->last = &c->calls;
+	c->table = c->small;
+	c->table_size = TABLE_SMALL;
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -93,6 +102,8 @@ void mp__connection_forget(struct mp__connection *connection)
 	/* In a forked child: a thread that was reading may have been about to replace the buffer. */
 	if (!connection->has_reader)
 		mp__buffer_free(&connection->in);
+	if (connection->table != connection->small)
+		free(connection->table);
 	free(connection);
 }
 
@@ -111,27 +122,75 @@ bool mp__connection_is_broken(struct mp__connection *connection)
 
 /* --- calls under way; all of this under the lock ---------------------------------------------- */
 
-static void add_call(struct mp__connection *c, struct call *call)
+static struct call **place_of(struct mp__connection *c, uint64_t id)
 {
-	call->id = ++c->next_id;
-	call->next = NULL;
-	*c->last = call;
-	c->last = &call->next;
+	return &c->table[id & (c->table_size - 1)];
 }
 
-/* Replies come in order as a rule, so that the first one is it. */
+static void put_in_table(struct mp__connection *c, struct call *call)
+{
+	struct call **place = place_of(c, call->id);
+
+	call->chain = *place;
+	*place = call;
+}
+
+/*
+ * Twice as large; without memory the chains get longer. At every instant the connection has a table
+ * that can be freed: a fork may come between any two of these steps.
+ */
+static void grow_table(struct mp__connection *c)
+{
+	struct call **old = c->table;
+	struct call **table = calloc(c->table_size * 2, sizeof(struct call *));
+
+	if (!table)
+		return;
+	c->table = table;
+	c->table_size *= 2;
+	for (struct call *call = c->calls; call; call = call->next)
+		put_in_table(c, call);
+	if (old != c->small)
+		free(old);
+}
+
+static void add_call(struct mp__connection *c, struct call *call)
+{
+	if (c->n_calls == c->table_size)
+		grow_table(c);
+	call->id = ++c->next_id;
+	call->next = NULL;
+	call->previous = c->last;
+	if (c->last)
+		c->last->next = call;
+	else
+		c->calls = call;
+	c->last = call;
+	c->n_calls++;
+	put_in_table(c, call);
+}
+
+/* Replies come in any order: calls that wait for others are answered when those have done it. */
 static struct call *take_call(struct mp__connection *c, uint64_t id)
 {
-	for (struct call **at = &c->calls; *at; at = &(*at)->next) {
-		struct call *call = *at;
-		if (call->id != id)
-			continue;
-		*at = call->next;
-		if (c->last == &call->next)
-			c->last = at;
-		return call;
-	}
-	return NULL;
+	struct call **at = place_of(c, id);
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->chain;
+	struct call *call = *at;
+	if (!call)
+		return NULL;
+	*at = call->chain;
+	if (call->previous)
+		call->previous->next = call->next;
+	else
+		c->calls = call->next;
+	if (call->next)
+		call->next->previous = call->previous;
+	else
+		c->last = call->previous;
+	c->n_calls--;
+	return call;
 }
 
 /* After this the call's memory may be gone: its thread may have seen the word on its own. */
@@ -477,7 +536,8 @@ static int wait_for(struct mp__connection *c, struct call *call, mp__deadline de
 	}
 }
 
-static int unpack(struct mp__reply *reply)
+/* `news`: the request may be answered with a positive code. */
+static int unpack(struct mp__reply *reply, bool news)
 {
 	struct mp__arena *arena = &reply->arena;
 
@@ -489,10 +549,19 @@ static int unpack(struct mp__reply *reply)
 	if (!reply->response)
 		return mp_error_set(-EPROTO, "managerd sent a reply that cannot be read");
 	int r = mp__code_to_result((int)reply->response->code);
-	if (r > 0)
+	if (r > 0 && !news)
 		return mp_error_set(-EPROTO, "managerd answered with code %d, which no request has",
 			(int)reply->response->code);
-	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : 0;
+	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : r;
+}
+
+void mp__connection_break(struct mp__connection *c)
+{
+	int r = mp_error_set(-EPIPE, "the connection was given up: managerd has not answered");
+
+	pthread_mutex_lock(&c->lock);
+	break_connection(c, r);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void mp__reply_free(struct mp__reply *reply)
@@ -521,6 +590,7 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	struct call call = {.reply = ret_reply};
 
 	ret_reply->data = ret_reply->small;
+	ret_reply->answered = false;
 	int r = send_in_turn(c, &call, request, deadline);
 	if (r == 0) {
 		r = wait_for(c, &call, deadline);
@@ -535,7 +605,8 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 		return mp_error_set(r, "managerd has not answered in time");
 	if (r < 0)
 		return r;
-	r = unpack(ret_reply);
+	ret_reply->answered = true;
+	r = unpack(ret_reply, request->op_case == MP__REQUEST__OP_CALL);
 	if (r < 0)
 		mp__reply_free(ret_reply);
 	return r;

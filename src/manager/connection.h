@@ -46,6 +46,7 @@ struct mp__reply {
 	Mp__Response *response; /* valid until the reply is freed */
 	uint8_t *data;          /* the message: `small`, or malloc'ed */
 	size_t size;
+	bool answered; /* the daemon has: a failure is its own */
 	struct mp__arena arena;
 	uint8_t small[MP__REPLY_SMALL];
 	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];
@@ -53,8 +54,9 @@ struct mp__reply {
 
 /*
  * Send the request (its id is set here) and wait for the reply: what its code means, with the
- * daemon's sentence. -EMSGSIZE nothing was sent; -ETIMEDOUT, -EPIPE: whether it was carried out is
- * not known. The reply is to be freed only after 0.
+ * daemon's sentence; positive only for a Call. -EMSGSIZE nothing was sent; -ETIMEDOUT (also from the
+ * daemon, for a Call), -EPIPE: whether it was carried out is not known. The reply is to be freed unless
+ * the result is negative. On return the request has its id, if it was sent.
  */
 int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	mp__deadline deadline, struct mp__reply *ret_reply);
@@ -62,5 +64,8 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 void mp__connection_post(
 	struct mp__connection *connection, Mp__Request *request, mp__deadline deadline);
 void mp__reply_free(struct mp__reply *reply);
+
+/* Give it up: what the daemon did for it and keeps for it is undone. */
+void mp__connection_break(struct mp__connection *connection);
 
 #endif

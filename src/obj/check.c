@@ -169,6 +169,34 @@ static int check_handle(struct walk *w)
 	return 0;
 }
 
+static int check_reference(struct walk *w)
+{
+	size_t token = 0;
+	size_t name = 0;
+
+	w->info.type = MP_TYPE_HANDLE;
+	int r = read_whole_length(w, &(size_t){0});
+	if (r < 0)
+		return r;
+	if (w->at == w->end || *w->at++ != MP__TAG_REFERENCE_TOKEN)
+		return bad(w, "a reference does not begin with a token");
+	r = read_length(w, &token);
+	if (r < 0)
+		return r;
+	w->at += token;
+	if (token != MP__REFERENCE_TOKEN || w->at == w->end || *w->at++ != MP__TAG_REFERENCE_CLASS)
+		return bad(w, "a reference has a wrong token, or no class");
+	r = read_length(w, &name);
+	if (r < 0)
+		return r;
+	if (name == 0 || name > MP__REFERENCE_CLASS_MAX ||
+		!mp__utf8_valid((const char *)w->at, name))
+		return bad(w, "the class of a reference is no name");
+	w->at += name;
+	w->info.references++;
+	return w->at == w->end ? 0 : bad(w, "an unknown field in a reference");
+}
+
 /* Enter a list; its items are read by the walk itself. */
 static int enter_list(struct walk *w, size_t *depth, uint32_t type)
 {
@@ -214,6 +242,8 @@ static int check_value(struct walk *w, size_t *depth)
 		return enter_list(w, depth, MP_TYPE_DICT);
 	case MP__TAG_HANDLE:
 		return check_handle(w);
+	case MP__TAG_REFERENCE:
+		return check_reference(w);
 	default:
 		w->at--;
 		return bad(w, "an unknown field or a wrong wire type");

@@ -9,6 +9,7 @@
 #define MP_OBJ_CODEC_H
 
 #include "base/fds.h"
+#include "obj/handle.h"
 
 #include <mp/obj.h>
 
@@ -27,6 +28,8 @@ struct mp__cargo {
 	size_t n_fds;
 	size_t room; /* for encoding */
 	bool grows;  /* encoding makes more room where there is not enough */
+	/* Handles travel as references of a managerd, and no descriptors do. NULL: the usual way. */
+	struct mp__referrer *referrer;
 };
 
 /* A cargo on the stack for as many as travel in one message. */
@@ -61,7 +64,8 @@ struct mp__value_info {
 	size_t nodes;  /* values, itself included */
 	size_t text;   /* bytes of strings and bytes */
 	size_t strings;
-	size_t handles; /* handles anywhere inside */
+	size_t handles; /* anywhere inside */
+	size_t references;
 	size_t depth;
 };
 

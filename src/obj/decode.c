@@ -77,6 +77,21 @@ static int decode_handle(struct decoder *d, const Mp__Handle *from, mp_obj *to)
 	return 0;
 }
 
+static int decode_reference(struct decoder *d, const Mp__Reference *from, mp_obj *to)
+{
+	struct mp__referrer *referrer = d->cargo->referrer;
+	struct mp__reference reference = {0};
+	struct mp__handle *handle;
+
+	/* Both have been checked. */
+	memcpy(reference.token, from->token.data, sizeof(reference.token));
+	memcpy(reference.class_name, from->class_name, strlen(from->class_name));
+	int r = referrer->resolve(referrer, &reference, &handle);
+	if (r == 0)
+		*to = mp__block_handle(&d->builder, handle);
+	return r;
+}
+
 static int decode(struct decoder *d, const Mp__Value *from, mp_obj *to);
 
 static int decode_items(
@@ -126,6 +141,8 @@ static int decode(struct decoder *d, const Mp__Value *from, mp_obj *to)
 		return decode_items(d, from->dict->items, from->dict->n_items, MP_TYPE_DICT, to);
 	case MP__VALUE__KIND_HANDLE:
 		return decode_handle(d, from->handle, to);
+	case MP__VALUE__KIND_REFERENCE:
+		return decode_reference(d, from->reference, to);
 	default:
 		return mp_error_set(-EBADMSG, "not a valid mp.Value: no kind");
 	}
@@ -153,12 +170,14 @@ static int decode_large(const void *data, size_t size, struct mp__cargo *cargo, 
 	int r = mp__value_check(data, size, &info);
 	if (r < 0)
 		return r;
-	if (info.handles > 0 && !cargo)
+	if (info.handles > 0 && (!cargo || cargo->referrer))
 		return mp_error_set(-ENOTSUP, "a handle came in bytes alone");
+	if (info.references > 0 && (!cargo || !cargo->referrer))
+		return mp_error_set(-ENOTSUP, "an object of a managerd, not from there");
 	struct mp__block_plan plan = {
 		.nodes = info.nodes - 1,
 		.text = info.text + info.strings,
-		.held = info.handles,
+		.held = info.handles + info.references,
 	};
 	r = unpack(&arena, data, size, &root);
 	if (r < 0)

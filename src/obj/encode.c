@@ -91,10 +91,39 @@ static int export_handle(struct encoder *e, const mp_obj *from, Mp__Handle *to)
 	return load_fds(e, wire.fds, wire.n_fds);
 }
 
+/* The bytes of a reference, behind the struct that protobuf-c packs. */
+struct reference {
+	Mp__Reference message;
+	struct mp__reference bytes;
+};
+
+static int encode_reference(struct encoder *e, const mp_obj *from, Mp__Value *to)
+{
+	struct mp__referrer *referrer = e->cargo->referrer;
+	struct reference *reference = mp__arena_alloc(e->arena, sizeof(*reference));
+
+	if (!reference)
+		return no_memory();
+	if (from->kind == MP__HANDLE_FD)
+		return mp_error_set(-ENOTSUP, "a descriptor in a value for managerd");
+	int r = referrer->refer(referrer, from->as.handle, &reference->bytes);
+	if (r < 0)
+		return r;
+	mp__reference__init(&reference->message);
+	reference->message.token =
+		(ProtobufCBinaryData){sizeof(reference->bytes.token), reference->bytes.token};
+	reference->message.class_name = reference->bytes.class_name;
+	to->kind_case = MP__VALUE__KIND_REFERENCE;
+	to->reference = &reference->message;
+	return 0;
+}
+
 static int encode_handle(struct encoder *e, const mp_obj *from, Mp__Value *to)
 {
 	if (!e->cargo)
 		return mp_error_set(-ENOTSUP, "a handle cannot travel in bytes alone");
+	if (e->cargo->referrer)
+		return encode_reference(e, from, to);
 	Mp__Handle *handle = mp__arena_alloc(e->arena, sizeof(*handle));
 	if (!handle)
 		return no_memory();

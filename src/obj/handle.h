@@ -32,6 +32,7 @@ enum mp__handle_kind {
 	MP__HANDLE_QUEUE = 15,
 	MP__HANDLE_CONNECTION = 16,
 	MP__HANDLE_SHARED_LIST = 17,
+	MP__HANDLE_PROXY = 18,
 };
 
 struct mp__handle {
@@ -61,6 +62,27 @@ struct mp__handle_class {
 	int (*export)(struct mp__handle *handle, struct mp__handle_wire *ret_wire);
 	/* `wire` came from another process: hostile. -EBADMSG. */
 	int (*import)(struct mp__handle_wire *wire, struct mp__handle **ret_handle);
+};
+
+/*
+ * An object of a managerd, as it stands in values that are stored there (mp.Reference). The module
+ * manager makes these of handles, and handles of these.
+ */
+#define MP__REFERENCE_TOKEN 16
+#define MP__REFERENCE_CLASS_MAX 63
+struct mp__reference {
+	uint8_t token[MP__REFERENCE_TOKEN];
+	char class_name[MP__REFERENCE_CLASS_MAX + 1];
+};
+
+/* Who carries references: embedded in what it needs for that. */
+struct mp__referrer {
+	/* -ENOTSUP: the handle is of something else than an object of that managerd. */
+	int (*refer)(struct mp__referrer *referrer, struct mp__handle *handle,
+		struct mp__reference *ret_reference);
+	/* Called once for each reference, in order. Gives a reference of the handle. */
+	int (*resolve)(struct mp__referrer *referrer, const struct mp__reference *reference,
+		struct mp__handle **ret_handle);
 };
 
 /* All classes, ended by NULL. */

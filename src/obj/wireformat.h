@@ -25,10 +25,13 @@ enum {
 	MP__TAG_LIST = 8 << 3 | 2,
 	MP__TAG_DICT = 9 << 3 | 2,
 	MP__TAG_HANDLE = 10 << 3 | 2,
+	MP__TAG_REFERENCE = 11 << 3 | 2,
 	MP__TAG_ITEM = 1 << 3 | 2,               /* in List and Dict */
 	MP__TAG_HANDLE_KIND = 1 << 3 | 0,        /* in Handle */
 	MP__TAG_HANDLE_DATA = 2 << 3 | 2,        /* in Handle */
 	MP__TAG_HANDLE_DESCRIPTORS = 3 << 3 | 0, /* in Handle */
+	MP__TAG_REFERENCE_TOKEN = 1 << 3 | 2,    /* in Reference */
+	MP__TAG_REFERENCE_CLASS = 2 << 3 | 2,    /* in Reference */
 };
 
 #define MP__VARINT32_BYTES 5

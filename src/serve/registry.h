@@ -2,15 +2,17 @@
 /*
  * serve/registry.h - all objects, by name and by token.
  *
- * An object lives as long as somebody refers to it: sessions that have it open, and for a named one
- * the registry itself. The token, 16 random bytes, names an object for a client that has no name
- * for it and opens it once more in another connection.
+ * An object lives as long as somebody refers to it: sessions that have it open, calls that wait for
+ * it, holds, values that are stored in others, and for a named one the registry itself. The token,
+ * 16 random bytes, names an object for a client that has no name for it and opens it once more in
+ * another connection.
  */
 #ifndef SERVE_REGISTRY_H
 #define SERVE_REGISTRY_H
 
+#include "serve/bytes.h"
+#include "serve/class.h"
 #include "serve/map.h"
-#include "serve/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,40 +22,67 @@
 #define SERVE_TOKEN_SIZE 16
 
 enum {
-	SERVE_REGISTRY_E_WRONG_TYPE = 1,
-	SERVE_REGISTRY_E_GONE = 2,
-	SERVE_REGISTRY_E_LIMIT = 3,
-	SERVE_REGISTRY_E_NO_MEMORY = 4,
+	SERVE_REGISTRY_E_LIMIT = 1,
+	SERVE_REGISTRY_E_NO_MEMORY = 2,
 };
 
 struct serve_registry {
 	struct serve_map names;
 	struct serve_map tokens;
 	uint32_t max_objects;
+	bool burying;
+	struct serve_object *dead;
 };
 
 struct serve_object {
-	int type; /* mp.ObjectType */
+	const struct serve_class *class;
+	void *state; /* the class's */
 	uint32_t references;
-	bool named;
+	struct serve_bytes name; /* size 0: none */
 	uint8_t token[SERVE_TOKEN_SIZE];
-	struct serve_store *store;
+	size_t n_refers;  /* references to objects in stored values, see serve/refer.h */
+	uint64_t version; /* how often it was changed, see serve_changed() */
 	struct serve_registry *registry;
+	struct serve_object *next_dead;
 };
 
 int serve_registry_init(struct serve_registry *registry, uint32_t max_objects);
 /* No session may be left. */
 void serve_registry_deinit(struct serve_registry *registry);
 
-/* The object of that name, made if there is none; name == NULL: a new one without. Referenced. */
-int serve_registry_open(struct serve_registry *registry, int type, const void *name,
-	size_t name_size, bool *ret_created, struct serve_object **ret_object);
-/* SERVE_REGISTRY_E_GONE: none has this token. Referenced. */
-int serve_registry_open_token(struct serve_registry *registry, int type, const void *token,
-	struct serve_object **ret_object);
+/* NULL: there is none. Not referenced. */
+struct serve_object *serve_registry_find(
+	struct serve_registry *registry, const void *name, size_t size);
+struct serve_object *serve_registry_find_token(struct serve_registry *registry, const void *token);
 
-/* Drop a reference, and the object with the last one. NULL is allowed. */
+/*
+ * A new object without a state; of a name that nobody has, or size 0. Referenced. Negative: the
+ * kernel has no random numbers.
+ */
+int serve_registry_add(struct serve_registry *registry, const struct serve_class *class,
+	const void *name, size_t size, struct serve_object **ret_object);
+/* Its name is free again; the object goes with the last reference. */
+void serve_registry_unname(struct serve_object *object);
+
+static inline void serve_object_ref(struct serve_object *object)
+{
+	object->references++;
+}
+
+/*
+ * Drop a reference, and the object with the last one. NULL is allowed. Objects that refer to each
+ * other in a long chain go one after the other, not inside each other.
+ */
 void serve_object_unref(struct serve_object *object);
+
+/* For those who watch it: to be called by methods that change what clients can see. */
+static inline void serve_changed(struct serve_object *object)
+{
+	object->version++;
+}
+
+/* "the lock 'jobs'", "a lock without a name", for sentences: at most `room` bytes. */
+const char *serve_object_text(const struct serve_object *object, char *text, size_t room);
 
 static inline uint32_t serve_registry_count(const struct serve_registry *registry)
 {

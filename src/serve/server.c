@@ -7,9 +7,11 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "serve/listener.h"
-#include "managerd/log.h"
+#include "serve/log.h"
+#include "serve/peer.h"
 #include "serve/request.h"
 #include "serve/session.h"
+#include "serve/waiter.h"
 #include "proto/manager.pb-c.h"
 
 #include <fcntl.h>
@@ -24,9 +26,9 @@
 
 /* New connections that one turn of the loop takes: the others are served in between. */
 #define ACCEPTS_PER_TURN 32
-/* How exact stall_ms is kept. */
-#define TICK_MIN_MS 10
-#define TICK_MAX_MS 1000
+/* How long nobody is accepted after the kernel could not. */
+#define DEAF_MS 1000
+#define NS_PER_MS ((int64_t)1000 * 1000)
 
 struct server {
 	struct serve_loop loop;
@@ -39,9 +41,7 @@ struct server {
 	const struct serve_config *config;
 	struct client *clients;
 	struct client *ended;
-	uint32_t n_owed; /* clients that owe us something, and so have a deadline */
-	int64_t next_tick_ns;
-	bool deaf; /* accepts nothing until the next tick */
+	struct serve_timer deaf; /* set: nobody is accepted until then */
 	bool stop;
 };
 
@@ -50,25 +50,51 @@ struct client {
 	struct server *server;
 	struct client *previous;
 	struct client *next;
-	bool owed;
+	struct serve_timer stall;    /* set while it owes us something */
+	struct serve_source process; /* fd -1: not watched */
+	int64_t met_ns;              /* serve_peer_clock_ns() when it came */
 };
 
 #define SERVER_OF(source, member) \
 	((struct server *)((char *)(source)-offsetof(struct server, member)))
+#define CLIENT_OF(source, member) \
+	((struct client *)((char *)(source)-offsetof(struct client, member)))
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-static void update_owed(struct client *client)
+static int64_t stall_ns(const struct server *server)
 {
-	bool owed = !client->session.ended && serve_session_is_owed(&client->session);
-
-	if (owed && !client->owed)
-		client->session.stall_begin_ns = mp__now_ns();
-	client->server->n_owed += (uint32_t)owed - (uint32_t)client->owed;
-	client->owed = owed;
+	return server->context.limits.stall_ms * NS_PER_MS;
 }
 
-/* Out of the list; freed when the turn is over, because events of it may be under way. */
+/* Without memory for the timer its patience is not limited. */
+static void update_owed(struct client *client)
+{
+	struct server *server = client->server;
+	bool owed = !client->session.ended && serve_session_is_owed(&client->session);
+
+	if (!owed) {
+		serve_timer_stop(&server->context.timers, &client->stall);
+	} else if (client->stall.place == 0) {
+		client->session.stall_begin_ns = mp__now_ns();
+		(void)serve_timer_set(&server->context.timers, &client->stall,
+			client->session.stall_begin_ns + stall_ns(server));
+	}
+}
+
+static void stop_watching(struct client *client)
+{
+	if (client->process.fd < 0)
+		return;
+	serve_loop_remove(&client->server->loop, &client->process);
+	close(client->process.fd);
+	client->process.fd = -1;
+}
+
+/*
+ * Its waits and holds go at once, to the good of others; itself when the turn is over, because events
+ * of it may be under way.
+ */
 static void end_client(struct client *client)
 {
 	struct server *server = client->server;
@@ -77,6 +103,7 @@ static void end_client(struct client *client)
 		return;
 	client->session.ended = true;
 	update_owed(client);
+	stop_watching(client);
 	serve_loop_remove(&server->loop, &client->session.source);
 	if (client->previous)
 		client->previous->next = client->next;
@@ -87,6 +114,7 @@ static void end_client(struct client *client)
 	server->context.n_sessions--;
 	client->next = server->ended;
 	server->ended = client;
+	serve_session_leave(&client->session);
 }
 
 static void free_ended(struct server *server)
@@ -115,6 +143,56 @@ static int client_ready(struct serve_source *source, uint32_t events)
 	return 0;
 }
 
+/* Send what others have caused to be sent; whoever ends by it may cause more. */
+static int flush_dirty(struct server *server)
+{
+	while (server->context.dirty) {
+		struct serve_session *session = server->context.dirty;
+		server->context.dirty = session->next_dirty;
+		session->is_dirty = false;
+		if (session->failed)
+			end_client((struct client *)session);
+		int r = client_ready(&session->source, 0);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The process has ended, whoever else has its socket. What it sent before counts. */
+static int process_ended(struct serve_source *source, uint32_t events)
+{
+	struct client *client = CLIENT_OF(source, process);
+
+	(void)events;
+	if (client->session.ended)
+		return 0;
+	int r = client_ready(&client->session.source, EPOLLIN);
+	end_client(client);
+	return r;
+}
+
+/* It holds or waits for something: from now on its end must not be missed. */
+static void watch_process(struct serve_session *session)
+{
+	struct client *client = (struct client *)session;
+	struct server *server = client->server;
+	int fd = serve_peer_open(session->source.fd, session->pid, client->met_ns);
+
+	if (fd >= 0) {
+		client->process =
+			(struct serve_source){.fd = fd, .events = EPOLLIN, .ready = process_ended};
+		if (serve_loop_add(&server->loop, &client->process) == 0)
+			return;
+		close(fd);
+		client->process.fd = -1;
+	}
+	if (fd != -ESRCH)
+		serve_log("pid %d of uid %u cannot be watched: only the end of its connection will "
+			  "show",
+			(int)session->pid, (unsigned)session->uid);
+}
+
 /* Say no, if it can be said at once, and close. */
 static void deny(int fd, int code, const char *why)
 {
@@ -124,6 +202,8 @@ static void deny(int fd, int code, const char *why)
 	(void)!send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
 }
+
+static void stalled(struct serve_timer *timer);
 
 static bool is_allowed(const struct server *server, int fd, const struct ucred *peer)
 {
@@ -145,12 +225,12 @@ static void admit(struct server *server, int fd)
 		return;
 	}
 	if (!is_allowed(server, fd, &peer)) {
-		md_log("denied: pid %d of uid %u", (int)peer.pid, (unsigned)peer.uid);
+		serve_log("denied: pid %d of uid %u", (int)peer.pid, (unsigned)peer.uid);
 		deny(fd, MP__CODE__DENIED, "this user may not use this managerd");
 		return;
 	}
 	if (server->context.n_sessions >= server->context.limits.max_connections) {
-		md_log("too many connections: pid %d of uid %u is turned away", (int)peer.pid,
+		serve_log("too many connections: pid %d of uid %u is turned away", (int)peer.pid,
 			(unsigned)peer.uid);
 		deny(fd, MP__CODE__LIMIT, "managerd has as many connections as it may");
 		return;
@@ -166,6 +246,9 @@ static void admit(struct server *server, int fd)
 	client->session.pid = peer.pid;
 	client->session.uid = peer.uid;
 	client->server = server;
+	client->stall.fire = stalled;
+	client->process.fd = -1;
+	client->met_ns = serve_peer_clock_ns();
 	if (serve_loop_add(&server->loop, &client->session.source) < 0) {
 		serve_session_deinit(&client->session);
 		free(client);
@@ -179,17 +262,6 @@ static void admit(struct server *server, int fd)
 	update_owed(client);
 }
 
-static int64_t after_tick(const struct server *server, int64_t now)
-{
-	uint32_t ms = server->context.limits.stall_ms / 4;
-
-	if (ms > TICK_MAX_MS)
-		ms = TICK_MAX_MS;
-	if (ms < TICK_MIN_MS)
-		ms = TICK_MIN_MS;
-	return now + (int64_t)ms * 1000 * 1000;
-}
-
 static const char *owes(const struct serve_session *session)
 {
 	if (!session->greeted)
@@ -198,24 +270,34 @@ static const char *owes(const struct serve_session *session)
 						  : "does not send the rest of a request";
 }
 
-/* End those that have owed something for too long. */
-static void end_stalled(struct server *server, int64_t now)
+/* It has owed something for too long, unless it has done some of it meanwhile. */
+static void stalled(struct serve_timer *timer)
 {
-	int64_t oldest = now - (int64_t)server->context.limits.stall_ms * 1000 * 1000;
-	struct client *next;
+	struct client *client = CLIENT_OF(timer, stall);
+	struct server *server = client->server;
+	int64_t end = client->session.stall_begin_ns + stall_ns(server);
 
-	for (struct client *client = server->clients; client; client = next) {
-		next = client->next;
-		if (!client->owed || client->session.stall_begin_ns > oldest)
-			continue;
-		md_log("pid %d of uid %u %s for %u ms: dropped", (int)client->session.pid,
-			(unsigned)client->session.uid, owes(&client->session),
-			server->context.limits.stall_ms);
-		end_client(client);
+	if (end > mp__now_ns()) {
+		(void)serve_timer_set(&server->context.timers, timer, end);
+		return;
 	}
+	serve_log("pid %d of uid %u %s for %u ms: dropped", (int)client->session.pid,
+		(unsigned)client->session.uid, owes(&client->session),
+		server->context.limits.stall_ms);
+	end_client(client);
 }
 
 /* --- ways in, and other sources --------------------------------------------------------------- */
+
+static void listen_again(struct serve_timer *timer)
+{
+	struct server *server = SERVER_OF(timer, deaf);
+
+	/* If that fails, it is tried again like this. */
+	if (serve_loop_want(&server->loop, &server->listening, EPOLLIN) < 0)
+		(void)serve_timer_set(
+			&server->context.timers, timer, mp__now_ns() + DEAF_MS * NS_PER_MS);
+}
 
 /*
  * The kernel cannot give us a connection now, for want of memory or descriptors. It would say so
@@ -223,9 +305,11 @@ static void end_stalled(struct server *server, int64_t now)
  */
 static int stop_listening(struct server *server, int why)
 {
-	md_log("accept: %s", mp_strerror(why));
-	server->deaf = true;
-	server->next_tick_ns = after_tick(server, mp__now_ns());
+	serve_log("accept: %s", mp_strerror(why));
+	server->deaf.fire = listen_again;
+	if (!serve_timer_set(
+		    &server->context.timers, &server->deaf, mp__now_ns() + DEAF_MS * NS_PER_MS))
+		return 0; /* and turn in vain until there is memory again */
 	return serve_loop_want(&server->loop, &server->listening, 0);
 }
 
@@ -239,7 +323,7 @@ static int listener_ready(struct serve_source *source, uint32_t events)
 		if (fd == -EAGAIN)
 			break;
 		if (fd == -EMFILE)
-			md_log("out of descriptors: a connection is turned away");
+			serve_log("out of descriptors: a connection is turned away");
 		else if (fd < 0)
 			return stop_listening(server, fd);
 		else
@@ -279,7 +363,7 @@ static int connector_ready(struct serve_source *source, uint32_t events)
 			return 0;
 		}
 		if (n == -EMSGSIZE)
-			md_log("out of descriptors: a connection is turned away");
+			serve_log("out of descriptors: a connection is turned away");
 		/* A message without a descriptor, or with one that found no room here. */
 		if (n < 0 || n_fds == 0)
 			continue;
@@ -379,29 +463,19 @@ static int add_sources(struct server *server, const struct serve_config *config)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static int tick(struct server *server, int64_t now)
+/* Wait for something until the deadline, and do all that it leads to. */
+static int turn(struct server *server, mp__deadline deadline)
 {
-	int r = 0;
+	struct serve_context *context = &server->context;
+	int64_t next = serve_timers_next(&context->timers);
 
-	end_stalled(server, now);
-	if (server->deaf)
-		r = serve_loop_want(&server->loop, &server->listening, EPOLLIN);
-	server->deaf = false;
-	server->next_tick_ns = after_tick(server, now);
-	return r;
-}
-
-static int turn(struct server *server)
-{
-	bool ticks = server->n_owed > 0 || server->deaf;
-	mp__deadline next = ticks ? (mp__deadline){server->next_tick_ns} : MP__DEADLINE_NEVER;
-
-	int r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(next));
-	if (r == 0 && (server->n_owed > 0 || server->deaf)) {
-		int64_t now = mp__now_ns();
-		if (now >= server->next_tick_ns)
-			r = tick(server, now);
-	}
+	if (next < deadline.ns)
+		deadline.ns = next;
+	int r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));
+	if (r == 0 && context->timers.count > 0)
+		serve_timers_run(&context->timers, mp__now_ns());
+	if (r == 0)
+		r = flush_dirty(server);
 	if (r < 0)
 		return mp_error_set(r, "the loop: %s", mp_strerror(r));
 	free_ended(server);
@@ -423,12 +497,11 @@ static bool has_output(const struct server *server)
 	return false;
 }
 
-/* Replies that are due still go out, to those who read them. */
+/* Who waits is told; replies that are due still go out, to those who read them. */
 static int drain(struct server *server)
 {
 	const struct serve_hooks *hooks = &server->config->hooks;
 	mp__deadline deadline = mp__deadline_in((int)server->context.limits.drain_ms);
-	int r = 0;
 
 	server->context.draining = true;
 	/* Closing is not enough: whoever gave us the socket has it open, and epoll would go on. */
@@ -437,10 +510,11 @@ static int drain(struct server *server)
 	serve_listener_close(&server->listener);
 	if (hooks->draining)
 		hooks->draining(hooks->data);
-	while (r == 0 && has_output(server) && !mp__deadline_passed(deadline)) {
-		r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));
-		free_ended(server);
-	}
+	for (struct client *c = server->clients; c; c = c->next)
+		serve_end_waits(&c->session, SERVE_END_SHUTDOWN);
+	int r = flush_dirty(server);
+	while (r == 0 && has_output(server) && !mp__deadline_passed(deadline))
+		r = turn(server, deadline);
 	return r;
 }
 
@@ -483,7 +557,8 @@ int serve_server_run(const struct serve_config *config)
 
 	int r = serve_loop_init(&server.loop);
 	if (r == 0)
-		r = serve_context_init(&server.context, &config->limits);
+		r = serve_context_init(&server.context, config->service, &config->limits);
+	server.context.bound = watch_process;
 	if (r < 0)
 		mp_error_set(r, "starting: %s", mp_strerror(r));
 	else
@@ -491,7 +566,7 @@ int serve_server_run(const struct serve_config *config)
 	if (r == 0)
 		r = say_ready(config->ready_fd);
 	while (r == 0 && !server.stop && !is_forsaken(&server))
-		r = turn(&server);
+		r = turn(&server, MP__DEADLINE_NEVER);
 	if (r == 0)
 		r = drain(&server);
 	deinit(&server);

@@ -32,6 +32,7 @@ struct serve_hooks {
 };
 
 struct serve_config {
+	const struct serve_service *service;
 	const char *listen_path; /* or NULL */
 	mode_t listen_mode;
 	gid_t listen_group; /* or SERVE_GROUP_NONE */

@@ -5,13 +5,16 @@
 
 #include "base/deadline.h"
 #include "base/testpoint.h"
-#include "managerd/log.h"
+#include "serve/log.h"
+#include "serve/hold.h"
 #include "serve/request.h"
+#include "serve/waiter.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,9 +26,11 @@
 /* After this many requests, and entries of dicts, it is the turn of the others: some milliseconds. */
 #define EFFORT_PER_TURN 4096
 
-int serve_context_init(struct serve_context *context, const struct serve_limits *limits)
+int serve_context_init(struct serve_context *context, const struct serve_service *service,
+	const struct serve_limits *limits)
 {
 	memset(context, 0, sizeof(*context));
+	context->service = service;
 	context->limits = *limits;
 	context->input_size = INPUT_SIZE;
 	context->input = malloc(INPUT_SIZE);
@@ -33,12 +38,17 @@ int serve_context_init(struct serve_context *context, const struct serve_limits 
 	if (!context->input || !context->unpack_block)
 		return -ENOMEM;
 	mp__arena_init(&context->unpacked, context->unpack_block, UNPACK_SIZE);
+	if (getrandom(&context->actors.seed, sizeof(context->actors.seed), 0) !=
+		sizeof(context->actors.seed))
+		return -errno;
 	return serve_registry_init(&context->registry, limits->max_objects);
 }
 
 void serve_context_deinit(struct serve_context *context)
 {
 	serve_registry_deinit(&context->registry);
+	serve_timers_deinit(&context->timers);
+	free(context->actors.buckets);
 	mp__arena_release(&context->unpacked);
 	mp__buffer_free(&context->assembled);
 	free(context->unpack_block);
@@ -55,8 +65,46 @@ void serve_session_init(struct serve_session *session, struct serve_context *con
 	};
 }
 
+void serve_session_leave(struct serve_session *session)
+{
+	/* First the waits: what it holds must not pass to itself. */
+	serve_end_waits(session, SERVE_END_SESSION);
+	serve_abandon_holds(session);
+}
+
+void serve_session_make_dirty(struct serve_session *session)
+{
+	if (session->is_dirty || session->ended)
+		return;
+	session->is_dirty = true;
+	session->next_dirty = session->context->dirty;
+	session->context->dirty = session;
+}
+
+static void leave_dirty(struct serve_session *session)
+{
+	struct serve_session **at = &session->context->dirty;
+
+	if (!session->is_dirty)
+		return;
+	while (*at != session)
+		at = &(*at)->next_dirty;
+	*at = session->next_dirty;
+}
+
+void serve_session_is_bound(struct serve_session *session)
+{
+	if (session->is_bound)
+		return;
+	session->is_bound = true;
+	if (session->context->bound)
+		session->context->bound(session);
+}
+
 void serve_session_deinit(struct serve_session *session)
 {
+	serve_session_leave(session);
+	leave_dirty(session);
 	for (uint32_t i = 0; i < session->n_references; i++)
 		serve_object_unref(session->references[i].object);
 	free(session->references);
@@ -176,6 +224,7 @@ static int work(struct serve_session *session, const uint8_t *data, size_t size,
 
 	session->paused = false;
 	session->context->effort = 0;
+	session->context->current = session;
 	while (r == 0) {
 		size_t max = session->greeted ? limits->max_frame : MP__FRAME_FIRST_MAX;
 		size_t length;
@@ -201,6 +250,7 @@ static int work(struct serve_session *session, const uint8_t *data, size_t size,
 		r = serve_request_run(session, data + used + MP__FRAME_HEADER, length);
 		used += MP__FRAME_HEADER + length;
 	}
+	session->context->current = NULL;
 	*ret_used = used;
 	return r;
 }

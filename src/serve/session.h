@@ -12,19 +12,55 @@
 #ifndef SERVE_SESSION_H
 #define SERVE_SESSION_H
 
+#include "obj/arena.h"
+#include "serve/class.h"
 #include "serve/limits.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
-#include "obj/arena.h"
+#include "serve/timer.h"
 #include "wire/frame.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* What all sessions of a daemon have in common. */
+struct serve_session;
+struct serve_actor;
+struct serve_hold;
+struct serve_waiter;
+struct Mp__Request;
+struct mp__quick;
+
+/* What a server serves. */
+struct serve_service {
+	const char *program; /* name and version, for the hello */
+	const struct serve_class *const *classes;
+	/* Operations of its own, or NULL. False: it does not know this one. */
+	bool (*run)(struct serve_session *session, const struct Mp__Request *request, int *ret_r);
+	int (*run_quick)(struct serve_session *session, const struct mp__quick *quick);
+};
+
+/* All actors, by session and thread: see serve/hold.h. */
+struct serve_actors {
+	struct serve_actor **buckets;
+	size_t n_buckets; /* a power of two, or 0 */
+	size_t count;
+	struct serve_hash_seed seed;
+};
+
+/* What all sessions of a server have in common. */
 struct serve_context {
+	const struct serve_service *service;
 	struct serve_limits limits;
 	struct serve_registry registry;
+	struct serve_timers timers;
+	struct serve_actors actors;
+	struct serve_session *current; /* at work just now */
+	struct serve_session *dirty;   /* got an answer while another was at work */
+	/* A session begins to hold or to wait for something; NULL: nobody wants to know. */
+	void (*bound)(struct serve_session *session);
+	struct serve_bytes args[SERVE_ARGS_MAX]; /* of the call in hand */
+	size_t n_args;
+	size_t args_references;      /* how many mp.References stand in them */
 	struct mp__arena unpacked;   /* of the request in hand */
 	struct mp__buffer assembled; /* of the reply in hand */
 	uint8_t *input;              /* of the read in hand */
@@ -35,7 +71,8 @@ struct serve_context {
 	bool draining; /* nothing new is begun */
 };
 
-int serve_context_init(struct serve_context *context, const struct serve_limits *limits);
+int serve_context_init(struct serve_context *context, const struct serve_service *service,
+	const struct serve_limits *limits);
 void serve_context_deinit(struct serve_context *context);
 
 struct serve_reference {
@@ -54,6 +91,9 @@ struct serve_session {
 	bool paused;            /* requests wait until replies are read */
 	bool eof;               /* nothing more will come */
 	bool ended;             /* to be freed at the end of the turn */
+	bool failed;            /* an answer could not be written: to be ended */
+	bool is_dirty;          /* in context->dirty */
+	bool is_bound;          /* has held or waited for something */
 	int64_t stall_begin_ns; /* when it last did what it owes us */
 	struct mp__buffer in;   /* a frame that is not whole yet */
 	struct mp__buffer out;
@@ -61,6 +101,10 @@ struct serve_session {
 	uint32_t n_references; /* of the array */
 	uint32_t n_open;
 	uint32_t first_free;
+	struct serve_waiter *waiters; /* calls that wait */
+	uint32_t n_waiters;
+	struct serve_hold *holds;
+	struct serve_session *next_dirty;
 };
 
 #define SERVE_REFERENCE_NONE UINT32_MAX
@@ -72,9 +116,19 @@ enum {
 /* Embedded in the caller's memory. Takes the descriptor; -1 for a session without. */
 void serve_session_init(struct serve_session *session, struct serve_context *context, int fd);
 void serve_session_deinit(struct serve_session *session);
+/*
+ * The client is gone: its waits vanish, and what it holds passes to others, now. Nothing happens the
+ * second time. serve_session_deinit() does it too, if it was not done.
+ */
+void serve_session_leave(struct serve_session *session);
 
 /* Bytes from the client. SERVE_SESSION_E_END: what stands in the output is still to be sent. */
 int serve_session_feed(struct serve_session *session, const void *data, size_t size);
+
+/* There are answers in its output from the work of others: it gets into context->dirty. */
+void serve_session_make_dirty(struct serve_session *session);
+/* It holds or waits for something from now on. */
+void serve_session_is_bound(struct serve_session *session);
 
 /* Read, work, write: whatever the events allow. SERVE_SESSION_E_END. */
 int serve_session_io(struct serve_session *session, uint32_t events);

@@ -12,6 +12,8 @@
 #ifndef SERVE_STORE_H
 #define SERVE_STORE_H
 
+#include "serve/bytes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,11 +21,6 @@
 enum {
 	SERVE_STORE_E_NOT_FOUND = 1,
 	SERVE_STORE_E_NO_MEMORY = 2,
-};
-
-struct serve_bytes {
-	const void *data;
-	size_t size;
 };
 
 struct serve_change {

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/classes.h"
+
+#include "managerd/dict_request.h"
+#include "managerd/obj_dict.h"
+#include "managerd/obj_lock.h"
+
+static const struct serve_class *const classes[] = {
+	&md_dict_class,
+	&md_lock_class,
+	&md_rlock_class,
+	NULL,
+};
+
+const struct serve_service md_served = {
+	.program = "managerd " PACKAGE_VERSION,
+	.classes = classes,
+	.run = md_dict_request,
+	.run_quick = md_dict_quick,
+};

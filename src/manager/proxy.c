@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "manager/proxy.h"
+
+#include "base/error.h"
+#include "manager/argument.h"
+#include "manager/share.h"
+#include "obj/utf8.h"
+#include "wire/frame.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How long closing may wait for other threads that are sending. */
+#define CLOSE_MS 1000
+
+/* --- the handle ------------------------------------------------------------------------------- */
+
+/* With one reference, which takes the one to the manager. */
+static int proxy_new(
+	struct mp_manager *manager, const void *name, size_t length, struct mp_proxy **ret_proxy)
+{
+	struct mp_proxy *proxy = calloc(1, sizeof(*proxy));
+
+	if (!proxy)
+		return mp_error_set(-ENOMEM, "no memory for a proxy");
+	proxy->references = 1;
+	proxy->manager = manager;
+	proxy->name_length = length;
+	if (length > 0)
+		memcpy(proxy->name, name, length);
+	*ret_proxy = proxy;
+	return 0;
+}
+
+static bool is_class_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > 0 && length <= MP__REFERENCE_CLASS_MAX && mp__utf8_valid(name, length);
+}
+
+/* What it is, is known now: dicts have functions, and handles, of their own. */
+static void set_class(struct mp_proxy *proxy, const char *class_name)
+{
+	strcpy(proxy->object.class_name, class_name);
+	proxy->handle.class = strcmp(class_name, "dict") == 0 ? &mp__dict_class : &mp__proxy_class;
+}
+
+static void proxy_free(struct mp_proxy *proxy)
+{
+	free(proxy->args);
+	free(proxy);
+}
+
+/* --- opening and closing ---------------------------------------------------------------------- */
+
+/* A daemon that does not say what it has opened, opened what was asked for. */
+static int take_opened(struct mp_proxy *proxy, const struct mp__connection *connection,
+	const Mp__Opened *opened, const char *asked)
+{
+	const char *class_name = opened->class_name[0] != '\0' ? opened->class_name : asked;
+
+	if (opened->token.len != sizeof(proxy->object.token) || !is_class_name(class_name))
+		return mp__argument_unexpected();
+	if (proxy->object.class_name[0] == '\0')
+		set_class(proxy, class_name);
+	else if (strcmp(proxy->object.class_name, class_name) != 0)
+		return mp_error_set(-EEXIST, "the object is a %s now, and was a %s", class_name,
+			proxy->object.class_name);
+	memcpy(proxy->object.token, opened->token.data, sizeof(proxy->object.token));
+	proxy->reference = opened->reference;
+	proxy->serial = mp__connection_serial(connection);
+	return 0;
+}
+
+static int send_open(struct mp_proxy *proxy, struct mp__connection *connection, Mp__Open *open,
+	mp__deadline deadline)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	struct mp__reply reply;
+
+	request.op_case = MP__REQUEST__OP_OPEN;
+	request.open = open;
+	int r = mp__connection_call(connection, &request, deadline, &reply);
+	if (r < 0)
+		return r;
+	if (reply.response->result_case == MP__RESPONSE__RESULT_OPENED)
+		r = take_opened(proxy, connection, reply.response->opened, open->class_name);
+	else
+		r = mp__argument_unexpected();
+	mp__reply_free(&reply);
+	return r;
+}
+
+/* Make it known to another connection. Under the manager's lock. */
+static int open_again(
+	struct mp_proxy *proxy, struct mp__connection *connection, mp__deadline deadline)
+{
+	Mp__Open open = MP__OPEN__INIT;
+
+	if (proxy->name_length > 0) {
+		open.name = (ProtobufCBinaryData){proxy->name_length, (uint8_t *)proxy->name};
+		/* A daemon that was started anew makes it again, if we know how. */
+		if (proxy->args || !proxy->made_with_args)
+			open.class_name = proxy->object.class_name;
+		open.args = (ProtobufCBinaryData){proxy->args_size, proxy->args};
+	} else {
+		open.token =
+			(ProtobufCBinaryData){sizeof(proxy->object.token), proxy->object.token};
+	}
+	int r = send_open(proxy, connection, &open, deadline);
+	return r == -ENOENT ? mp_error_set(-EPIPE, "the object is gone") : r;
+}
+
+static int open_first(struct mp_proxy *proxy, const char *class_name, mp_obj args)
+{
+	struct mp_manager *manager = proxy->manager;
+	mp__deadline deadline = mp__manager_deadline(manager);
+	struct mp__connection *connection;
+	Mp__Open open = MP__OPEN__INIT;
+	MP__ARGUMENT(a);
+	int r = 0;
+
+	if (args.type != MP_TYPE_NIL)
+		r = mp__argument_encode(&a, manager, &args);
+	if (r < 0)
+		return r;
+	open.name = (ProtobufCBinaryData){proxy->name_length, (uint8_t *)proxy->name};
+	open.class_name = (char *)(class_name ? class_name : "");
+	open.args = mp__argument_field(&a);
+	if (a.size > 0 && proxy->name_length > 0) {
+		proxy->args = malloc(a.size);
+		if (!proxy->args)
+			return mp_error_set(-ENOMEM, "no memory for a proxy");
+		memcpy(proxy->args, a.data, a.size);
+		proxy->args_size = a.size;
+	}
+	proxy->made_with_args = a.size > 0;
+	r = mp__manager_lock(manager, deadline, &connection);
+	if (r < 0)
+		return r;
+	mp__manager_unlock(manager);
+	r = send_open(proxy, connection, &open, deadline);
+	mp__connection_unref(connection);
+	return r;
+}
+
+int mp__proxy_open(struct mp_manager *manager, const char *class_name, const char *name,
+	mp_obj args, struct mp_proxy **ret_proxy)
+{
+	size_t length = name ? strlen(name) : 0;
+	struct mp_proxy *proxy;
+
+	if (name && (length == 0 || length > MP__NAME_MAX_BYTES))
+		return mp_error_set(-EINVAL, "the name of an object has 1 to %d bytes, not %zu",
+			MP__NAME_MAX_BYTES, length);
+	if (!mp__utf8_valid(name, length))
+		return mp_error_set(-EILSEQ, "the name of an object is not UTF-8");
+	if (args.type != MP_TYPE_NIL && args.type != MP_TYPE_LIST)
+		return mp_error_set(-EINVAL, "arguments that are not a list");
+	int r = proxy_new(manager, name, length, &proxy);
+	if (r < 0)
+		return r;
+	r = open_first(proxy, class_name, args);
+	if (r < 0) {
+		proxy_free(proxy);
+		return r;
+	}
+	mp_manager_ref(manager);
+	*ret_proxy = proxy;
+	return 0;
+}
+
+int mp_manager_open(
+	mp_manager *manager, const char *type, const char *name, mp_obj args, mp_proxy **ret_proxy)
+{
+	if (!manager || !ret_proxy)
+		return mp_error_set(
+			-EINVAL, "opening an object: no manager, or no place for the proxy");
+	if (!type && !name)
+		return mp_error_set(-EINVAL, "opening an object: neither a type nor a name");
+	if (type && !is_class_name(type))
+		return mp_error_set(-EINVAL, "opening an object: that is no name of a type");
+	return mp__proxy_open(manager, type, name, args, ret_proxy);
+}
+
+mp_proxy *mp_proxy_ref(mp_proxy *proxy)
+{
+	if (proxy)
+		atomic_fetch_add_explicit(&proxy->references, 1, memory_order_relaxed);
+	return proxy;
+}
+
+/*
+ * Tell the daemon, if it still knows the object; an end of the connection says the same. Closing
+ * waits for nobody: not for the answer, and not for a daemon that takes nothing any more.
+ */
+static void forget(struct mp_proxy *proxy)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Close close = MP__CLOSE__INIT;
+	struct mp__connection *connection;
+	mp__deadline deadline = mp__deadline_in(CLOSE_MS);
+
+	if (mp__manager_lock_as_is(proxy->manager, deadline, &connection) < 0)
+		return;
+	mp__manager_unlock(proxy->manager);
+	if (!connection)
+		return;
+	if (proxy->serial == mp__connection_serial(connection)) {
+		close.reference = proxy->reference;
+		request.op_case = MP__REQUEST__OP_CLOSE;
+		request.close = &close;
+		mp__connection_post(connection, &request, deadline);
+	}
+	mp__connection_unref(connection);
+}
+
+int mp_proxy_close(mp_proxy *proxy)
+{
+	if (!proxy || atomic_fetch_sub_explicit(&proxy->references, 1, memory_order_acq_rel) > 1)
+		return 0;
+	forget(proxy);
+	mp_manager_close(proxy->manager);
+	proxy_free(proxy);
+	return 0;
+}
+
+const char *mp_proxy_type(const mp_proxy *proxy)
+{
+	return proxy ? proxy->object.class_name : NULL;
+}
+
+int mp_proxy_equal(const mp_proxy *a, const mp_proxy *b)
+{
+	return a == b ||
+	       (a && b && memcmp(a->object.token, b->object.token, sizeof(a->object.token)) == 0);
+}
+
+mp_dict *mp_proxy_dict(mp_proxy *proxy)
+{
+	if (!proxy || proxy->handle.class != &mp__dict_class)
+		return NULL;
+	return (mp_dict *)mp_proxy_ref(proxy);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *reference,
+	mp__deadline deadline, struct mp__reply *reply, uint64_t *ret_serial)
+{
+	struct mp__connection *connection;
+
+	int r = mp__manager_lock(proxy->manager, deadline, &connection);
+	if (r < 0)
+		return r;
+	*ret_serial = mp__connection_serial(connection);
+	if (proxy->serial != *ret_serial)
+		r = open_again(proxy, connection, deadline);
+	*reference = proxy->reference;
+	mp__manager_unlock(proxy->manager);
+	if (r == 0)
+		r = mp__connection_call(connection, request, deadline, reply);
+	mp__connection_unref(connection);
+	return r;
+}
+
+/*
+ * What locks know this thread by: a number that no other thread of the process has or had, and in the
+ * low half, for people, what the system calls it.
+ */
+static uint64_t thread_number(void)
+{
+	static _Atomic uint32_t latest;
+	static _Thread_local uint64_t number;
+	static _Thread_local mp__origin origin;
+
+	if (!mp__origin_is_here(origin)) {
+		number = (uint64_t)(atomic_fetch_add(&latest, 1) + 1) << 32 |
+			 (uint32_t)syscall(SYS_gettid);
+		origin = mp__origin_here();
+	}
+	return number;
+}
+
+/* After these the caller has something that it must know of. */
+static bool may_hold(const char *method)
+{
+	return strcmp(method, "acquire") == 0 || strcmp(method, "wait") == 0;
+}
+
+/*
+ * The daemon keeps the deadline of the method; ours comes so much later as a request may take. If it
+ * passes, the daemon has stopped, and may find the request when it goes on.
+ */
+static mp__deadline call_deadline(const struct mp_manager *manager, int timeout_ms)
+{
+	mp__deadline deadline = mp__deadline_in(timeout_ms);
+	mp__deadline grace = mp__manager_deadline(manager);
+
+	if (deadline.ns == MP__DEADLINE_NEVER.ns || grace.ns == MP__DEADLINE_NEVER.ns)
+		return MP__DEADLINE_NEVER;
+	return (mp__deadline){deadline.ns + (int64_t)manager->timeout_ms * 1000 * 1000};
+}
+
+/* It will not be answered in time: it must not be done later, unknown to the caller. */
+static void give_up(struct mp_manager *manager, uint64_t serial, const Mp__Request *given_up)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Cancel cancel = MP__CANCEL__INIT;
+	struct mp__connection *connection;
+	mp__deadline deadline = mp__deadline_in(0);
+
+	if (mp__manager_lock_as_is(manager, mp__deadline_in(CLOSE_MS), &connection) < 0)
+		return;
+	mp__manager_unlock(manager);
+	if (!connection)
+		return;
+	if (mp__connection_serial(connection) == serial) {
+		cancel.id = given_up->id;
+		request.op_case = MP__REQUEST__OP_CANCEL;
+		request.cancel = &cancel;
+		mp__connection_post(connection, &request, deadline);
+		if (may_hold(given_up->call->method))
+			mp__connection_break(connection);
+	}
+	mp__connection_unref(connection);
+}
+
+static int decode_result(
+	struct mp_proxy *proxy, uint64_t serial, const Mp__Response *response, mp_obj *ret_result)
+{
+	if (response->result_case == MP__RESPONSE__RESULT__NOT_SET) {
+		*ret_result = mp_nil();
+		return 0;
+	}
+	if (response->result_case != MP__RESPONSE__RESULT_VALUE)
+		return mp__argument_unexpected();
+	return mp__argument_decode(proxy->manager, serial, response, response->value, ret_result);
+}
+
+static int call(struct mp_proxy *proxy, Mp__Call *op, int timeout_ms, mp_obj *ret_result)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	struct mp__reply reply;
+	uint64_t serial = 0;
+	mp_obj result;
+
+	reply.answered = false;
+	if (timeout_ms >= 0) {
+		op->patience_case = MP__CALL__PATIENCE_TIMEOUT_MS;
+		op->timeout_ms = (uint64_t)timeout_ms;
+	}
+	op->thread = thread_number();
+	request.op_case = MP__REQUEST__OP_CALL;
+	request.call = op;
+	int r = mp__proxy_request(proxy, &request, &op->reference,
+		call_deadline(proxy->manager, timeout_ms), &reply, &serial);
+	if (r == -ETIMEDOUT && request.id > 0 && !reply.answered)
+		give_up(proxy->manager, serial, &request);
+	if (r < 0)
+		return r;
+	int d = decode_result(proxy, serial, reply.response, &result);
+	mp__reply_free(&reply);
+	if (d < 0)
+		return d;
+	if (ret_result)
+		*ret_result = result;
+	else
+		mp_obj_free(&result);
+	return r;
+}
+
+int mp_proxy_call(
+	mp_proxy *proxy, const char *method, mp_obj args, int timeout_ms, mp_obj *ret_result)
+{
+	Mp__Call op = MP__CALL__INIT;
+	MP__ARGUMENT(a);
+
+	if (!proxy || !method)
+		return mp_error_set(-EINVAL, "a call without an object, or without a method");
+	if (args.type != MP_TYPE_NIL && args.type != MP_TYPE_LIST)
+		return mp_error_set(-EINVAL, "%s: arguments that are not a list", method);
+	if (timeout_ms < MP_FOREVER)
+		return mp_error_set(-EINVAL, "%s: a timeout of %d", method, timeout_ms);
+	if (!mp__utf8_valid(method, strlen(method)))
+		return mp_error_set(-EILSEQ, "the name of a method is not UTF-8");
+	if (args.type == MP_TYPE_LIST) {
+		int r = mp__argument_encode(&a, proxy->manager, &args);
+		if (r < 0)
+			return r;
+	}
+	op.method = (char *)method;
+	op.args = mp__argument_field(&a);
+	return call(proxy, &op, timeout_ms, ret_result);
+}
+
+/* --- for typed functions ---------------------------------------------------------------------- */
+
+int mp__proxy_call(struct mp_proxy *proxy, const char *class_name, const char *method, mp_obj args,
+	int timeout_ms, mp_obj *ret_result)
+{
+	if (!proxy)
+		return mp_error_set(-EINVAL, "%s: no %s", method, class_name);
+	if (strcmp(proxy->object.class_name, class_name) != 0)
+		return mp_error_set(-EINVAL, "%s: the proxy is of a %s, not of a %s", method,
+			proxy->object.class_name, class_name);
+	return mp_proxy_call(proxy, method, args, timeout_ms, ret_result);
+}
+
+int mp__proxy_call_i64(struct mp_proxy *proxy, const char *class_name, const char *method,
+	mp_obj args, int timeout_ms, int64_t *ret_number)
+{
+	mp_obj result;
+
+	int r = mp__proxy_call(proxy, class_name, method, args, timeout_ms, &result);
+	if (r < 0)
+		return r;
+	if (result.type != MP_TYPE_I64) {
+		mp_obj_free(&result);
+		return mp__argument_unexpected();
+	}
+	*ret_number = result.as.i64;
+	mp_obj_free(&result);
+	return r;
+}
+
+int mp__proxy_call_bool(struct mp_proxy *proxy, const char *class_name, const char *method,
+	mp_obj args, int timeout_ms)
+{
+	mp_obj result;
+
+	int r = mp__proxy_call(proxy, class_name, method, args, timeout_ms, &result);
+	if (r < 0)
+		return r;
+	r = result.type == MP_TYPE_BOOL ? result.as.boolean : mp__argument_unexpected();
+	mp_obj_free(&result);
+	return r;
+}
+
+/* --- the class -------------------------------------------------------------------------------- */
+
+int mp__proxy_of_reference(struct mp_manager *manager, const struct mp__reference *object,
+	uint64_t serial, uint64_t reference, struct mp__handle **ret_handle)
+{
+	struct mp_proxy *proxy;
+
+	int r = proxy_new(manager, NULL, 0, &proxy);
+	if (r < 0)
+		return r;
+	memcpy(proxy->object.token, object->token, sizeof(object->token));
+	set_class(proxy, object->class_name);
+	proxy->serial = serial;
+	proxy->reference = reference;
+	mp_manager_ref(manager);
+	*ret_handle = &proxy->handle;
+	return 0;
+}
+
+static void class_ref(struct mp__handle *handle)
+{
+	mp_proxy_ref((mp_proxy *)handle);
+}
+
+static void class_unref(struct mp__handle *handle)
+{
+	mp_proxy_close((mp_proxy *)handle);
+}
+
+/* What stands behind the manager; then the name, if there is one. */
+struct travel {
+	struct mp__reference object;
+	uint8_t made_with_args;
+};
+
+int mp__proxy_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire)
+{
+	const struct mp_proxy *proxy = (const struct mp_proxy *)handle;
+	struct travel travel = {.object = proxy->object, .made_with_args = proxy->made_with_args};
+
+	int r = mp__share_export(proxy->manager, ret_wire);
+	if (r < 0)
+		return r;
+	if (ret_wire->size + sizeof(travel) + proxy->name_length > sizeof(ret_wire->data))
+		return mp_error_set(
+			-EMSGSIZE, "the name and the address of an object are too long");
+	uint8_t *at = ret_wire->data + ret_wire->size;
+	memcpy(at, &travel, sizeof(travel));
+	memcpy(at + sizeof(travel), proxy->name, proxy->name_length);
+	ret_wire->size += sizeof(travel) + proxy->name_length;
+	return 0;
+}
+
+static bool is_travel(const struct travel *travel, const void *name, size_t name_length)
+{
+	return memchr(travel->object.class_name, '\0', sizeof(travel->object.class_name)) &&
+	       is_class_name(travel->object.class_name) && name_length <= MP__NAME_MAX_BYTES &&
+	       mp__utf8_valid(name, name_length);
+}
+
+int mp__proxy_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle)
+{
+	struct mp_manager *manager;
+	struct mp_proxy *proxy = NULL;
+	struct travel travel;
+	size_t at = 0;
+
+	int r = mp__share_import(wire, &at, &manager);
+	if (r < 0)
+		return r;
+	size_t left = wire->size - at;
+	const uint8_t *name = wire->data + at + sizeof(travel);
+	if (left >= sizeof(travel))
+		memcpy(&travel, wire->data + at, sizeof(travel));
+	if (left < sizeof(travel) || !is_travel(&travel, name, left - sizeof(travel)))
+		r = mp_error_set(-EBADMSG, "the handle of a proxy is damaged");
+	else
+		r = proxy_new(manager, name, left - sizeof(travel), &proxy);
+	if (r < 0) {
+		mp_manager_close(manager);
+		return r;
+	}
+	memcpy(proxy->object.token, travel.object.token, sizeof(proxy->object.token));
+	set_class(proxy, travel.object.class_name);
+	proxy->made_with_args = travel.made_with_args != 0;
+	*ret_handle = &proxy->handle;
+	return 0;
+}
+
+const struct mp__handle_class mp__proxy_class = {
+	.kind = MP__HANDLE_PROXY,
+	.name = "proxy",
+	.ref = class_ref,
+	.unref = class_unref,
+	.export = mp__proxy_export,
+	.import = mp__proxy_import,
+};
+
+const struct mp__handle_class mp__dict_class = {
+	.kind = MP__HANDLE_DICT,
+	.name = "dict",
+	.ref = class_ref,
+	.unref = class_unref,
+	.export = mp__proxy_export,
+	.import = mp__proxy_import,
+};
+
+mp_obj mp_proxy_handle(mp_proxy *proxy)
+{
+	return mp__handle_obj(proxy ? &proxy->handle : NULL);
+}
+
+mp_proxy *mp_obj_proxy(const mp_obj *value)
+{
+	struct mp__handle *handle = mp__obj_handle(value, MP__HANDLE_PROXY);
+
+	return (mp_proxy *)(handle ? handle : mp__obj_handle(value, MP__HANDLE_DICT));
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manager/proxy.h - the handle of one object of a managerd, whatever its type.
+ *
+ * A proxy knows how to open its object again, by name or by token, and does so when it is used over
+ * another connection than the last time: after a reconnection, and in a forked child. All typed
+ * handles are proxies with functions of their own.
+ */
+#ifndef MP_MANAGER_PROXY_H
+#define MP_MANAGER_PROXY_H
+
+#include "manager/manager.h"
+
+#include <mp/proxy.h>
+
+#define MP__NAME_MAX_BYTES 255
+
+struct mp_proxy {
+	struct mp__handle handle;
+	_Atomic unsigned int references;
+	struct mp_manager *manager;
+	struct mp__reference object; /* token and class */
+	void *args;                  /* for making a named one anew, encoded; or NULL */
+	size_t args_size;
+	bool made_with_args; /* but if `args` is NULL, only another process knows with which */
+	size_t name_length;  /* 0: it has none */
+	char name[MP__NAME_MAX_BYTES];
+	/* Under the manager's lock: the connection that knows the object, and as what. */
+	uint64_t serial;
+	uint64_t reference;
+};
+
+extern const struct mp__handle_class mp__proxy_class;
+
+/*
+ * Open the object of that class (NULL: whatever it is) and name (NULL: a new one without). `args` is a
+ * list, or nil. The errors of mp_manager_open().
+ */
+int mp__proxy_open(struct mp_manager *manager, const char *class_name, const char *name,
+	mp_obj args, struct mp_proxy **ret_proxy);
+
+/* A handle of what an answer has opened for the connection of that serial, under that number. */
+int mp__proxy_of_reference(struct mp_manager *manager, const struct mp__reference *object,
+	uint64_t serial, uint64_t reference, struct mp__handle **ret_handle);
+
+/*
+ * One request about the object. `reference` is the field of the operation in which the daemon's
+ * number belongs: it is known only when the connection is. The reply is to be freed unless the
+ * result is negative.
+ */
+int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *reference,
+	mp__deadline deadline, struct mp__reply *reply, uint64_t *ret_serial);
+
+/* For the classes of handles that are proxies. */
+int mp__proxy_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire);
+int mp__proxy_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle);
+
+/*
+ * mp_proxy_call() for typed functions: is the object of that class (-EINVAL), and then the call.
+ * ret_result NULL: it is not wanted.
+ */
+int mp__proxy_call(struct mp_proxy *proxy, const char *class_name, const char *method, mp_obj args,
+	int timeout_ms, mp_obj *ret_result);
+/* The same where the result is a number or a bool; *ret_number may be set by a positive result too. */
+int mp__proxy_call_i64(struct mp_proxy *proxy, const char *class_name, const char *method,
+	mp_obj args, int timeout_ms, int64_t *ret_number);
+/* 1 or 0. */
+int mp__proxy_call_bool(struct mp_proxy *proxy, const char *class_name, const char *method,
+	mp_obj args, int timeout_ms);
+
+#endif
