@@ -11,6 +11,7 @@
 #include "conn/message.h"
 
 #include <mp.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 T_SUITE(conn_server);
@@ -298,4 +299,66 @@ EACH_SOCKET(conn_server, test_dont_merge)
 	}
 	T_RESULT(mp_connection_poll(p.b, MP_NOWAIT), 0);
 	conn_close(&p);
+}
+
+/* Sends what lives in this process alone, and ends. */
+static int send_and_end(void *argument)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+	struct conn_pair inner;
+	mp_queue *q;
+
+	T_CHECK(mp_connection_pair(NULL, &inner.a, &inner.b) == 0);
+	T_CHECK(mp_queue_create(NULL, NULL, &q) == 0);
+	T_CHECK(mp_queue_put(q, mp_i64(1), MP_NOWAIT) == 0);
+	T_CHECK(mp_connection_send_bytes(inner.a, "inner", 5, MP_NOWAIT) == 0);
+	T_CHECK(write(file, "file", 4) == 4);
+	T_CHECK(mp_connection_send(argument,
+			MP_LIST(mp_handle(q), mp_handle(inner.b), mp_fd(file), mp_handle(q)),
+			T_TIMEOUT_MS) == 0);
+	return 0;
+}
+
+/* Where CPython's receiver would ask the sender for it, which is no more. */
+static void what_the_dead_sent_is_whole(int kind)
+{
+	struct conn_pair p = conn_pair(kind, NULL);
+	struct t_child sender = t_spawn(send_and_end, p.a);
+	char text[8] = "";
+	mp_obj got;
+	mp_obj value;
+	size_t size;
+
+	t_expect_exit(&sender, 0);
+	T_OK(mp_connection_recv(p.b, T_TIMEOUT_MS, &got));
+	mp_queue *q = mp_obj_queue(mp_obj_at(&got, 0));
+	mp_connection *inner = mp_obj_connection(mp_obj_at(&got, 1));
+	cr_assert(q && inner && mp_queue_name(q), "a queue keeps its name");
+	T_OK(mp_queue_get(q, MP_NOWAIT, &value));
+	cr_assert_eq(mp_obj_i64(&value), 1);
+	T_OK(mp_connection_recv_bytes_into(inner, text, sizeof(text), T_TIMEOUT_MS, &size));
+	cr_assert(size == 5 && memcmp(text, "inner", 5) == 0);
+	T_RESULT(mp_connection_recv_bytes_into(inner, text, sizeof(text), T_TIMEOUT_MS, &size),
+		-EPIPE);
+	cr_assert_eq(pread(mp_obj_fd(mp_obj_at(&got, 2)), text, 4, 0), 4);
+	cr_assert_eq(memcmp(text, "file", 4), 0);
+	/* The message was a user of the name meanwhile; the value is the last one. */
+	mp_queue *again;
+	char name[MP_BLOCK_NAME_MAX + 1];
+	snprintf(name, sizeof(name), "%s", mp_queue_name(q));
+	T_OK(mp_queue_open(name, &again));
+	mp_queue_close(again);
+	mp_obj_free(&got);
+	T_RESULT(mp_queue_open(name, &again), -ENOENT);
+	conn_close(&p);
+}
+
+Test(conn_server, packet_what_the_dead_sent_is_whole)
+{
+	what_the_dead_sent_is_whole(SOCK_SEQPACKET);
+}
+
+Test(conn_server, pipe_what_the_dead_sent_is_whole)
+{
+	what_the_dead_sent_is_whole(CONN_PIPE);
 }

@@ -90,6 +90,101 @@ Test(queue, test_qsize)
 	mp_queue_close(q);
 }
 
+static int answer_twice(void *argument)
+{
+	mp_queue **q = argument;
+	mp_obj value;
+
+	for (int i = 0; i < 2; i++) {
+		T_CHECK(mp_queue_get(q[0], T_TIMEOUT_MS, &value) == 0);
+		T_CHECK(mp_queue_put(q[1], value, T_TIMEOUT_MS) == 0);
+	}
+	return 0;
+}
+
+Test(queue, test_empty)
+{
+	mp_queue *q[2] = {make(NULL), make(NULL)};
+	struct t_child c = t_spawn(answer_twice, q);
+
+	for (int i = 0; i < 2; i++) {
+		cr_assert(mp_queue_empty(q[1]));
+		T_OK(mp_queue_put(q[0], mp_i64(i), 0));
+		cr_assert_eq(get_i64(q[1]), i);
+		/* What has come back has been taken: none of it lags behind. */
+		cr_assert(mp_queue_empty(q[0]));
+	}
+	t_expect_exit(&c, 0);
+	mp_queue_close(q[0]);
+	mp_queue_close(q[1]);
+}
+
+static int put_by_a_child(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	return mp_queue_put(mp_obj_queue(&argv[0]), mp_i64(getpid()), T_TIMEOUT_MS);
+}
+
+static int start_a_child(int argc, const mp_obj *argv)
+{
+	mp_process *p;
+
+	(void)argc;
+	T_CHECK(mp_process_new(
+			put_by_a_child, MP_ARGS(mp_handle(mp_obj_queue(&argv[0]))), NULL, &p) == 0);
+	T_CHECK(mp_process_start(p) == 0);
+	T_CHECK(mp_process_join(p, T_TIMEOUT_MS) == 0);
+	return mp_process_close(p);
+}
+
+Test(queue, test_queue_in_process)
+{
+	mp_queue *q = make(NULL);
+	mp_process *p;
+
+	T_OK(mp_process_new(start_a_child, MP_ARGS(mp_handle(q)), NULL, &p));
+	T_OK(mp_process_start(p));
+	int64_t pid = get_i64(q);
+	cr_assert(pid > 0 && pid != getpid() && pid != mp_process_pid(p));
+	T_OK(mp_process_join(p, T_TIMEOUT_MS));
+	mp_process_close(p);
+	mp_queue_close(q);
+}
+
+static void *put_one(void *argument)
+{
+	wait_for_sleeper(&((mp_queue *)argument)->control->items_bell);
+	return (void *)(intptr_t)mp_queue_put(argument, mp_i64(5), -7);
+}
+
+Test(queue, any_negative_timeout_is_for_ever)
+{
+	mp_queue *q = make(NULL);
+	pthread_t thread;
+	mp_obj value;
+
+	cr_assert_eq(pthread_create(&thread, NULL, put_one, q), 0);
+	T_OK(mp_queue_get(q, INT32_MIN, &value));
+	cr_assert_eq(mp_obj_i64(&value), 5);
+	cr_assert_eq(joined(thread), 0);
+	mp_queue_close(q);
+}
+
+/* A signal handler that interrupts a call in the middle of a change. */
+Test(queue, a_call_within_a_call_is_an_error)
+{
+	mp_queue *q = make(NULL);
+	mp_obj value;
+
+	T_OK(mp_queue_put(q, mp_i64(1), 0));
+	q->control->put_guard = q->control->get_guard = mp__stamp_self();
+	T_RESULT(mp_queue_put(q, mp_i64(2), MP_FOREVER), -EDEADLK);
+	T_RESULT(mp_queue_get(q, MP_FOREVER, &value), -EDEADLK);
+	q->control->put_guard = q->control->get_guard = 0;
+	cr_assert_eq(get_i64(q), 1);
+	mp_queue_close(q);
+}
+
 Test(queue, test_timeout)
 {
 	mp_queue *q = make(NULL);
@@ -143,115 +238,6 @@ Test(queue, test_closed_queue_empty_exceptions)
 	T_OK(mp_queue_shutdown(q, MP_QUEUE_DRAIN));
 	cr_assert_eq(mp_queue_is_shutdown(q), MP_QUEUE_IMMEDIATE, "there is no way back");
 	T_RESULT(mp_queue_shutdown(q, 3), -EINVAL);
-	mp_queue_close(q);
-}
-
-/* --- joinable ------------------------------------------------------------------------------------- */
-
-static int work(void *argument)
-{
-	mp_obj value;
-
-	for (;;) {
-		T_CHECK(mp_queue_get(argument, T_TIMEOUT_MS, &value) == 0);
-		bool end = value.type == MP_TYPE_NIL;
-		T_CHECK(mp_queue_task_done(argument) == 0);
-		if (end)
-			return 0;
-	}
-}
-
-Test(queue, test_task_done)
-{
-	mp_queue *q = make(MP_QUEUE_OPTIONS(.joinable = true));
-	struct t_child c[4];
-
-	for (int i = 0; i < 4; i++)
-		c[i] = t_spawn(work, q);
-	for (int i = 0; i < 10; i++)
-		T_OK(mp_queue_put(q, mp_i64(i), MP_FOREVER));
-	T_OK(mp_queue_join(q, T_TIMEOUT_MS));
-	T_OK(mp_queue_join(q, MP_NOWAIT));
-	for (int i = 0; i < 4; i++)
-		T_OK(mp_queue_put(q, mp_nil(), MP_FOREVER));
-	for (int i = 0; i < 4; i++)
-		t_expect_exit(&c[i], 0);
-	T_OK(mp_queue_join(q, MP_NOWAIT));
-	T_RESULT(mp_queue_task_done(q), -ERANGE);
-	mp_queue_close(q);
-}
-
-Test(queue, a_message_that_is_out_keeps_join_waiting)
-{
-	mp_queue *q = make(MP_QUEUE_OPTIONS(.joinable = true));
-
-	T_OK(mp_queue_put(q, mp_i64(1), 0));
-	T_RESULT(mp_queue_join(q, MP_NOWAIT), -EAGAIN);
-	get_i64(q);
-	T_RESULT(mp_queue_join(q, 20), -ETIMEDOUT);
-	T_OK(mp_queue_task_done(q));
-	T_OK(mp_queue_join(q, MP_NOWAIT));
-	mp_queue_close(q);
-	q = make(NULL);
-	T_RESULT(mp_queue_join(q, 0), -EINVAL);
-	T_RESULT(mp_queue_task_done(q), -EINVAL);
-	mp_queue_close(q);
-}
-
-static int get_and_hang(void *argument)
-{
-	mp_obj value;
-
-	T_CHECK(mp_queue_get(argument, T_TIMEOUT_MS, &value) == 0);
-	t_ready();
-	t_hang();
-}
-
-Test(queue, join_does_not_wait_for_the_dead)
-{
-	mp_queue *q = make(MP_QUEUE_OPTIONS(.joinable = true));
-
-	T_OK(mp_queue_put(q, mp_i64(1), 0));
-	struct t_child c = t_spawn(get_and_hang, q);
-	t_wait_ready(&c);
-	T_RESULT(mp_queue_join(q, MP_NOWAIT), -EAGAIN);
-	t_kill(&c, SIGKILL);
-	T_OK(mp_queue_join(q, T_TIMEOUT_MS));
-	mp_queue_close(q);
-}
-
-static int task_done_of_another(void *argument)
-{
-	return mp_queue_task_done(argument) == 0 ? 0 : 1;
-}
-
-Test(queue, another_process_may_call_a_message_done)
-{
-	mp_queue *q = make(MP_QUEUE_OPTIONS(.joinable = true));
-
-	T_OK(mp_queue_put(q, mp_i64(1), 0));
-	get_i64(q);
-	struct t_child c = t_spawn(task_done_of_another, q);
-	t_expect_exit(&c, 0);
-	T_OK(mp_queue_join(q, MP_NOWAIT));
-	mp_queue_close(q);
-}
-
-Test(queue, more_processes_than_a_joinable_queue_has_cells)
-{
-	mp_queue *q = make(MP_QUEUE_OPTIONS(.joinable = true));
-	mp_obj value;
-
-	for (unsigned i = 0; i < MP__QUEUE_CELLS; i++)
-		q->cells[i].process = mp__stamp_process() ^ MP__STAMP_MARK0;
-	T_OK(mp_queue_put(q, mp_i64(1), 0));
-	T_RESULT(mp_queue_get(q, 0, &value), -EUSERS);
-	cr_assert_eq(mp_queue_size(q), 1);
-	/* One of them has died: the number is that of nobody. */
-	q->cells[5].process = mp__stamp_process() ^ UINT64_C(1) << 40;
-	q->cells[5].taken = 9;
-	cr_assert_eq(get_i64(q), 1);
-	cr_assert_eq(q->cells[5].taken, 1);
 	mp_queue_close(q);
 }
 
