@@ -6,11 +6,14 @@
 #include "managerd/dict_request.h"
 #include "managerd/obj_dict.h"
 #include "managerd/obj_lock.h"
+#include "managerd/obj_value.h"
 
 static const struct serve_class *const classes[] = {
 	&md_dict_class,
 	&md_lock_class,
 	&md_rlock_class,
+	&md_value_class,
+	&md_counter_class,
 	NULL,
 };
 

@@ -44,6 +44,32 @@ int mp_served_rlock_acquire(mp_proxy *rlock, int timeout_ms, int64_t *ret_fence)
 int mp_served_rlock_release(mp_proxy *rlock);
 int mp_served_rlock_locked(mp_proxy *rlock);
 
+/* --- value, counter: mp_served_value(3) ------------------------------------------------------- */
+
+/*
+ * Open the value, or counter, of that name; if there is none it is made with `initial`. A value is any
+ * mp_obj, with proxies of this managerd inside: these live as long as they stand there. Nested at most
+ * 63 deep (-EOVERFLOW), at most 64 MiB (-EMSGSIZE); -ENOTSUP another kind of handle.
+ */
+int mp_manager_value(mp_manager *manager, const char *name, mp_obj initial, mp_proxy **ret_value);
+int mp_served_value_get(mp_proxy *value, mp_obj *ret_content);
+int mp_served_value_set(mp_proxy *value, mp_obj content);
+/* Both in one: what was there before (ret_old may be NULL). */
+int mp_served_value_exchange(mp_proxy *value, mp_obj content, mp_obj *ret_old);
+
+int mp_manager_counter(
+	mp_manager *manager, const char *name, int64_t initial, mp_proxy **ret_counter);
+int mp_counter_get(mp_proxy *counter, int64_t *ret_number);
+int mp_counter_set(mp_proxy *counter, int64_t number);
+/* *ret_number (may be NULL) is the sum. -EOVERFLOW it is beyond an int64_t; nothing was changed. */
+int mp_counter_add(mp_proxy *counter, int64_t number, int64_t *ret_number);
+/*
+ * Set it to `number` if it is `expected`: 1 done, 0 it was something else. *ret_before (may be NULL)
+ * is what it was.
+ */
+int mp_counter_compare_and_swap(
+	mp_proxy *counter, int64_t expected, int64_t number, int64_t *ret_before);
+
 MP__END_DECLS
 
 #endif
