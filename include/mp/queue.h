@@ -27,6 +27,14 @@
 
 MP__BEGIN_DECLS
 
+/* Which message is got next. */
+enum mp_queue_order {
+	MP_QUEUE_FIFO = 0, /* the oldest */
+	MP_QUEUE_LIFO = 1, /* the newest */
+	MP_QUEUE_PRIORITY =
+		2, /* of the lowest number, the oldest of these: mp_queue_put_priority() */
+};
+
 typedef struct mp_queue_options {
 	size_t size;      /* set by MP_QUEUE_OPTIONS() */
 	uint64_t flags;   /* none yet: others than 0 are -EINVAL */
@@ -36,6 +44,7 @@ typedef struct mp_queue_options {
 		max_bytes; /* most bytes, up to 2^36; a message counts its size rounded up to 8, and
 			     * 8 more. 0: 1 GiB - 64 KiB. Memory is used as messages need it */
 	bool joinable;     /* mp_queue_task_done(), mp_queue_join() */
+	int order;         /* enum mp_queue_order */
 	unsigned int mode; /* create: permissions, whatever the umask is; 0: 0600 */
 	bool persist;      /* create: keep it until mp_queue_unlink(), used or not */
 } mp_queue_options;
@@ -55,7 +64,8 @@ int mp_queue_new(const mp_queue_options *options, mp_queue **ret_queue);
  * A queue with a name, of the names that blocks have (mp/block.h). It appears with this name when it
  * is complete, or not at all. NULL: a name is made up, mp_queue_name() tells it. -EEXIST somebody uses
  * this name, or keeps it; -EINVAL the name is empty or has a slash inside; -ENAMETOOLONG; -EACCES no
- * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); and as mp_queue_new().
+ * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); -ENOTSUP another
+ * order than MP_QUEUE_FIFO; and as mp_queue_new().
  */
 int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue **ret_queue);
 
@@ -94,7 +104,15 @@ int mp_queue_put(mp_queue *queue, mp_obj value, int timeout_ms);
 int mp_queue_put_bytes(mp_queue *queue, const void *data, size_t size, int timeout_ms);
 
 /*
- * Get the oldest message: 0; -EAGAIN, -ETIMEDOUT the queue is empty; -EPIPE it is shut down and
+ * The same with a priority, in a queue of that order: the lowest number is got first. What is put
+ * without has priority 0. -EINVAL also: a queue of another order.
+ */
+int mp_queue_put_priority(mp_queue *queue, mp_obj value, int64_t priority, int timeout_ms);
+int mp_queue_put_priority_bytes(
+	mp_queue *queue, const void *data, size_t size, int64_t priority, int timeout_ms);
+
+/*
+ * Get the oldest message, or that of the queue's order: 0; -EAGAIN, -ETIMEDOUT the queue is empty; -EPIPE it is shut down and
  * there is nothing left; -EBADMSG; -EDEADLK; -ENOMEM and the message stays; -EUSERS, joinable only:
  * more than 1024 processes get.
  * mp_queue_get() gives what was put as bytes as a value of type bytes, and the _bytes forms give

@@ -236,7 +236,8 @@ static int check_control(struct mp_queue *q)
 		fstat(q->segment.fd, &st) < 0)
 		return mp_error_set(-EBADMSG, "the memory of a queue: too short");
 	if (c.max_bytes < MP__QUEUE_UNIT || c.max_bytes > MP__QUEUE_BYTES_MAX || c.maxsize == 0 ||
-		c.maxsize > MP__QUEUE_ITEMS_MAX || c.flags & ~MP__QUEUE_JOINABLE)
+		c.maxsize > MP__QUEUE_ITEMS_MAX ||
+		c.flags & ~(MP__QUEUE_JOINABLE | MP__QUEUE_STORE))
 		return mp_error_set(-EBADMSG, "the memory of a queue: impossible limits");
 	q->file_size = mp__queue_geometry(c.max_bytes, &q->last_region);
 	if (q->segment.size != q->file_size || q->segment.max_size != q->file_size ||

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "queue/get.h"
+#include "queue/store.h"
 
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -157,6 +158,8 @@ int mp_queue_get_bytes_into(
 	if (!queue || (!buffer && size > 0) || !ret_size)
 		return mp_error_set(
 			-EINVAL, "getting bytes: no queue, no buffer, or no place for the size");
+	if (__builtin_expect(queue->store != NULL, 0))
+		return mp__store_get_into(queue, buffer, size, timeout_ms, ret_size);
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;
@@ -183,6 +186,8 @@ int mp_queue_get_bytes(mp_queue *queue, int timeout_ms, void **ret_data, size_t 
 
 	if (!queue || !ret_data || !ret_size)
 		return mp_error_set(-EINVAL, "getting bytes: no queue, or no place for them");
+	if (queue->store)
+		return mp__store_get_bytes(queue, timeout_ms, ret_data, ret_size);
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;
@@ -206,8 +211,7 @@ int mp_queue_get_bytes(mp_queue *queue, int timeout_ms, void **ret_data, size_t 
 	return 0;
 }
 
-/* From a copy: what lies in shared memory could change while it is looked at. */
-static int decode(const struct mp__ring_record *record, mp_obj *ret_value)
+int mp__queue_decode(const struct mp__ring_record *record, mp_obj *ret_value)
 {
 	char small[VALUE_SMALL];
 	void *copy = record->size <= sizeof(small) ? small : malloc(record->size);
@@ -217,6 +221,7 @@ static int decode(const struct mp__ring_record *record, mp_obj *ret_value)
 		return mp_error_set(-ENOMEM,
 			"getting a message: no memory for its %zu bytes; it stays",
 			(size_t)record->size);
+	/* What lies in shared memory could change while it is looked at. */
 	memcpy(copy, record->data, record->size);
 	if (record->kind == MP__RECORD_VALUE)
 		r = mp__obj_decode(copy, record->size, NULL, ret_value);
@@ -231,7 +236,7 @@ int mp__queue_take_value(struct mp_queue *q, const struct mp__ring_record *recor
 	mp_obj *ret_value, bool *ret_taken)
 {
 	mp_obj value;
-	int r = decode(record, &value);
+	int r = mp__queue_decode(record, &value);
 
 	/* What is no value never becomes one: it goes, so that others come to theirs. */
 	if (r == 0 || (!keep && (r == -EBADMSG || r == -EOVERFLOW || r == -ENOTSUP))) {
@@ -254,6 +259,8 @@ int mp_queue_get(mp_queue *queue, int timeout_ms, mp_obj *ret_value)
 
 	if (!queue || !ret_value)
 		return mp_error_set(-EINVAL, "getting a value: no queue, or no place for it");
+	if (queue->store)
+		return mp__store_get_value(queue, timeout_ms, ret_value);
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;

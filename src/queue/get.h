@@ -13,6 +13,9 @@ int mp__queue_find(struct mp_queue *q, struct mp__queue_wait *wait, struct mp__r
 /* The message is copied: it is this process's now. -EUSERS too many processes get, and it stays. */
 int mp__queue_take(struct mp_queue *q, const struct mp__ring_record *record);
 
+/* The message as a value, from a private copy. -ENOMEM; errors of mp_obj_decode(). */
+int mp__queue_decode(const struct mp__ring_record *record, mp_obj *ret_value);
+
 /*
  * Inside get_guard: the message as a value, and taken out. What is no value is taken out too, unless
  * it is to be kept. -ENOMEM, -EUSERS it stays; errors of mp_obj_decode(). *ret_taken becomes true when

@@ -14,6 +14,13 @@
 /* How long a thread that stands still in the middle of a change may hold up the end of a turn. */
 #define TURN_MS 10000
 
+static int not_in_a_store(void)
+{
+	return mp_error_set(-ENOTSUP,
+		"in place: only a queue that is first in, first out and has no "
+		"leases can do that");
+}
+
 /* --- writing -------------------------------------------------------------------------------------- */
 
 int mp_queue_reserve(mp_queue *queue, size_t size, int timeout_ms, void **ret_data)
@@ -23,6 +30,8 @@ int mp_queue_reserve(mp_queue *queue, size_t size, int timeout_ms, void **ret_da
 
 	if (!queue || !ret_data)
 		return mp_error_set(-EINVAL, "reserving: no queue, or no place for the pointer");
+	if (queue->store)
+		return not_in_a_store();
 	int r = mp__queue_check_size(queue, size);
 	if (r == 0)
 		r = mp__queue_place(queue, mp__ring_need(size), &wait, &place);
@@ -106,6 +115,8 @@ int mp_queue_peek(mp_queue *queue, int timeout_ms, const void **ret_data, size_t
 
 	if (!queue || !ret_data || !ret_size)
 		return mp_error_set(-EINVAL, "peeking: no queue, or no place for the message");
+	if (queue->store)
+		return not_in_a_store();
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;

@@ -4,6 +4,7 @@
 
 #include "queue/get.h"
 #include "queue/put.h"
+#include "queue/store.h"
 
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -49,6 +50,8 @@ static int put_all(struct mp_queue *q, enum mp__record_kind kind, const struct i
 	size_t done = 0;
 	int r = 0;
 
+	if (q->store)
+		return mp__store_put_many(q, kind, messages, n, &wait);
 	while (done < n) {
 		r = mp__queue_place(q, mp__ring_need(messages[done].iov_len), &wait, &place);
 		if (r < 0)
@@ -178,6 +181,8 @@ int mp_queue_get_many_bytes(mp_queue *queue, int timeout_ms, void *buffer, size_
 	if (!queue || (!buffer && size > 0) || !ret_messages || max == 0 || max > INT_MAX)
 		return mp_error_set(-EINVAL,
 			"getting messages: no queue, no buffer, no places for them, or too many");
+	if (queue->store)
+		return mp__store_get_many(queue, timeout_ms, buffer, size, ret_messages, max);
 	r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;
@@ -212,6 +217,8 @@ int mp_queue_get_many(mp_queue *queue, int timeout_ms, mp_obj *ret_values, size_
 	if (!queue || !ret_values || max == 0 || max > INT_MAX)
 		return mp_error_set(
 			-EINVAL, "getting values: no queue, no places for them, or too many");
+	if (queue->store)
+		return mp__store_get_many_values(queue, timeout_ms, ret_values, max);
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "queue/put.h"
+#include "queue/store.h"
 
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -116,6 +117,8 @@ void mp__queue_put_done(struct mp_queue *q, const struct mp__queue_wait *wait, i
 
 int mp__queue_check_size(struct mp_queue *q, uint64_t size)
 {
+	if (__builtin_expect(q->store != NULL, 0))
+		return mp__store_check_size(q, size);
 	if (size > q->max_bytes || mp__ring_need(size) > q->max_bytes)
 		return mp_error_set(-EMSGSIZE,
 			"putting a message of %" PRIu64 " bytes: the queue holds %" PRIu64
@@ -126,12 +129,15 @@ int mp__queue_check_size(struct mp_queue *q, uint64_t size)
 
 /* --- putting -------------------------------------------------------------------------------------- */
 
+/* `priority` is for a store. */
 static int put(struct mp_queue *q, enum mp__record_kind kind, const void *data, size_t size,
-	int timeout_ms)
+	int64_t priority, int timeout_ms)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
 	struct mp__ring_place place = {0};
 
+	if (__builtin_expect(q->store != NULL, 0))
+		return mp__store_put(q, kind, data, size, priority, &wait);
 	int r = mp__queue_check_size(q, size);
 	if (r == 0)
 		r = mp__queue_place(q, mp__ring_need(size), &wait, &place);
@@ -150,20 +156,18 @@ int mp_queue_put_bytes(mp_queue *queue, const void *data, size_t size, int timeo
 {
 	if (!queue || (!data && size > 0))
 		return mp_error_set(-EINVAL, "putting bytes: no queue, or no data");
-	return put(queue, MP__RECORD_BYTES, size > 0 ? data : "", size, timeout_ms);
+	return put(queue, MP__RECORD_BYTES, size > 0 ? data : "", size, 0, timeout_ms);
 }
 
-int mp_queue_put(mp_queue *queue, mp_obj value, int timeout_ms)
+static int put_value(mp_queue *queue, mp_obj value, int64_t priority, int timeout_ms)
 {
 	char small[VALUE_SMALL];
 
-	if (!queue)
-		return mp_error_set(-EINVAL, "putting a value: no queue");
 	ssize_t size = mp__obj_encode_into(&value, NULL, small, sizeof(small));
 	if (size < 0)
 		return (int)size;
 	if ((size_t)size <= sizeof(small))
-		return put(queue, MP__RECORD_VALUE, small, (size_t)size, timeout_ms);
+		return put(queue, MP__RECORD_VALUE, small, (size_t)size, priority, timeout_ms);
 	void *data;
 	size_t encoded;
 	int r = mp__queue_check_size(queue, (size_t)size);
@@ -171,7 +175,41 @@ int mp_queue_put(mp_queue *queue, mp_obj value, int timeout_ms)
 		r = mp__obj_encode(&value, 0, NULL, &data, &encoded);
 	if (r < 0)
 		return r;
-	r = put(queue, MP__RECORD_VALUE, data, encoded, timeout_ms);
+	r = put(queue, MP__RECORD_VALUE, data, encoded, priority, timeout_ms);
 	free(data);
 	return r;
+}
+
+int mp_queue_put(mp_queue *queue, mp_obj value, int timeout_ms)
+{
+	if (!queue)
+		return mp_error_set(-EINVAL, "putting a value: no queue");
+	return put_value(queue, value, 0, timeout_ms);
+}
+
+/* --- with a priority ------------------------------------------------------------------------------ */
+
+static int check_priority(const mp_queue *queue)
+{
+	if (!queue || !queue->store || queue->store->order != MP_QUEUE_PRIORITY)
+		return mp_error_set(-EINVAL,
+			"putting with a priority: no queue, or it is not in order of priority");
+	return 0;
+}
+
+int mp_queue_put_priority(mp_queue *queue, mp_obj value, int64_t priority, int timeout_ms)
+{
+	int r = check_priority(queue);
+
+	return r < 0 ? r : put_value(queue, value, priority, timeout_ms);
+}
+
+int mp_queue_put_priority_bytes(
+	mp_queue *queue, const void *data, size_t size, int64_t priority, int timeout_ms)
+{
+	int r = check_priority(queue);
+
+	if (r == 0 && !data && size > 0)
+		r = mp_error_set(-EINVAL, "putting bytes: no data");
+	return r < 0 ? r : put(queue, MP__RECORD_BYTES, data, size, priority, timeout_ms);
 }

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "queue/ring.h"
+#include "queue/store.h"
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -34,7 +35,9 @@ static int make(const char *name, bool named, const mp_queue_options *options, m
 
 	if (!q)
 		return -ENOMEM;
-	int r = named ? mp__queue_file_create(name, options, q) : mp__queue_file_new(options, q);
+	int r = named                          ? mp__queue_file_create(name, options, q)
+		: mp__store_is_wanted(options) ? mp__store_new(options, q)
+					       : mp__queue_file_new(options, q);
 	if (r < 0) {
 		free(q);
 		return r;
@@ -63,6 +66,9 @@ int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue 
 	mp_queue_options known;
 	int r = load(&known, options, ret_queue);
 
+	/* A name leads to one file, and a store is two. */
+	if (r == 0 && mp__store_is_wanted(&known))
+		r = mp_error_set(-ENOTSUP, "a queue with a name is first in, first out");
 	return r < 0 ? r : make(name, true, &known, ret_queue);
 }
 
@@ -74,6 +80,10 @@ int mp_queue_open(const char *name, mp_queue **ret_queue)
 	if (!q)
 		return -ENOMEM;
 	int r = mp__queue_file_open(name, q);
+	if (r == 0 && q->flags & MP__QUEUE_STORE) {
+		mp__queue_file_close(q);
+		r = mp_error_set(-EBADMSG, "the memory of a queue: impossible kind");
+	}
 	if (r < 0) {
 		free(q);
 		return r;
@@ -107,6 +117,7 @@ void mp_queue_close(mp_queue *queue)
 	/* acq_rel: what other threads did through the handle comes before the unmapping. */
 	if (!queue || atomic_fetch_sub_explicit(&queue->references, 1, memory_order_acq_rel) != 1)
 		return;
+	mp__store_close(queue->store);
 	mp__queue_file_close(queue);
 	free(queue);
 }
@@ -131,13 +142,26 @@ static int class_export(struct mp__handle *handle, struct mp__handle_wire *ret_w
 	memcpy(ret_wire->data, q->name.text ? q->name.text : "", ret_wire->size);
 	ret_wire->fds[0] = q->segment.fd;
 	ret_wire->n_fds = 1;
-	return 0;
+	if (!q->store)
+		return 0;
+	ret_wire->n_fds = 2;
+	return mp__store_export(q, &ret_wire->fds[1]);
+}
+
+/* The second descriptor, of queues that need one. */
+static int import_store(struct mp_queue *q, struct mp__handle_wire *wire)
+{
+	bool expected = q->flags & MP__QUEUE_STORE;
+
+	if (wire->n_fds != (expected ? 2 : 1))
+		return mp_error_set(-EBADMSG, "a queue came with %zu descriptors", wire->n_fds);
+	return expected ? mp__store_attach(q, &wire->fds[1]) : 0;
 }
 
 static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle)
 {
 	/* Of memory, if not sealed: a named one has no seals. */
-	if (wire->n_fds != 1 || fcntl(wire->fds[0], F_GET_SEALS) < 0)
+	if (wire->n_fds < 1 || wire->n_fds > 2 || fcntl(wire->fds[0], F_GET_SEALS) < 0)
 		return mp_error_set(-EBADMSG, "the handle of a queue is damaged");
 	struct mp_queue *q = handle_new();
 	if (!q)
@@ -150,6 +174,12 @@ static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_ha
 		return r;
 	}
 	wire->fds[0] = -1;
+	r = import_store(q, wire);
+	if (r < 0) {
+		mp__queue_file_close(q);
+		free(q);
+		return r;
+	}
 	*ret_handle = &q->handle;
 	return 0;
 }
@@ -195,6 +225,8 @@ size_t mp_queue_size(mp_queue *queue)
 
 	if (!queue)
 		return 0;
+	if (queue->store)
+		return mp__store_size(queue);
 	snapshot(queue, &tail, &head);
 	return mp__ring_items(tail, head);
 }
@@ -212,6 +244,8 @@ uint64_t mp_queue_bytes(mp_queue *queue)
 
 	if (!queue)
 		return 0;
+	if (queue->store)
+		return mp__store_bytes(queue);
 	struct mp__queue_control *c = queue->control;
 	for (int tries = 0; tries < 1000; tries++) {
 		snapshot(queue, &tail, &head);
@@ -228,6 +262,8 @@ uint64_t mp_queue_bytes(mp_queue *queue)
 
 bool mp_queue_full(mp_queue *queue)
 {
+	if (queue && queue->store)
+		return mp__store_full(queue);
 	return queue && (mp_queue_size(queue) >= queue->maxsize ||
 				mp_queue_bytes(queue) + MP__QUEUE_UNIT > queue->max_bytes);
 }

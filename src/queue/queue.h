@@ -51,7 +51,8 @@ struct mp_queue {
 	struct mp__queue_cell *cells;
 	uint64_t file_size;
 	uint64_t max_bytes;
-	uint64_t maxsize; /* never more than MP__QUEUE_ITEMS_MAX */
+	uint64_t maxsize;        /* never more than MP__QUEUE_ITEMS_MAX */
+	struct mp__store *store; /* or NULL: messages stand in the ring */
 	unsigned last_region;
 	uint32_t flags;
 	_Atomic unsigned references;

@@ -134,6 +134,7 @@ enum mp__record_kind {
 
 /* mp__queue_control.flags. */
 #define MP__QUEUE_JOINABLE 1u
+#define MP__QUEUE_STORE 2u /* messages stand in a store (store_layout.h), not in the ring */
 
 struct mp__queue_control {
 	/* Written once, before the segment is published; never changes. */

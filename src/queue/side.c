@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "queue/ring.h"
+#include "queue/store.h"
 
 #include "base/error.h"
 #include "base/log.h"
@@ -30,7 +31,9 @@ int mp__queue_enter_slowly(struct mp_queue *q, mp__guard *guard, struct mp__queu
 	int r = mp__guard_enter_slowly(
 		guard, wait->deadline.ns > grace.ns ? wait->deadline : grace);
 	if (r == MP_OWNER_DIED) {
-		if (guard == &q->control->get_guard)
+		if (q->store)
+			mp__store_taken_over(q);
+		else if (guard == &q->control->get_guard)
 			mp__ring_recover_getter(q);
 		r = 0;
 	}

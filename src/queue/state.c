@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "queue/get.h"
+#include "queue/store.h"
 
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -18,14 +19,15 @@ static int no_more_puts(struct mp_queue *q)
 {
 	struct mp__queue_control *c = q->control;
 	struct mp__queue_wait wait = mp__queue_wait_of(SHUTDOWN_MS);
+	mp__guard *guard = q->store ? &c->get_guard : &c->put_guard;
 
 	/* Inside, so that no message comes after a getter has seen the bit and an empty queue. */
-	int r = mp__queue_enter(q, &c->put_guard, &wait);
+	int r = mp__queue_enter(q, guard, &wait);
 	if (r < 0)
 		return r;
 	atomic_fetch_or(&c->shutdown, MP__QUEUE_NO_PUTS);
 	MP__TEST_POINT("queue.shutdown.puts");
-	mp__guard_leave(&c->put_guard);
+	mp__guard_leave(guard);
 	return 0;
 }
 
@@ -34,11 +36,16 @@ static int no_more_gets(struct mp_queue *q)
 	struct mp__queue_control *c = q->control;
 	struct mp__queue_wait wait = mp__queue_wait_of(SHUTDOWN_MS);
 
-	int r = mp__queue_enter(q, &c->get_guard, &wait);
+	int r = q->store ? mp__store_enter(q, &wait) : mp__queue_enter(q, &c->get_guard, &wait);
 	if (r < 0)
 		return r;
 	atomic_fetch_or(&c->shutdown, MP__QUEUE_NO_GETS);
 	MP__TEST_POINT("queue.shutdown.gets");
+	if (q->store) {
+		r = mp__store_drop_all(q);
+		mp__guard_leave(&c->get_guard);
+		return r;
+	}
 	/* All that is there goes at once; the count of bytes does not matter any more. */
 	atomic_store_explicit(&c->head, atomic_load_explicit(&c->tail, memory_order_acquire),
 		memory_order_release);
@@ -168,6 +175,17 @@ static uint64_t unfinished(struct mp__queue_cell *cell, bool suspicious)
 	return 0;
 }
 
+/* Nothing waits to be got; *ret_mark says how much had been put then. */
+static bool is_idle(struct mp_queue *q, uint64_t *ret_mark)
+{
+	struct mp__queue_control *c = q->control;
+
+	if (q->store)
+		return mp__store_is_idle(q, ret_mark);
+	*ret_mark = atomic_load_explicit(&c->tail, memory_order_acquire);
+	return mp__ring_items(*ret_mark, atomic_load_explicit(&c->head, memory_order_acquire)) == 0;
+}
+
 /*
  * Was there an instant with nothing in the queue and nothing in a cell? If the queue was empty and
  * nothing has been put since, no cell can have gone up either, so looking at them one by one will
@@ -176,20 +194,25 @@ static uint64_t unfinished(struct mp__queue_cell *cell, bool suspicious)
 static bool all_done(struct mp_queue *q, bool suspicious)
 {
 	struct mp__queue_control *c = q->control;
-	uint64_t tail = atomic_load_explicit(&c->tail, memory_order_acquire);
+	uint64_t mark;
 
-	if (mp__ring_items(tail, atomic_load_explicit(&c->head, memory_order_acquire)) != 0)
+	if (!is_idle(q, &mark))
 		return false;
 	for (unsigned i = 0; i < MP__QUEUE_CELLS; i++) {
 		if (unfinished(&q->cells[i], suspicious) != 0)
 			return false;
 	}
-	return mp__ring_items(atomic_load_explicit(&c->tail, memory_order_acquire), tail) == 0;
+	if (q->store)
+		return atomic_load_explicit(&q->store->root->next_sequence, memory_order_acquire) ==
+		       mark;
+	return mp__ring_items(atomic_load_explicit(&c->tail, memory_order_acquire), mark) == 0;
 }
 
 static bool may_be_done(struct mp_queue *q, const void *argument)
 {
 	(void)argument;
+	if (q->store && mp__store_ready(q->store) != 0)
+		return false;
 	return all_done(q, false);
 }
 

@@ -550,7 +550,22 @@ static int collect_owners(mp_heap *heap, struct owners *owners)
 	return r;
 }
 
-static int free_all_of(mp_heap *heap, const struct owners *dead, int *freed)
+struct garbage {
+	const struct owners *dead;
+	mp__heap_filter *filter;
+	void *argument;
+};
+
+static bool is_garbage(mp_heap *heap, uint64_t at, const struct garbage *garbage)
+{
+	uint64_t bytes = mp__heap_bytes_of(at);
+
+	return is_among(garbage->dead, mp__heap_block_at(&heap->view, at)->owner) &&
+	       (!garbage->filter ||
+		       garbage->filter(garbage->argument, bytes, heap->view.base + bytes));
+}
+
+static int free_all_of(mp_heap *heap, const struct garbage *garbage, int *freed)
 {
 	struct mp__heap_seen seen;
 	uint64_t at = MP__HEAP_FIRST;
@@ -563,7 +578,7 @@ static int free_all_of(mp_heap *heap, const struct owners *dead, int *freed)
 		r = mp__heap_see(&heap->view, at, &seen);
 		if (r < 0 || seen.size == 0)
 			break;
-		if (seen.used && is_among(dead, mp__heap_block_at(&heap->view, at)->owner)) {
+		if (seen.used && is_garbage(heap, at, garbage)) {
 			r = mp__heap_give(&heap->view, at);
 			if (r < 0)
 				break;
@@ -583,10 +598,11 @@ static int free_all_of(mp_heap *heap, const struct owners *dead, int *freed)
 	return r;
 }
 
-int mp_heap_reclaim(mp_heap *heap)
+int mp__heap_reclaim_if(mp_heap *heap, mp__heap_filter *filter, void *argument)
 {
 	MP__AUTO_FREE mp__stamp *stamps = NULL;
 	struct owners owners = {.room = 16};
+	const struct garbage garbage = {&owners, filter, argument};
 	int freed = 0;
 	int r = 1;
 
@@ -608,6 +624,11 @@ int mp_heap_reclaim(mp_heap *heap)
 		if (mp__stamp_process_dead(stamps[i]))
 			stamps[owners.n++] = stamps[i];
 	}
-	r = owners.n > 0 ? free_all_of(heap, &owners, &freed) : 0;
+	r = owners.n > 0 ? free_all_of(heap, &garbage, &freed) : 0;
 	return r < 0 ? r : freed;
+}
+
+int mp_heap_reclaim(mp_heap *heap)
+{
+	return mp__heap_reclaim_if(heap, NULL, NULL);
 }
