@@ -10,7 +10,9 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mp.h>
+#include <mp/handle.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -73,6 +75,18 @@ static void work(void)
 		;
 }
 
+/* Now and then a descriptor. */
+static int answer_with_file(int64_t i, mp_obj *ret)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int r = mp_obj_copy(MP_LIST(mp_i64(i * i), mp_fd(fd)), ret);
+	close(fd);
+	return r;
+}
+
 static int task(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	int64_t i = argc > 0 ? mp_obj_i64(&argv[0]) : 0;
@@ -87,6 +101,8 @@ static int task(int argc, const mp_obj *argv, mp_obj *ret)
 		static char big[3000];
 		return mp_obj_copy(MP_LIST(mp_i64(i * i), mp_bytes(big, sizeof(big))), ret);
 	}
+	if (i % 10 == 4)
+		return answer_with_file(i, ret);
 	*ret = mp_i64(i * i);
 	return 0;
 }
@@ -95,7 +111,19 @@ static bool is_right(const mp_obj *result, int64_t i)
 {
 	if (i % 10 == 9)
 		return mp_obj_len(result) == 2 && mp_obj_i64(&result->as.items[0]) == i * i;
+	if (i % 10 == 4)
+		return mp_obj_len(result) == 2 && mp_obj_i64(&result->as.items[0]) == i * i &&
+		       fcntl(mp_obj_fd(&result->as.items[1]), F_GETFD) == FD_CLOEXEC;
 	return mp_obj_i64(result) == i * i;
+}
+
+static int count_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
 }
 
 static mp_obj item(int64_t i)
@@ -258,6 +286,7 @@ int main(void)
 	sea = mmap(NULL, sizeof(*sea), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sea == MAP_FAILED)
 		return 1;
+	int fds = count_fds();
 	CHECK(mp_pool_new(MP_POOL_OPTIONS(.workers = WORKERS), &pool) == 0);
 	for (; atomic_load(&sea->armed) < kills; rounds++) {
 		forget_runs();
@@ -297,6 +326,7 @@ int main(void)
 	CHECK(n_crashed == crashed);
 	CHECK(mp_pool_join(pool, TIMEOUT_MS) == 0);
 	mp_pool_close(pool);
+	CHECK(count_fds() == fds);
 	printf("%d kills, %d rounds, %d tasks or maps reported a death\n", atomic_load(&sea->armed),
 		rounds, n_crashed);
 	return 0;

@@ -160,23 +160,3 @@ Test(pool_handles, semaphores_events_and_connections)
 		mp_semaphore_close(semaphore);
 	}
 }
-
-static int give_back(int argc, const mp_obj *argv, mp_obj *ret)
-{
-	(void)argc;
-	*ret = argv[0];
-	return 0;
-}
-
-/* The documented limit: results are values. */
-Test(pool_handles, results_hold_no_handles)
-{
-	mp_pool *pool = t_pool(1);
-	mp_lock *lock;
-
-	T_OK(mp_lock_new(NULL, &lock));
-	t_expect_error(t_submit(pool, give_back, MP_ARGS(mp_handle(lock))), -ENOTSUP,
-		MP_FUTURE_FAILED, "cannot hold handles");
-	mp_lock_close(lock);
-	t_pool_end(pool);
-}

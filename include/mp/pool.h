@@ -36,7 +36,8 @@ typedef struct mp_pool mp_pool;
  * nil before), or a negative errno, best through mp_error_set(); what it has put into *ret_result
  * then is the detail that mp_future_error() gives. *ret_result may borrow from static
  * data or from argv, or own what a libmp call gave; the library frees it. What lives on the stack
- * has to be copied: `return mp_obj_copy(MP_DICT(...), ret_result)`.
+ * has to be copied: `return mp_obj_copy(MP_DICT(...), ret_result)`, and so has a handle of an object
+ * that the task itself made and closes. Up to 253 descriptors may be in one result.
  */
 typedef int mp_task(int argc, const mp_obj *argv, mp_obj *ret_result);
 

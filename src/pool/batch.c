@@ -4,6 +4,7 @@
 #include "pool/batch.h"
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "pool/callback.h"
 #include "pool/collect.h"
 #include "pool/dispatch.h"
@@ -83,6 +84,10 @@ static void end_parent(struct mp__batch *b)
 		uint8_t *data = f->data ? mp__future_room(parent, f->size) : NULL;
 		if (data)
 			memcpy(data, f->data, f->size);
+		if (f->more && f->more->returned && parent->more) {
+			parent->more->returned = f->more->returned;
+			f->more->returned = NULL;
+		}
 		for (int n = 0; f->more && n < f->more->n_crashes; n++)
 			mp__future_add_crash(parent, &f->more->crashes[n]);
 		mp__future_finish(parent, (enum mp_future_state)state, f->result, NULL);
@@ -225,6 +230,7 @@ static int add(struct handing *h, const mp_obj *item)
 	r = flush(h, NULL);
 	if (r < 0)
 		return r;
+	cargo.n_fds = 0;
 	r = mp__pool_bytes_put_item(&h->bytes, &args, &cargo);
 	if (r < 0)
 		return r;
@@ -274,18 +280,23 @@ int mp__batch_hand_out(struct mp__batch *batch, mp_task *task, const mp_obj *ite
 static int take_chunk(const struct mp__chunk *chunk, mp_obj *results, size_t *n_results)
 {
 	mp_future *f = chunk->future;
+	MP__CARGO(cargo);
 	size_t at = 0;
 	int r = mp__future_outcome(f);
 
+	if (r == 0)
+		r = mp__future_cargo(f, &cargo);
 	for (size_t i = 0; i < chunk->n && r == 0; i++) {
 		const uint8_t *item;
 		size_t size;
 		if (!mp__pool_bytes_next(f->data, f->size, &at, &item, &size))
-			return mp_error_set(-EBADMSG, "a worker left out results");
-		r = mp__obj_decode(item, size, NULL, &results[*n_results]);
+			r = mp_error_set(-EBADMSG, "a worker left out results");
+		else
+			r = mp__obj_decode(item, size, &cargo, &results[*n_results]);
 		if (r == 0)
 			++*n_results;
 	}
+	mp__fds_close(cargo.fds, cargo.n_fds);
 	return r;
 }
 

@@ -54,8 +54,6 @@ static int put(struct mp__pool_bytes *b, const mp_obj *value, struct mp__cargo *
 	for (;;) {
 		size_t used = b->size + frame;
 		size_t room = b->room > used ? b->room - used : 0;
-		if (cargo)
-			cargo->n_fds = 0;
 		ssize_t n = mp__obj_encode_into(value, cargo, b->data + used, room);
 		if (n < 0)
 			return (int)n;

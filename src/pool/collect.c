@@ -10,6 +10,7 @@
 #include "pool/dispatch.h"
 #include "pool/future.h"
 #include "pool/known.h"
+#include "pool/returns.h"
 #include "pool/trace.h"
 
 #include <signal.h>
@@ -77,6 +78,52 @@ static bool has_sentence(mp_future *future)
 	return future->size == 0 || memchr(future->data, '\0', future->size);
 }
 
+/* Why a worker gave no result, and no sentence either. */
+static const char *why_lost(int result)
+{
+	switch (result) {
+	case -EMSGSIZE:
+		return "the result is longer than 2 GiB, or than RLIMIT_FSIZE lets the worker "
+		       "write";
+	case -ETOOMANYREFS:
+		return "too many descriptors are on their way in this system";
+	case -ECANCELED:
+		return "the pool ended before the descriptors of the result were taken";
+	default:
+		return "there is no room in shared memory for the result";
+	}
+}
+
+/* The bytes and descriptors of a result, into its future. */
+static int take_result(mp_pool *pool, uint32_t number, uint64_t size, uint8_t n_fds)
+{
+	mp_future *future = pool->pending[number].future;
+	struct mp__returned *returned = NULL;
+	int r = n_fds > 0 ? mp__returns_take(pool, number, &returned) : 0;
+
+	if (r == 0)
+		r = copy_result(pool, number, size, future);
+	if (r == 0 && returned) {
+		struct mp__future_more *more = mp__future_more(future);
+		if (more) {
+			more->returned = returned;
+			return 0;
+		}
+		r = mp_error_set(-ENOMEM, "no memory for the descriptors of a result");
+	}
+	mp__returned_free(returned, true);
+	return r;
+}
+
+/* Nobody will ask for the result. */
+static void drop_result(mp_pool *pool, uint32_t number, uint8_t n_fds)
+{
+	struct mp__returned *returned;
+
+	if (n_fds > 0 && mp__returns_take(pool, number, &returned) == 0)
+		mp__returned_free(returned, true);
+}
+
 /* A DONE slot, whose state was loaded with acquire. */
 static void collect(mp_pool *pool, uint32_t number)
 {
@@ -84,6 +131,7 @@ static void collect(mp_pool *pool, uint32_t number)
 	struct mp__pool_slot *slot = &pool->seg.slots[number];
 	uint64_t size = slot->result_size;
 	int result = slot->result;
+	uint8_t n_fds = slot->n_fds;
 
 	pool->failures = 0;
 	p->result_paid = !mp__pool_segment_bytes(&pool->seg, number, p->room, size);
@@ -95,20 +143,14 @@ static void collect(mp_pool *pool, uint32_t number)
 	enum mp_future_state state = result == 0                       ? MP_FUTURE_DONE
 				     : result == -ECANCELED && p->told ? MP_FUTURE_CANCELLED
 								       : MP_FUTURE_FAILED;
-	if (!mp__future_is_wanted(p->future)) {
-		mp__pool_end(pool, number, state, result, NULL);
-		return;
-	}
 	/* Not even a sentence: it found no room for its result. */
-	if (result < 0 && size == 0) {
-		mp__pool_end(pool, number, state, result,
-			result == -EMSGSIZE
-				? "the result is longer than 2 GiB, or than RLIMIT_FSIZE "
-				  "lets the worker write"
-				: "there is no room in shared memory for the result");
+	bool nothing = result < 0 && size == 0;
+	if (nothing || !mp__future_is_wanted(p->future)) {
+		drop_result(pool, number, n_fds);
+		mp__pool_end(pool, number, state, result, nothing ? why_lost(result) : NULL);
 		return;
 	}
-	int r = copy_result(pool, number, size, p->future);
+	int r = take_result(pool, number, size, n_fds);
 	if (r == 0 && result < 0 && !has_sentence(p->future))
 		r = -EBADMSG;
 	if (r == 0)
@@ -289,6 +331,7 @@ void mp__pool_bury(mp_pool *pool, uint32_t worker, const char *why, const struct
 			continue;
 		crash(pool, i, why, death);
 	}
+	mp__returns_sweep(pool);
 	pthread_cond_broadcast(&pool->changed);
 }
 
@@ -298,6 +341,7 @@ void mp__pool_end_all(mp_pool *pool, enum mp_future_state state, int result, con
 		if (pool->pending[i].active && !collect_if_done(pool, i))
 			mp__pool_end(pool, i, state, result, why);
 	}
+	mp__returns_sweep(pool);
 	pthread_cond_broadcast(&pool->changed);
 }
 

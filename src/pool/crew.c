@@ -60,6 +60,7 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	args[MP__POOL_WORKER_PAYLOAD] = mp_fd(pool->seg.payload_fd);
 	args[MP__POOL_WORKER_EVENT] = mp_fd(pool->eventfd);
 	args[MP__POOL_WORKER_CARGO] = mp_fd(pool->cargo[1]);
+	args[MP__POOL_WORKER_RETURNS] = mp_fd(pool->returns[1]);
 	args[MP__POOL_WORKER_NUMBER] = mp_i64(number);
 	args[MP__POOL_WORKER_OWNER] = mp_i64(getpid());
 	args[MP__POOL_WORKER_INITARGS] = pool->initializer_args;

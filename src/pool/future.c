@@ -3,11 +3,13 @@
 
 #include "pool/future.h"
 
+#include "base/fds.h"
 #include "obj/codec.h"
 #include "pool/batch.h"
 #include "pool/callback.h"
 #include "pool/collect.h"
 #include "pool/pool.h"
+#include "pool/returns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,7 @@ int mp__future_new(mp_pool *pool, mp_future **ret_future)
 	return 0;
 }
 
-static void free_more(struct mp__future_more *more)
+static void free_more(struct mp__future_more *more, bool here)
 {
 	while (more->calls) {
 		struct mp__future_call *call = more->calls;
@@ -32,6 +34,7 @@ static void free_more(struct mp__future_more *more)
 		free(call);
 	}
 	mp__batch_free(more->batch);
+	mp__returned_free(more->returned, here);
 	free(more->crashes);
 	free(more);
 }
@@ -44,7 +47,7 @@ void mp__future_unref(mp_future *future)
 	if (future->data != future->inside)
 		free(future->data);
 	if (future->more)
-		free_more(future->more);
+		free_more(future->more, mp__origin_is_here(pool->origin));
 	free(future);
 	mp__pool_unref(pool);
 }
@@ -179,6 +182,35 @@ int mp__future_outcome(mp_future *future)
 	return mp_error_set(future->result, "%s", message_of(future));
 }
 
+int mp__future_cargo(mp_future *future, struct mp__cargo *cargo)
+{
+	struct mp__returned *returned = future->more ? future->more->returned : NULL;
+
+	for (cargo->n_fds = 0; returned && cargo->n_fds < returned->n_fds; cargo->n_fds++) {
+		int fd = mp__fd_dup(returned->fds[cargo->n_fds]);
+		if (fd < 0) {
+			mp__fds_close(cargo->fds, cargo->n_fds);
+			cargo->n_fds = 0;
+			return fd;
+		}
+		cargo->fds[cargo->n_fds] = fd;
+	}
+	return 0;
+}
+
+/* The value that stands at `at`; another one each time, with descriptors of its own. */
+static int decode(mp_future *future, size_t at, mp_obj *ret_value)
+{
+	MP__CARGO(cargo);
+	int r = mp__future_cargo(future, &cargo);
+
+	if (r < 0)
+		return r;
+	r = mp__obj_decode(future->data + at, future->size - at, &cargo, ret_value);
+	mp__fds_close(cargo.fds, cargo.n_fds);
+	return r;
+}
+
 int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result)
 {
 	int r = mp__future_check(future, "result of a task");
@@ -193,7 +225,7 @@ int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result)
 		return r;
 	if (future->more && future->more->batch)
 		return mp__batch_result(future->more->batch, ret_result);
-	return mp__obj_decode(future->data, future->size, NULL, ret_result);
+	return decode(future, 0, ret_result);
 }
 
 int mp_future_error(mp_future *future, int timeout_ms, mp_failure *ret_failure)
@@ -212,7 +244,7 @@ int mp_future_error(mp_future *future, int timeout_ms, mp_failure *ret_failure)
 	failure.message = message_of(future);
 	size_t used = future->data ? strlen(failure.message) + 1 : 0;
 	if (ret_failure && used < future->size) {
-		r = mp__obj_decode(future->data + used, future->size - used, NULL, &failure.detail);
+		r = decode(future, used, &failure.detail);
 		if (r < 0)
 			return r;
 	}

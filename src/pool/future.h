@@ -17,6 +17,7 @@
 
 #include "base/deadline.h"
 #include "base/origin.h"
+#include "obj/codec.h"
 
 #include <mp/pool.h>
 #include <stdatomic.h>
@@ -40,8 +41,9 @@ struct mp__future_more {
 	struct mp__future_watch *watches;
 	struct mp__future_call *calls; /* in the order they were added */
 	struct mp__future_call **last_call;
-	struct mp__batch *batch; /* the future of a whole map; see batch.h */
-	bool calling;            /* some thread goes through the list */
+	struct mp__batch *batch;       /* the future of a whole map; see batch.h */
+	struct mp__returned *returned; /* descriptors of the result */
+	bool calling;                  /* some thread goes through the list */
 	int n_crashes;
 	mp_crash *crashes;
 };
@@ -105,6 +107,12 @@ void mp__future_unwatch_locked(mp_future *future, struct mp__future_watch *watch
 
 /* Wait for the end: 0 or -ETIMEDOUT. */
 int mp__future_await(mp_future *future, mp__deadline deadline);
+/*
+ * After the end: duplicates of its descriptors, for decoding what it has. The caller closes what is
+ * left in the cargo. -EMFILE.
+ */
+int mp__future_cargo(mp_future *future, struct mp__cargo *cargo);
+
 /* After the end: 0, or its error with its sentence. */
 int mp__future_outcome(mp_future *future);
 

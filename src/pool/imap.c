@@ -7,6 +7,7 @@
 #include "pool/collect.h"
 #include "pool/dispatch.h"
 #include "pool/progress.h"
+#include "pool/returns.h"
 
 #include <mp/map.h>
 #include <stdio.h>
@@ -219,6 +220,33 @@ static void drop_current(mp_imap *m)
 	m->n_pieces--;
 }
 
+/* Each item is taken once, and so are its descriptors: those of the next one come first then. */
+static int decode(mp_future *f, const uint8_t *item, size_t size, mp_obj *ret_result)
+{
+	struct mp__returned *returned = f->more ? f->more->returned : NULL;
+	struct mp__cargo cargo = {0};
+
+	if (returned) {
+		cargo.fds = returned->fds;
+		cargo.n_fds = cargo.room = returned->n_fds;
+	}
+	int r = mp__obj_decode(item, size, &cargo, ret_result);
+	/* Nobody knows whose the next ones are. */
+	if (r < 0)
+		mp__fds_close(cargo.fds, cargo.n_fds);
+	return r;
+}
+
+static int take_failure(mp_future *f, int code, const uint8_t *item, size_t size)
+{
+	size_t length = strnlen((const char *)item, size);
+	mp_obj detail;
+
+	if (length + 1 < size && decode(f, item + length + 1, size - length - 1, &detail) == 0)
+		mp_obj_free(&detail);
+	return mp_error_set(code, "%.*s", (int)length, item);
+}
+
 /* The next result of the current piece: 1 or its error. */
 static int take_one(mp_imap *m, mp_obj *ret_result)
 {
@@ -239,8 +267,8 @@ static int take_one(mp_imap *m, mp_obj *ret_result)
 	item += sizeof(code);
 	size -= sizeof(code);
 	if (code < 0)
-		return mp_error_set(code, "%.*s", (int)strnlen((const char *)item, size), item);
-	r = mp__obj_decode(item, size, NULL, ret_result);
+		return take_failure(f, code, item, size);
+	r = decode(f, item, size, ret_result);
 	return r < 0 ? r : 1;
 }
 

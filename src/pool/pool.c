@@ -13,6 +13,7 @@
 #include "pool/dispatch.h"
 #include "pool/future.h"
 #include "pool/known.h"
+#include "pool/returns.h"
 #include "pool/trace.h"
 
 #include <stdio.h>
@@ -112,7 +113,8 @@ static int make_channels(mp_pool *pool)
 		return mp__error_errno("epoll_create1");
 	if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->eventfd, &event) < 0)
 		return mp__error_errno("epoll_ctl");
-	return mp__socket_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, pool->cargo);
+	int r = mp__socket_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, pool->cargo);
+	return r < 0 ? r : mp__socket_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, pool->returns);
 }
 
 /* What costs something goes; the struct stays as long as futures need it. */
@@ -123,6 +125,12 @@ static void give_up_resources(mp_pool *pool)
 	mp__fds_close(&pool->epoll, 1);
 	mp__fds_close(&pool->trace_fd, 1);
 	mp__fds_close(pool->cargo, 2);
+	mp__fds_close(pool->returns, 2);
+	while (pool->returned) {
+		struct mp__returned *r = pool->returned;
+		pool->returned = r->next;
+		mp__returned_free(r, true);
+	}
 }
 
 static int set_up(mp_pool *pool, const mp_pool_options *o)
@@ -188,6 +196,7 @@ int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool)
 	pool->spin = 256;
 	pool->seg.fd = pool->seg.payload_fd = -1;
 	pool->trace_fd = pool->eventfd = pool->epoll = pool->cargo[0] = pool->cargo[1] = -1;
+	pool->returns[0] = pool->returns[1] = -1;
 	r = init_lock(pool);
 	if (r == 0)
 		r = set_up(pool, &o);
@@ -439,6 +448,11 @@ static void forget(mp_pool *pool)
 		mp_process_close(pool->places[i].process);
 	pool->seg.fd = pool->seg.payload_fd = -1;
 	mp__pool_segment_close(&pool->seg);
+	while (pool->returned) {
+		struct mp__returned *r = pool->returned;
+		pool->returned = r->next;
+		mp__returned_free(r, false);
+	}
 	mp__pool_unref(pool);
 }
 

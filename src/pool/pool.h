@@ -74,9 +74,12 @@ struct mp_pool {
 	int trace_fd; /* or -1, see trace.h */
 	mp_obj initializer_args;
 	struct mp__pool_segment seg;
-	int eventfd;  /* workers -> leader */
-	int epoll;    /* eventfd and the sentinels of all workers */
-	int cargo[2]; /* [0] owner sends, [1] workers receive */
+	int eventfd;    /* workers -> leader */
+	int epoll;      /* eventfd and the sentinels of all workers */
+	int cargo[2];   /* [0] owner sends, [1] workers receive */
+	int returns[2]; /* [0] owner receives, [1] workers send; see returns.h */
+	struct mp__returned
+		*returned; /* came out of it, and their results were not collected yet */
 
 	struct mp__pool_place *places;
 	uint32_t n_alive;

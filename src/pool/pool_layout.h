@@ -46,6 +46,8 @@
  *	... before the commit: RUNNING with its number; the owner ends that future with -EOWNERDEAD.
  *	... after the commit, before the push or the wake-up: DONE with its number; the owner looks
  *		for such slots when it sees the death, and the death itself wakes it.
+ *	... after it sent the descriptors of a result, before the commit: they are for a generation
+ *		of the slot that ends otherwise, and the owner closes them (returns.c).
  *	... between taking descriptors from the cargo socket and the claim: the task is QUEUED and
  *		its message lost; the owner sends it again (dispatch.c). A message twice does no
  *		harm, since the claim decides.
@@ -273,7 +275,7 @@ struct mp__pool_loop_args {
 };
 
 /*
- * A task. All but state, next_done and the result's fields is written by the owner while FREE, and read
+ * A task. All but state, next_done, n_fds and the result's fields is written by the owner while FREE, and read
  * by the worker after its claim; cancel is written by the owner at any time. result* and bytes: written
  * by the worker while RUNNING, when it has copied the arguments, read by the owner when DONE. A failed
  * task (result < 0) has its sentence there, up to a NUL, and perhaps a value behind it.
@@ -292,7 +294,7 @@ struct mp__pool_slot {
 	int32_t result;
 	uint16_t task; /* index in tasks[] */
 	uint8_t kind;  /* enum mp__pool_kind */
-	uint8_t n_fds; /* descriptors that came with the arguments */
+	uint8_t n_fds; /* descriptors of the arguments; by the worker: of the result */
 	uint8_t bytes[MP__POOL_INLINE];
 };
 
@@ -311,7 +313,7 @@ struct mp__pool_room {
  */
 #define MP__POOL_TOKEN UINT64_MAX
 
-/* A message of the cargo socket; its descriptors come beside it. */
+/* A message of the cargo socket, or of the way back; its descriptors come beside it. */
 struct mp__pool_cargo_message {
 	uint32_t slot;
 	uint32_t generation;

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fds.h"
 #include "base/origin.h"
 #include "base/testpoint.h"
 #include "pool/bytes.h"
@@ -102,18 +103,54 @@ int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
 	return r;
 }
 
+/* What goes back to the owner. */
+struct answer {
+	struct mp__pool_bytes bytes;
+	struct mp__cargo
+		*fds; /* ours: duplicates, since the values that lent them are gone by then */
+};
+
+/* Back to where it was. */
+static void cut_answer(struct answer *out, size_t size, size_t n_fds)
+{
+	out->bytes.size = size;
+	mp__fds_close(out->fds->fds + n_fds, out->fds->n_fds - n_fds);
+	out->fds->n_fds = n_fds;
+}
+
+/* Append a value. */
+static int put_value(struct answer *out, const mp_obj *value)
+{
+	size_t size = out->bytes.size;
+	size_t n_fds = out->fds->n_fds;
+	int r = mp__pool_bytes_put(&out->bytes, value, out->fds);
+
+	if (r < 0)
+		return r;
+	for (size_t i = n_fds; i < out->fds->n_fds; i++) {
+		int fd = mp__fd_dup(out->fds->fds[i]);
+		if (fd < 0) {
+			out->fds->n_fds = i; /* the rest is lent */
+			cut_answer(out, size, n_fds);
+			return fd;
+		}
+		out->fds->fds[i] = fd;
+	}
+	return 0;
+}
+
 /*
  * What a failed task leaves behind what is in `out` already: its sentence up to a NUL, and the value
  * in *ret_result, if any and if it can travel.
  */
-static int record_failure(struct mp__pool_bytes *out, int result, const mp_obj *detail)
+static int record_failure(struct answer *out, int result, const mp_obj *detail)
 {
 	char why[MP__DETAIL_SIZE];
 
 	snprintf(why, sizeof(why), "%s", mp_error_detail());
-	int r = mp__pool_bytes_add(out, why, strlen(why) + 1);
+	int r = mp__pool_bytes_add(&out->bytes, why, strlen(why) + 1);
 	if (r == 0 && detail && detail->type != MP_TYPE_NIL)
-		mp__pool_bytes_put(out, detail, NULL);
+		put_value(out, detail);
 	return result;
 }
 
@@ -122,9 +159,8 @@ static int record_failure(struct mp__pool_bytes *out, int result, const mp_obj *
  * writes.
  */
 static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__cargo *cargo,
-	struct mp__pool_bytes *out)
+	struct answer *out)
 {
-	size_t before = out->size;
 	mp_obj args;
 	mp_obj result = mp_nil();
 
@@ -135,10 +171,7 @@ static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__carg
 	r = mp__pool_call(task, &args, &result);
 	MP__TEST_POINT("pool.encoding");
 	if (r >= 0) {
-		r = mp__pool_bytes_put(out, &result, NULL);
-		if (r == -ENOTSUP)
-			mp_error_set(r, "a task's result cannot hold handles or descriptors");
-		out->size = r < 0 ? before : out->size;
+		r = put_value(out, &result);
 		if (r < 0)
 			record_failure(out, r, NULL);
 	} else {
@@ -152,36 +185,42 @@ static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__carg
 }
 
 /* Of a whole chunk there is nothing but this failure. */
-static int keep_failure(struct mp__pool_bytes *out, size_t at, int result)
+static int keep_failure(struct answer *out, size_t at, size_t fds_at, int result)
 {
-	memmove(out->data, out->data + at, out->size - at);
-	out->size -= at;
+	struct mp__cargo *fds = out->fds;
+
+	memmove(out->bytes.data, out->bytes.data + at, out->bytes.size - at);
+	out->bytes.size -= at;
+	mp__fds_close(fds->fds, fds_at);
+	fds->n_fds -= fds_at;
+	memmove(fds->fds, fds->fds + fds_at, fds->n_fds * sizeof(*fds->fds));
 	return result;
 }
 
 /* An item and its place among the results: {length, error code if `each`, value or failure}. */
 static int call_item(mp_task *task, const uint8_t *item, size_t size, struct mp__cargo *cargo,
-	bool each, struct mp__pool_bytes *out)
+	bool each, struct answer *out)
 {
 	int32_t head[2] = {0};
-	size_t at = out->size;
+	size_t at = out->bytes.size;
+	size_t fds_at = out->fds->n_fds;
 	size_t head_size = each ? sizeof(head) : sizeof(head[0]);
-	int r = mp__pool_bytes_add(out, head, head_size);
+	int r = mp__pool_bytes_add(&out->bytes, head, head_size);
 
 	if (r < 0)
-		return keep_failure(out, out->size, record_failure(out, r, NULL));
+		return keep_failure(out, at, fds_at, record_failure(out, r, NULL));
 	r = call(task, item, size, cargo, out);
 	if (r < 0 && !each)
-		return keep_failure(out, at + head_size, r);
-	uint32_t length = (uint32_t)(out->size - at - sizeof(length));
+		return keep_failure(out, at + head_size, fds_at, r);
+	uint32_t length = (uint32_t)(out->bytes.size - at - sizeof(length));
 	head[1] = r < 0 ? r : 0;
 	memcpy(&head[0], &length, sizeof(length));
-	memcpy(out->data + at, head, head_size);
+	memcpy(out->bytes.data + at, head, head_size);
 	return 0;
 }
 
 static int call_all(mp_task *task, const uint8_t *data, size_t size, uint32_t n_items, bool each,
-	struct mp__cargo *cargo, struct mp__pool_bytes *out)
+	struct mp__cargo *cargo, struct answer *out)
 {
 	size_t at = 0;
 
@@ -189,7 +228,7 @@ static int call_all(mp_task *task, const uint8_t *data, size_t size, uint32_t n_
 		const uint8_t *item;
 		size_t item_size;
 		if (!mp__pool_bytes_next(data, size, &at, &item, &item_size)) {
-			out->size = 0;
+			cut_answer(out, 0, 0);
 			return record_failure(out,
 				mp_error_set(-EBADMSG, "item %u of %u is missing", i, n_items),
 				NULL);
@@ -202,7 +241,7 @@ static int call_all(mp_task *task, const uint8_t *data, size_t size, uint32_t n_
 }
 
 static int run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct answer *out)
 {
 	const struct mp__pool_slot *slot = &segment->slots[number];
 	uint32_t size = slot->args_size;
@@ -240,7 +279,7 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 }
 
 static int run_limited(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__pool_bytes *out)
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct answer *out)
 {
 	struct mp__limits limits;
 	int r = mp__limits_begin(&limits, segment, number, &segment->workers[worker]);
@@ -266,26 +305,29 @@ static int write_result(
 }
 
 void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t worker, uint32_t number, struct mp__cargo *cargo)
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__cargo *back)
 {
 	struct mp__pool_slot *slot = &segment->slots[number];
-	struct mp__pool_bytes out;
+	struct answer out = {.fds = back};
 
-	mp__pool_bytes_init(&out);
+	mp__pool_bytes_init(&out.bytes);
 	current.slot = slot;
 	current.header = segment->header;
 	current.generation =
 		mp__pool_state_generation(atomic_load_explicit(&slot->state, memory_order_relaxed));
 	int r = run_limited(segment, found, worker, number, cargo, &out);
 	current.slot = NULL;
-	if (r < 0 && out.size == 0)
+	if (r < 0 && out.bytes.size == 0)
 		record_failure(&out, r, NULL);
-	int written = write_result(segment, number, &out);
+	int written = write_result(segment, number, &out.bytes);
 	if (written < 0 && r >= 0)
 		r = written;
 	/* No room for a sentence: the owner knows one. */
-	if (written < 0)
+	if (written < 0) {
 		slot->result_size = 0;
+		cut_answer(&out, 0, 0);
+	}
 	slot->result = r;
-	mp__pool_bytes_free(&out);
+	slot->n_fds = (uint8_t)back->n_fds;
+	mp__pool_bytes_free(&out.bytes);
 }

@@ -38,10 +38,11 @@ void mp__pool_task_symbol(
 int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result);
 
 /*
- * Everything but the commit; `worker` is our number. `cargo` holds the descriptors that came; what stays in it is
- * closed.
+ * Everything but the commit; `worker` is our number. `cargo` holds the descriptors that came; what
+ * stays in it is closed by the caller, as is what is in `back` then: those of the result, to be sent
+ * before the commit.
  */
 void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
-	uint32_t worker, uint32_t number, struct mp__cargo *cargo);
+	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__cargo *back);
 
 #endif

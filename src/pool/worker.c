@@ -11,10 +11,12 @@
 #include "base/spin.h"
 #include "pool/limits.h"
 #include "pool/pool.h"
+#include "pool/returns.h"
 #include "pool/run.h"
 #include "pool/trace.h"
 
 #include <mp/handle.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,9 @@
  */
 #define SLEEP_FIRST_MS 20
 #define SLEEP_LAST_MS 100
+/* For descriptors of results: how often to look for room, and how long when others take it all. */
+#define ROOM_CHECK_MS 20
+#define TOO_MANY_MS 2000
 /* Who slept for longer does not look for the next task without sleeping: there is no stream. */
 #define PAUSE_NS INT64_C(500000)
 
@@ -40,6 +45,7 @@ struct worker {
 	uint32_t number;
 	int eventfd;
 	int cargo_fd;
+	int returns_fd;
 	uint32_t spin;
 	int trace_fd; /* or -1 */
 	int owner;    /* pid */
@@ -50,6 +56,7 @@ struct worker {
 	bool look_for_cargo;
 	bool slept;             /* for long, before the task at hand: then nobody streams tasks */
 	struct mp__cargo cargo; /* of the task at hand */
+	struct mp__cargo back;  /* of its result */
 };
 
 /*
@@ -285,6 +292,48 @@ static void wake_owner(struct worker *w)
 		&header->owner_waiting, &waiting, waiting & ~MP__POOL_SLEEPS);
 }
 
+/* When there is no room: the owner makes some when it collects, so it may have to wake for that. */
+static int send_back(struct worker *w, uint32_t number)
+{
+	struct mp__pool_slot *slot = &w->seg.slots[number];
+	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+	mp__deadline too_many = mp__deadline_in(TOO_MANY_MS);
+
+	for (;;) {
+		int r = mp__returns_send(w->returns_fd, number, mp__pool_state_generation(state),
+			w->back.fds, w->back.n_fds);
+		if (r == -EBADF || r == -ENOTSOCK)
+			leave_useless(w);
+		if (r != -EAGAIN && r != -ETOOMANYREFS)
+			return r;
+		if (r == -ETOOMANYREFS && mp__deadline_passed(too_many))
+			return r;
+		if (must_leave(w))
+			return -ECANCELED;
+		wake_owner(w);
+		/* Those on their way are counted for the whole user, and their end wakes nobody. */
+		struct pollfd poll_fd = {.fd = w->returns_fd, .events = r == -EAGAIN ? POLLOUT : 0};
+		poll(&poll_fd, 1, ROOM_CHECK_MS);
+	}
+}
+
+/* The descriptors of the result go ahead of it. */
+static void give_back(struct worker *w, uint32_t number)
+{
+	struct mp__pool_slot *slot = &w->seg.slots[number];
+
+	MP__TEST_POINT("pool.before_return");
+	int r = send_back(w, number);
+	MP__TEST_POINT("pool.returned");
+	mp__fds_close(w->back.fds, w->back.n_fds);
+	w->back.n_fds = 0;
+	if (r == 0)
+		return;
+	slot->n_fds = 0;
+	slot->result_size = 0;
+	slot->result = r;
+}
+
 static void commit(struct worker *w, uint32_t number)
 {
 	struct mp__pool_header *header = w->seg.header;
@@ -348,9 +397,11 @@ static bool run_one(struct worker *w, uint32_t number)
 	/* An owner that naps hears of our death. Each time, since the task before may have undone it. */
 	if (!w->is_thread)
 		mp__futex_wake_at_end(&w->seg.header->nap);
-	mp__pool_run(&w->seg, &w->found, w->number, number, &w->cargo);
+	mp__pool_run(&w->seg, &w->found, w->number, number, &w->cargo, &w->back);
 	if (w->trace_fd >= 0)
 		trace(w, number, begin_ns);
+	if (w->back.n_fds > 0)
+		give_back(w, number);
 	if (++w->n_tasks == most)
 		set_status(w, MP__POOL_WORKER_LEAVING);
 	commit(w, number);
@@ -449,18 +500,23 @@ static void forget_tasks(void *data)
 {
 	struct worker *w = data;
 
+	mp__fds_close(w->cargo.fds, w->cargo.n_fds);
+	mp__fds_close(w->back.fds, w->back.n_fds);
 	free(w->found.tasks);
 }
 
 int mp__pool_worker_main(int argc, const mp_obj *argv)
 {
 	MP__CARGO(cargo);
-	struct worker w = {.spin = SPIN_MAX / 8, .sleep_ms = SLEEP_FIRST_MS, .cargo = cargo};
+	MP__CARGO(back);
+	struct worker w = {
+		.spin = SPIN_MAX / 8, .sleep_ms = SLEEP_FIRST_MS, .cargo = cargo, .back = back};
 
 	if (argc != MP__POOL_WORKER_ARGS)
 		return EXIT_NOT_READY;
 	w.eventfd = mp_obj_fd(&argv[MP__POOL_WORKER_EVENT]);
 	w.cargo_fd = mp_obj_fd(&argv[MP__POOL_WORKER_CARGO]);
+	w.returns_fd = mp_obj_fd(&argv[MP__POOL_WORKER_RETURNS]);
 	w.number = (uint32_t)mp_obj_i64(&argv[MP__POOL_WORKER_NUMBER]);
 	w.owner = (int)mp_obj_i64(&argv[MP__POOL_WORKER_OWNER]);
 	w.trace_fd = argv[MP__POOL_WORKER_TRACE].type == MP_TYPE_NIL
