@@ -159,7 +159,7 @@ Test(pool_segment, result_that_is_not_there)
 	expect_bad_result(0, 1000, -EBADMSG, MP_FUTURE_FAILED);
 }
 
-Test(pool_segment, result_that_is_no_value)
+Test(pool_segment, test_error_during_result_unpickle_in_result_handler)
 {
 	expect_bad_result(0, 20, -EBADMSG, MP_FUTURE_DONE);
 }
@@ -238,7 +238,7 @@ Test(pool_segment, function_that_the_worker_does_not_find)
 	t_pool_end(pool);
 }
 
-Test(pool_segment, arguments_that_are_not_what_they_say)
+Test(pool_segment, test_error_at_task_unpickle)
 {
 	mp_pool *pool = pool_with_stopped_worker();
 	mp_future *futures[4];
