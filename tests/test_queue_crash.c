@@ -10,6 +10,7 @@
 
 #include <mp.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "queue/queue.h"
@@ -338,6 +339,99 @@ Test(queue_crash, storm_of_kills, .timeout = 3600)
 	cr_assert(mp_queue_empty(s->q));
 	mp_queue_close(s->q);
 	munmap(s, sizeof(*s));
+}
+
+/* --- short waits ----------------------------------------------------------------------------------- */
+
+static int dies_reading(void *argument)
+{
+	const void *data;
+	size_t size;
+
+	T_CHECK(mp_queue_peek(argument, 0, &data, &size) == 0);
+	t_ready();
+	t_hang();
+}
+
+static int dies_writing(void *argument)
+{
+	void *data;
+
+	T_CHECK(mp_queue_reserve(argument, 8, 0, &data) == 0);
+	t_ready();
+	t_hang();
+}
+
+static int dies_with_a_task(void *argument)
+{
+	mp_obj task;
+
+	T_CHECK(mp_queue_get(argument, 0, &task) == 0);
+	t_ready();
+	t_hang();
+}
+
+static void kill_who(int (*function)(void *), mp_queue *q)
+{
+	struct t_child victim = t_spawn(function, q);
+
+	t_wait_ready(&victim);
+	t_kill(&victim, SIGKILL);
+}
+
+/* Shorter than the time after which others are asked for in a longer wait. */
+#define MOMENT_MS 5
+
+Test(queue_crash, who_waits_only_for_moments_is_not_held_up_by_the_dead)
+{
+	mp_queue *q = make(MP_QUEUE_OPTIONS(.joinable = true));
+	mp_obj value;
+
+	T_OK(mp_queue_put(q, mp_i64(1), 0));
+	kill_who(dies_reading, q);
+	T_OK(mp_queue_get(q, MOMENT_MS, &value));
+	kill_who(dies_writing, q);
+	T_OK(mp_queue_put(q, mp_i64(2), MOMENT_MS));
+	T_OK(mp_queue_task_done(q));
+	kill_who(dies_with_a_task, q);
+	T_OK(mp_queue_join(q, MOMENT_MS));
+	mp_queue_close(q);
+}
+
+Test(queue_crash, a_short_wait_for_several_things_is_not_held_up_by_the_dead)
+{
+	mp_queue *q = make(NULL);
+	mp_waitable item = MP_WAIT(q);
+	mp_waitable room = MP_WAIT_ROOM(q);
+
+	T_OK(mp_queue_put(q, mp_i64(1), 0));
+	kill_who(dies_reading, q);
+	T_RESULT(mp_wait(&item, 1, MOMENT_MS), 1);
+	kill_who(dies_writing, q);
+	T_RESULT(mp_wait(&room, 1, MOMENT_MS), 1);
+	mp_queue_close(q);
+}
+
+static int put_one(void *argument)
+{
+	return mp_queue_put(argument, mp_i64(1), T_TIMEOUT_MS);
+}
+
+Test(queue_crash, a_stopped_putter_is_no_more_than_a_full_queue_for_who_does_not_wait)
+{
+	mp_queue *q = make(NULL);
+	siginfo_t info;
+
+	t_arm("queue.put.placed", "stop");
+	struct t_child stopped = t_spawn(put_one, q);
+	cr_assert(waitid(P_PIDFD, (id_t)stopped.pidfd, &info, WSTOPPED) == 0);
+	t_disarm();
+	T_RESULT(mp_queue_put(q, mp_i64(2), MP_NOWAIT), -EAGAIN);
+	T_RESULT(mp_queue_put(q, mp_i64(2), MOMENT_MS), -ETIMEDOUT);
+	t_kill(&stopped, SIGCONT);
+	t_expect_exit(&stopped, 0);
+	T_OK(mp_queue_put(q, mp_i64(2), MP_NOWAIT));
+	mp_queue_close(q);
 }
 
 /* --- a hostile peer ------------------------------------------------------------------------------- */

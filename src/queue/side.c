@@ -37,6 +37,8 @@ int mp__queue_enter_slowly(struct mp_queue *q, mp__guard *guard, struct mp__queu
 			mp__ring_recover_getter(q);
 		r = 0;
 	}
+	if (r == -ETIMEDOUT && wait->timeout_ms == MP_NOWAIT)
+		r = mp_error_set(-EAGAIN, "%s", mp_error_detail());
 	return r;
 }
 
@@ -98,6 +100,11 @@ int mp__queue_wait_for(struct mp_queue *q, struct mp__watched_bell *bell,
 	wait->slept = true;
 	int r = mp__bell_sleep(&bell->bell, heard, wait->deadline);
 	mp__waiting_end();
-	wait->suspicious = mp__now_ns() - before >= MP__BELL_RECHECK_MS * INT64_C(900000);
-	return r;
+	/*
+	 * Whose time is over asks once too, however short it was: who only ever waits for a moment
+	 * would wait for a dead one for ever.
+	 */
+	bool asked = wait->suspicious;
+	wait->suspicious = r < 0 || mp__now_ns() - before >= MP__BELL_RECHECK_MS * INT64_C(900000);
+	return asked ? r : 0;
 }

@@ -286,7 +286,8 @@ static int wait_for_one(struct wait *w, mp__deadline deadline)
 		if (w->armed)
 			arm(w);
 		int64_t before = w->armed ? mp__now_ns() : 0;
-		int r = turn(w, deadline, suspicious);
+		/* The last look asks in any case: a wait may be too short for another one. */
+		int r = turn(w, deadline, suspicious || last);
 		if (r != 0 || last)
 			return r;
 		if (w->armed) {
