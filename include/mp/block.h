@@ -74,8 +74,8 @@ const char *mp_block_name(const mp_block *block);
 
 /*
  * Have at least `size` bytes. New ones are zero. The data stays where it is; other processes use
- * what they had until they call mp_block_refresh(). -ENOSPC no memory, or more than max_size;
- * -ENOTSUP it was made without max_size, or is a plain one; -EPERM opened for looking only; -EINVAL.
+ * what they had until they call mp_block_refresh(). -ENOSPC no memory, or more than max_size, without
+ * which it does not grow at all; -ENOTSUP a plain one; -EPERM opened for looking only; -EINVAL.
  */
 int mp_block_grow(mp_block *block, size_t size);
 
