@@ -31,6 +31,19 @@ TEST(queues)
 	CHECK(q.shutdown() && q.is_shutdown() == MP_QUEUE_DRAIN && q.put(1).error() == -EPIPE);
 }
 
+TEST(queues_by_name_and_batches)
+{
+	auto q = mp::queue::create(nullptr).value();
+	auto same = mp::queue::open(q.name()).value();
+	std::vector<std::string> words{"a", "b", "c"};
+	CHECK(q.put_many(words, soon).value() == 3);
+	auto two = same.get_many(2, soon).value();
+	CHECK(two.size() == 2 && two[1].as<std::string_view>().value() == "b" && q.size() == 1);
+	CHECK(q.get_many(5, soon).value().size() == 1 &&
+		q.get_many(5, mp::nowait).error() == -EAGAIN);
+	CHECK(mp::queue::unlink(q.name()) && mp::queue::open(q.name()).error() == -ENOENT);
+}
+
 TEST(queue_messages_in_place)
 {
 	auto q = mp::queue::make().value();

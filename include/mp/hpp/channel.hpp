@@ -25,6 +25,29 @@ class queue : public detail::handle<queue, mp_queue>
 		return detail::made<queue>([&](mp_queue **p) { return mp_queue_new(&options, p); });
 	}
 
+	/* By name. NULL: a name is made up. */
+	static result<queue> create(const char *name, const mp_queue_options &o = {})
+	{
+		auto options = detail::sized(o);
+		return detail::made<queue>(
+			[&](mp_queue **p) { return mp_queue_create(name, &options, p); });
+	}
+
+	static result<queue> open(const char *name)
+	{
+		return detail::made<queue>([&](mp_queue **p) { return mp_queue_open(name, p); });
+	}
+
+	static result<void> unlink(const char *name)
+	{
+		return result<void>(mp_queue_unlink(name));
+	}
+
+	const char *name() const noexcept
+	{
+		return mp_queue_name(c());
+	}
+
 	result<void> put(const arg &value, timeout t = forever)
 	{
 		return result<void>(mp_queue_put(c(), value, t.ms()));
@@ -60,6 +83,26 @@ class queue : public detail::handle<queue, mp_queue>
 		if (r < 0)
 			return error(r);
 		return size;
+	}
+
+	/* How many were put, of whatever can be values. */
+	template <class Items> result<int> put_many(const Items &items, timeout t = forever)
+	{
+		std::vector<mp_obj> values;
+		values.reserve(std::size(items));
+		for (const auto &item : items)
+			values.push_back(arg(item));
+		return detail::number(mp_queue_put_many(c(), values.data(), values.size(), t.ms()));
+	}
+
+	/* One at least, unless it is an error, and at most `max`. */
+	result<std::vector<obj>> get_many(std::size_t max, timeout t = forever)
+	{
+		std::vector<mp_obj> raw(max);
+		int r = mp_queue_get_many(c(), t.ms(), raw.data(), raw.size());
+		if (r < 0)
+			return error(r);
+		return std::vector<obj>(raw.begin(), raw.begin() + r);
 	}
 
 	/*
