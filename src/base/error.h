@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <mp/error.h>
 #include <string.h>
+#include "base/libc.h"
 
 #define MP__DETAIL_SIZE 256
 

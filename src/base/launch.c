@@ -86,7 +86,7 @@ static int add_actions(posix_spawn_file_actions_t *actions, const struct plan *p
 			r = posix_spawn_file_actions_addopen(
 				actions, there, "/dev/null", O_RDWR, 0);
 	}
-	return r == 0 ? posix_spawn_file_actions_addclosefrom_np(actions, plan->last + 1) : r;
+	return r == 0 ? mp__spawn_close_from(actions, plan->last + 1) : r;
 }
 
 static int spawn(const struct mp__launch *launch, const struct plan *plan, pid_t *ret_pid)

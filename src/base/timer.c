@@ -84,7 +84,7 @@ static void sleep_until(mp_timer *timer, mp__deadline deadline)
 		return;
 	}
 	struct timespec at = mp__deadline_timespec(deadline);
-	pthread_cond_clockwait(&timer->changed, &timer->lock, CLOCK_MONOTONIC, &at);
+	pthread_cond_timedwait(&timer->changed, &timer->lock, &at);
 }
 
 static bool is_due(const mp_timer *timer)
@@ -191,6 +191,20 @@ static int check_new(mp_timer_function *function, const mp_timer_options *option
 	return 0;
 }
 
+/* Deadlines are those of the monotonic clock. */
+static int init_changed(mp_timer *timer)
+{
+	pthread_condattr_t attributes;
+	int r = pthread_condattr_init(&attributes);
+
+	if (r == 0)
+		r = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	if (r == 0)
+		r = pthread_cond_init(&timer->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return r == 0 ? 0 : mp_error_set(-r, "new timer: %s", mp_strerror(-r));
+}
+
 int mp_timer_new(mp_timer_function *function, void *data, const mp_timer_options *options,
 	mp_timer **ret_timer)
 {
@@ -214,8 +228,10 @@ int mp_timer_new(mp_timer_function *function, void *data, const mp_timer_options
 		.has_thread = o.thread,
 		.fd = -1,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.changed = PTHREAD_COND_INITIALIZER,
 	};
+	r = init_changed(timer);
+	if (r < 0)
+		return r;
 	if (o.thread) {
 		r = create_thread(timer, o.name);
 		if (r < 0)

@@ -20,7 +20,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/single_threaded.h>
 #include <sys/stat.h>
 
 /* In a forked child: the handle it was started through. */
@@ -38,7 +37,7 @@ static void remark_on_threads(const struct mp_process *process)
 	struct stat tasks;
 
 	/* Never true again in a program that had threads; then /proc knows how many it has now. */
-	if (__libc_single_threaded)
+	if (mp__single_threaded())
 		return;
 	if (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3 &&
 		!atomic_flag_test_and_set(&said))

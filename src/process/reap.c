@@ -30,7 +30,9 @@ int mp__exit_code_of(int wait_status)
 }
 
 /* Two times of two words each and fourteen counters: the kernel's layout is the C library's. */
-_Static_assert(sizeof(struct rusage) == 18 * sizeof(long), "rusage as waitid(2) writes it");
+_Static_assert(offsetof(struct rusage, ru_nivcsw) == 17 * sizeof(long) &&
+		       sizeof(struct rusage) >= 18 * sizeof(long),
+	"rusage as waitid(2) writes it");
 
 /* The fifth argument of waitid(2), that the C library's function has not. */
 static int reap_one(

@@ -22,7 +22,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/single_threaded.h>
 #include <sys/socket.h>
 
 #define RECHECK_MS 50
@@ -342,7 +341,7 @@ int mp__server_run(int socket, int preload_report)
 	snprintf(preload_why, sizeof(preload_why), "%s", mp_error_detail());
 	MP__TEST_POINT("process.server.preloaded");
 	server.socket = socket;
-	server.recheck_ms = __libc_single_threaded ? -1 : RECHECK_MS;
+	server.recheck_ms = mp__single_threaded() ? -1 : RECHECK_MS;
 	if (watch_children() < 0)
 		_exit(EXIT_FAILURE);
 	loop();
