@@ -337,6 +337,31 @@ TEST(dicts_of_a_manager)
 	CHECK(p.join(soon) && p.exit_code().value() == 0 && d.get<int>("n").value() == 5 &&
 		d.clear());
 }
+
+TEST(served_objects_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	auto lock = m.lock("l").value();
+	std::int64_t fence = 0;
+	{
+		auto held = lock.hold(soon, &fence).value();
+		CHECK(!held.owner_died() && lock.locked().value() && fence > 0);
+		CHECK(lock.hold(mp::nowait).error() == -EDEADLK);
+	}
+	CHECK(!lock.locked().value() && m.rlock("r").value().hold(soon));
+	auto n = m.counter("n", 5).value();
+	CHECK(n.add(2).value() == 7 && n.get().value() == 7 && n.set(1) &&
+		n.compare_and_swap(1, 3).value());
+	CHECK(!n.compare_and_swap(1, 3).value());
+	auto v = m.value("v", mp::list_of(n, "text")).value();
+	mp::obj content = v.get().value();
+	CHECK(content[0].as<mp::counter>().value().get().value() == 3);
+	CHECK(content[0].as<mp::served_lock>().error() == -EINVAL);
+	CHECK(v.exchange(5).value().size() == 2 && v.get<int>().value() == 5 && v.set(nullptr));
+	auto same = m.open(nullptr, "n").value();
+	CHECK(std::string(same.type()) == "counter" && same != m.open(nullptr, "l").value());
+	CHECK(same.call(soon, "nothing_like_this").error() != 0);
+}
 #endif
 
 } // namespace
