@@ -4,14 +4,23 @@
 #include "managerd/classes.h"
 
 #include "managerd/dict_request.h"
+#include "managerd/obj_barrier.h"
+#include "managerd/obj_condition.h"
 #include "managerd/obj_dict.h"
+#include "managerd/obj_event.h"
 #include "managerd/obj_lock.h"
+#include "managerd/obj_semaphore.h"
 #include "managerd/obj_value.h"
 
 static const struct serve_class *const classes[] = {
 	&md_dict_class,
 	&md_lock_class,
 	&md_rlock_class,
+	&md_semaphore_class,
+	&md_bounded_semaphore_class,
+	&md_event_class,
+	&md_barrier_class,
+	&md_condition_class,
 	&md_value_class,
 	&md_counter_class,
 	NULL,

@@ -3,6 +3,7 @@
 
 #include "managerd/obj_lock.h"
 
+#include "base/error.h"
 #include "base/testpoint.h"
 #include "serve/hold.h"
 #include "serve/waiter.h"
@@ -48,18 +49,37 @@ static int answer(struct lock *lock, struct serve_call *call)
 			: serve_answer_i64(call, lock->fence);
 }
 
-/* It is free: the first of those who wait gets it. */
-static void pass(struct lock *lock)
+/* Those who have waited for a condition, and take their lock back. */
+static const struct serve_wait back = {0};
+
+static void answer_back(struct lock *lock, struct serve_waiter *w)
 {
+	lock->depth = (uint64_t)w->number;
+	if (lock->orphaned)
+		answer(lock, &w->call);
+	else if (w->number2 != MP__CODE__OK)
+		serve_fail(&w->call, (Mp__Code)w->number2,
+			"nobody has notified the condition in time");
+	else
+		serve_answer_nil(&w->call);
+}
+
+/* It is free: the first of those who wait gets it. */
+static void pass(struct serve_object *object)
+{
+	struct lock *lock = object->state;
 	struct serve_waiter *w = serve_queue_first(&lock->queue);
 
 	lock->queue.holder = NULL;
 	if (!w)
 		return;
 	MP__TEST_POINT("managerd.lock.pass");
-	serve_hold_pass(&lock->hold, w);
+	serve_hold_pass(&lock->hold, w, object);
 	begin(lock);
-	answer(lock, &w->call);
+	if (w->wait == &back)
+		answer_back(lock, w);
+	else
+		answer(lock, &w->call);
 	serve_unpark(w);
 }
 
@@ -101,7 +121,7 @@ static int release(struct serve_call *call)
 			serve_actor_text(lock->hold.actor, text));
 	if (--lock->depth == 0) {
 		serve_hold_drop(&lock->hold);
-		pass(lock);
+		pass(call->object);
 	}
 	return serve_answer_nil(call);
 }
@@ -119,8 +139,46 @@ static void abandoned(struct serve_object *object, struct serve_hold *hold)
 
 	(void)hold;
 	lock->orphaned = true;
-	pass(lock);
+	pass(object);
 }
+
+/* --- for conditions --------------------------------------------------------------------------- */
+
+bool md_lock_is_of(const struct serve_object *object, const struct serve_call *call)
+{
+	const struct lock *lock = object->state;
+
+	return serve_hold_is_of(&lock->hold, call);
+}
+
+int64_t md_lock_let_go(struct serve_object *object)
+{
+	struct lock *lock = object->state;
+	uint64_t depth = lock->depth;
+
+	serve_hold_drop(&lock->hold);
+	pass(object);
+	return (int64_t)depth;
+}
+
+void md_lock_take_back(struct serve_object *object, struct serve_waiter *waiter, Mp__Code code)
+{
+	struct lock *lock = object->state;
+	char text[MP__DETAIL_SIZE];
+
+	/* The wait for the condition was none for somebody in particular; this one is. */
+	if (serve_deadlock(&waiter->call, &lock->queue, text, sizeof(text))) {
+		serve_fail(&waiter->call, MP__CODE__DEADLOCK, "%s", text);
+		serve_unpark(waiter);
+		return;
+	}
+	waiter->number2 = code;
+	serve_requeue(waiter, &lock->queue, &back);
+	if (!lock->hold.actor)
+		pass(object);
+}
+
+/* --- the classes ------------------------------------------------------------------------------ */
 
 static const struct serve_method lock_methods[] = {
 	{"acquire", acquire, 0, 0},

@@ -12,9 +12,22 @@
 #ifndef MANAGERD_OBJ_LOCK_H
 #define MANAGERD_OBJ_LOCK_H
 
-#include "serve/class.h"
+#include "serve/call.h"
+
+struct serve_waiter;
 
 extern const struct serve_class md_lock_class;
 extern const struct serve_class md_rlock_class;
+
+/* --- for conditions: the object is a lock or an rlock ----------------------------------------- */
+
+bool md_lock_is_of(const struct serve_object *object, const struct serve_call *call);
+/* Let go of it, however deep: how deep it was. */
+int64_t md_lock_let_go(struct serve_object *object);
+/*
+ * Let the waiter, which is in no queue, have it again as deep as waiter->number says, now or when it is
+ * its turn; its call is answered then, with OWNER_DIED, with `code` if that is an error, or with nil.
+ */
+void md_lock_take_back(struct serve_object *object, struct serve_waiter *waiter, Mp__Code code);
 
 #endif

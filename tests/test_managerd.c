@@ -129,6 +129,16 @@ Test(store, applies_batches_in_order)
 	s->class->free(s);
 }
 
+Test(registry, every_class_is_sound)
+{
+	for (const struct serve_class *const *class = md_served.classes; *class; class++) {
+		cr_assert(serve_class_is_sound(*class), "%s", (*class)->name);
+		cr_assert(serve_class_find(md_served.classes, (*class)->name,
+				  strlen((*class)->name)) == *class,
+			"two are called %s", (*class)->name);
+	}
+}
+
 /* --- registry --------------------------------------------------------------------------------- */
 
 Test(registry, named_objects_stay_and_anonymous_ones_go_with_the_last_reference)

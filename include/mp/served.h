@@ -70,6 +70,86 @@ int mp_counter_add(mp_proxy *counter, int64_t number, int64_t *ret_number);
 int mp_counter_compare_and_swap(
 	mp_proxy *counter, int64_t expected, int64_t number, int64_t *ret_before);
 
+/* --- event: mp_served_event(3) ---------------------------------------------------------------- */
+
+/* Open the event of that name, not set if it is made. */
+int mp_manager_event(mp_manager *manager, const char *name, mp_proxy **ret_event);
+/* All who wait go on, also when a clear follows at once. */
+int mp_served_event_set(mp_proxy *event);
+int mp_served_event_clear(mp_proxy *event);
+/* 1 or 0. */
+int mp_served_event_is_set(mp_proxy *event);
+/* 0 it is set, or was since; -EAGAIN it is not (MP_NOWAIT); -ETIMEDOUT. */
+int mp_served_event_wait(mp_proxy *event, int timeout_ms);
+
+/* --- semaphore: mp_served_semaphore(3) -------------------------------------------------------- */
+
+/*
+ * Open the semaphore of that name, with `value` permits if it is made. A process holds the permits that
+ * its threads have acquired; when it ends they come back. -EINVAL a value below 0, -EOVERFLOW above
+ * INT32_MAX.
+ */
+int mp_manager_semaphore(
+	mp_manager *manager, const char *name, int64_t value, mp_proxy **ret_semaphore);
+/* One that never has more permits than at first. The functions below are for both. */
+int mp_manager_bounded_semaphore(
+	mp_manager *manager, const char *name, int64_t value, mp_proxy **ret_semaphore);
+/* -EAGAIN there is none (MP_NOWAIT); -ETIMEDOUT. */
+int mp_served_semaphore_acquire(mp_proxy *semaphore, int timeout_ms);
+/*
+ * Give one back, or n: first what this process holds, then what others do. -EOVERFLOW there would be
+ * more than may be; -EINVAL n below 1.
+ */
+int mp_served_semaphore_release(mp_proxy *semaphore);
+int mp_served_semaphore_release_n(mp_proxy *semaphore, int64_t n);
+/* How many are there to take. */
+int mp_served_semaphore_value(mp_proxy *semaphore);
+
+/* --- barrier: mp_served_barrier(3) ------------------------------------------------------------ */
+
+/* Open the barrier of that name, for so many parties if it is made. -EINVAL none, or above 1000000. */
+int mp_manager_barrier(mp_manager *manager, const char *name, int parties, mp_proxy **ret_barrier);
+/*
+ * Wait until all parties do: the order of arrival, 0 to parties - 1. -EPIPE the barrier is broken, or
+ * was broken meanwhile: somebody's wait timed out or was aborted, or its process ended; -ECANCELED it
+ * was reset; -ETIMEDOUT not all came, and now it is broken; -EAGAIN (MP_NOWAIT) nothing is broken.
+ */
+int mp_served_barrier_wait(mp_proxy *barrier, int timeout_ms);
+/* Break it; mend it. */
+int mp_served_barrier_abort(mp_proxy *barrier);
+int mp_served_barrier_reset(mp_proxy *barrier);
+/* For how many it is; how many wait; is it broken, 1 or 0. */
+int mp_served_barrier_parties(mp_proxy *barrier);
+int mp_served_barrier_waiting(mp_proxy *barrier);
+int mp_served_barrier_broken(mp_proxy *barrier);
+
+/* --- condition: mp_served_condition(3) -------------------------------------------------------- */
+
+/*
+ * Open the condition of that name; if it is made, with that lock or rlock, or with NULL an rlock of its
+ * own.
+ */
+int mp_manager_condition(
+	mp_manager *manager, const char *name, mp_proxy *lock, mp_proxy **ret_condition);
+/* Its lock: as mp_served_lock_acquire(), mp_served_lock_release(). */
+int mp_served_condition_acquire(mp_proxy *condition, int timeout_ms);
+int mp_served_condition_release(mp_proxy *condition);
+/*
+ * Let go of the lock, however deep, wait to be notified, and take it back. 0; MP_OWNER_DIED who had the
+ * lock meanwhile died with it; -ETIMEDOUT, -EAGAIN (MP_NOWAIT) nobody has notified. In all these cases
+ * the lock is held again; the timeout is for the notification alone. -EPERM this thread does not have
+ * the lock; -EDEADLK it can't be had any more: its holder waits for something of this thread's.
+ */
+int mp_served_condition_wait(mp_proxy *condition, int timeout_ms);
+/* > 0 it is so, 0 not yet, a negative errno ends the wait. Called with the lock held. */
+typedef int mp_served_predicate(void *arg);
+/* Wait until predicate(arg) is > 0, within one timeout: as above, or what it returned below 0. */
+int mp_served_condition_wait_for(
+	mp_proxy *condition, mp_served_predicate *predicate, void *arg, int timeout_ms);
+/* Wake n of those who wait, or all. Needs no lock. -EINVAL n below 0. */
+int mp_served_condition_notify(mp_proxy *condition, int n);
+int mp_served_condition_notify_all(mp_proxy *condition);
+
 MP__END_DECLS
 
 #endif

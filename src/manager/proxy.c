@@ -286,22 +286,28 @@ static uint64_t thread_number(void)
 	return number;
 }
 
+/* This one takes a lock before it is answered, whenever that is. */
+static bool waits_for_condition(const struct mp_proxy *proxy, const char *method)
+{
+	return strcmp(method, "wait") == 0 && strcmp(proxy->object.class_name, "condition") == 0;
+}
+
 /* After these the caller has something that it must know of. */
 static bool may_hold(const char *method)
 {
-	return strcmp(method, "acquire") == 0 || strcmp(method, "wait") == 0;
+	return strcmp(method, "acquire") == 0;
 }
 
 /*
  * The daemon keeps the deadline of the method; ours comes so much later as a request may take. If it
  * passes, the daemon has stopped, and may find the request when it goes on.
  */
-static mp__deadline call_deadline(const struct mp_manager *manager, int timeout_ms)
+static mp__deadline call_deadline(const struct mp_proxy *proxy, const char *method, int timeout_ms)
 {
+	const struct mp_manager *manager = proxy->manager;
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
-	mp__deadline grace = mp__manager_deadline(manager);
 
-	if (deadline.ns == MP__DEADLINE_NEVER.ns || grace.ns == MP__DEADLINE_NEVER.ns)
+	if (timeout_ms < 0 || manager->timeout_ms < 0 || waits_for_condition(proxy, method))
 		return MP__DEADLINE_NEVER;
 	return (mp__deadline){deadline.ns + (int64_t)manager->timeout_ms * 1000 * 1000};
 }
@@ -358,7 +364,7 @@ static int call(struct mp_proxy *proxy, Mp__Call *op, int timeout_ms, mp_obj *re
 	request.op_case = MP__REQUEST__OP_CALL;
 	request.call = op;
 	int r = mp__proxy_request(proxy, &request, &op->reference,
-		call_deadline(proxy->manager, timeout_ms), &reply, &serial);
+		call_deadline(proxy, op->method, timeout_ms), &reply, &serial);
 	if (r == -ETIMEDOUT && request.id > 0 && !reply.answered)
 		give_up(proxy->manager, serial, &request);
 	if (r < 0)

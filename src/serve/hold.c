@@ -123,10 +123,11 @@ bool serve_hold_take(struct serve_hold *hold, struct serve_call *call)
 	return true;
 }
 
-void serve_hold_pass(struct serve_hold *hold, struct serve_waiter *waiter)
+void serve_hold_pass(
+	struct serve_hold *hold, struct serve_waiter *waiter, struct serve_object *object)
 {
 	waiter->actor->references++;
-	hold_begin(hold, waiter->actor, waiter->call.object);
+	hold_begin(hold, waiter->actor, object);
 }
 
 void serve_hold_drop(struct serve_hold *hold)

@@ -40,8 +40,12 @@ struct serve_hold {
 
 /* The caller has it from now on. False: no memory. The object is kept as long as it is held. */
 bool serve_hold_take(struct serve_hold *hold, struct serve_call *call);
-/* The same for a waiter that gets what it waited for, before it is unparked: cannot fail. */
-void serve_hold_pass(struct serve_hold *hold, struct serve_waiter *waiter);
+/*
+ * The same for a waiter that gets what it waited for, before it is unparked: cannot fail. `object` is
+ * what is held.
+ */
+void serve_hold_pass(
+	struct serve_hold *hold, struct serve_waiter *waiter, struct serve_object *object);
 void serve_hold_drop(struct serve_hold *hold);
 
 /* Has the caller got it? */

@@ -64,23 +64,48 @@ struct referring {
 	size_t done;
 };
 
+/* What it refers to. NULL: that is gone, or something else; which is answered. */
+static struct serve_object *object_of(struct serve_call *call, const struct found *found)
+{
+	struct serve_object *object =
+		serve_registry_find_token(&call->session->context->registry, found->token);
+
+	if (!object) {
+		serve_fail(call, MP__CODE__GONE,
+			"the value refers to an object that nobody had open any more");
+		return NULL;
+	}
+	if (strlen(object->class->name) == found->class_name.size &&
+		memcmp(object->class->name, found->class_name.data, found->class_name.size) == 0)
+		return object;
+	serve_fail(call, MP__CODE__INVALID, "the value refers to a %s as something else",
+		object->class->name);
+	return NULL;
+}
+
+bool serve_arg_object(struct serve_call *call, size_t index, struct serve_object **ret)
+{
+	struct serve_bytes bytes;
+
+	if (!serve_arg_value(call, index, &bytes))
+		return false;
+	const uint8_t *data = bytes.data;
+	if (*data != MP__TAG_REFERENCE) {
+		serve_fail(call, MP__CODE__INVALID, "argument %zu is no object", index + 1);
+		return false;
+	}
+	struct found found = found_in(data, bytes.size);
+	*ret = object_of(call, &found);
+	return *ret;
+}
+
 static bool keep(const struct found *found, void *data)
 {
 	struct referring *r = data;
-	struct serve_object *object =
-		serve_registry_find_token(&r->call->session->context->registry, found->token);
+	struct serve_object *object = object_of(r->call, found);
 
-	if (!object) {
-		serve_fail(r->call, MP__CODE__GONE,
-			"the value refers to an object that nobody had open any more");
+	if (!object)
 		return false;
-	}
-	if (strlen(object->class->name) != found->class_name.size ||
-		memcmp(object->class->name, found->class_name.data, found->class_name.size) != 0) {
-		serve_fail(r->call, MP__CODE__INVALID, "the value refers to a %s as something else",
-			object->class->name);
-		return false;
-	}
 	serve_object_ref(object);
 	r->call->object->n_refers++;
 	r->done++;

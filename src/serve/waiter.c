@@ -98,7 +98,7 @@ void serve_unpark(struct serve_waiter *w)
 
 /* --- the end of a wait ------------------------------------------------------------------------ */
 
-static void answer_end(struct serve_waiter *w, enum serve_end why)
+void serve_answer_end(struct serve_waiter *w, enum serve_end why)
 {
 	if (why == SERVE_END_TIMEOUT)
 		serve_fail(&w->call, MP__CODE__TIMEOUT, "it did not come about in %" PRIu64 " ms",
@@ -115,7 +115,7 @@ static void end_wait(struct serve_waiter *w, enum serve_end why)
 	dequeue(w);
 	serve_timer_stop(&w->call.session->context->timers, &w->timer);
 	if (!w->wait || !w->wait->ended)
-		answer_end(w, why);
+		serve_answer_end(w, why);
 	else if (w->wait->ended(w, why))
 		return;
 	serve_unpark(w);

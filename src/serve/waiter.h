@@ -85,6 +85,9 @@ void serve_unpark(struct serve_waiter *waiter);
 void serve_requeue(
 	struct serve_waiter *waiter, struct serve_queue *queue, const struct serve_wait *wait);
 
+/* What the end of a wait is answered with, if the type has nothing better to say. */
+void serve_answer_end(struct serve_waiter *waiter, enum serve_end why);
+
 static inline struct serve_waiter *serve_queue_first(const struct serve_queue *queue)
 {
 	return queue->first;
