@@ -45,8 +45,10 @@ typedef struct mp_queue_options {
 			     * 8 more. 0: 1 GiB - 64 KiB. Memory is used as messages need it */
 	bool joinable;     /* mp_queue_task_done(), mp_queue_join() */
 	int order;         /* enum mp_queue_order */
-	unsigned int mode; /* create: permissions, whatever the umask is; 0: 0600 */
-	bool persist;      /* create: keep it until mp_queue_unlink(), used or not */
+	bool leases;       /* mp_queue_lease() */
+	uint32_t max_deliveries; /* leased so often, a message is set aside; 0: never */
+	unsigned int mode;       /* create: permissions, whatever the umask is; 0: 0600 */
+	bool persist;            /* create: keep it until mp_queue_unlink(), used or not */
 } mp_queue_options;
 
 #define MP_QUEUE_OPTIONS(...) \
@@ -64,8 +66,8 @@ int mp_queue_new(const mp_queue_options *options, mp_queue **ret_queue);
  * A queue with a name, of the names that blocks have (mp/block.h). It appears with this name when it
  * is complete, or not at all. NULL: a name is made up, mp_queue_name() tells it. -EEXIST somebody uses
  * this name, or keeps it; -EINVAL the name is empty or has a slash inside; -ENAMETOOLONG; -EACCES no
- * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); -ENOTSUP another
- * order than MP_QUEUE_FIFO; and as mp_queue_new().
+ * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); -ENOTSUP leases or
+ * another order than MP_QUEUE_FIFO; and as mp_queue_new().
  */
 int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue **ret_queue);
 
@@ -188,6 +190,37 @@ enum mp_queue_shutdown_how {
 int mp_queue_shutdown(mp_queue *queue, int how);
 /* 0 no; or how: enum mp_queue_shutdown_how. */
 int mp_queue_is_shutdown(mp_queue *queue);
+
+/* --- leases -------------------------------------------------------------------------------------- */
+
+/*
+ * A message that is leased and not out of the queue yet: a consumer that has done its work says so by
+ * mp_queue_ack(). If it dies before, or says mp_queue_nack(), another one gets the message.
+ */
+typedef struct mp_lease {
+	uint64_t id;
+	uint32_t deliveries; /* how often it was leased, this time included */
+	bool redelivered;    /* deliveries > 1: somebody may have done a part of the work */
+} mp_lease;
+
+/* Get as mp_queue_get(), mp_queue_get_bytes() do, with a lease. -EINVAL also: not a queue with leases. */
+int mp_queue_lease(mp_queue *queue, int timeout_ms, mp_obj *ret_value, mp_lease *ret_lease);
+int mp_queue_lease_bytes(
+	mp_queue *queue, int timeout_ms, void **ret_data, size_t *ret_size, mp_lease *ret_lease);
+
+/*
+ * The message is done with, and gone; or it is ready again for others, or set aside, if this was the
+ * last delivery allowed. By the process that has the lease, any thread: -EPERM another one; -ESTALE it
+ * has ended; -EINVAL it is none; -EBADMSG, -EDEADLK, -ETIMEDOUT.
+ */
+int mp_queue_ack(mp_queue *queue, mp_lease lease);
+int mp_queue_nack(mp_queue *queue, mp_lease lease);
+
+/* How many are leased now, and how many were set aside. */
+size_t mp_queue_leased(mp_queue *queue);
+size_t mp_queue_poison_count(mp_queue *queue);
+/* Take out one that was set aside, also when the queue was shut down. -EAGAIN there is none. */
+int mp_queue_poison_get(mp_queue *queue, mp_obj *ret_value);
 
 /* --- joinable ----------------------------------------------------------------------------------- */
 

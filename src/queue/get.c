@@ -187,7 +187,7 @@ int mp_queue_get_bytes(mp_queue *queue, int timeout_ms, void **ret_data, size_t 
 	if (!queue || !ret_data || !ret_size)
 		return mp_error_set(-EINVAL, "getting bytes: no queue, or no place for them");
 	if (queue->store)
-		return mp__store_get_bytes(queue, timeout_ms, ret_data, ret_size);
+		return mp__store_get_bytes(queue, timeout_ms, ret_data, ret_size, NULL);
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;
@@ -260,7 +260,7 @@ int mp_queue_get(mp_queue *queue, int timeout_ms, mp_obj *ret_value)
 	if (!queue || !ret_value)
 		return mp_error_set(-EINVAL, "getting a value: no queue, or no place for it");
 	if (queue->store)
-		return mp__store_get_value(queue, timeout_ms, ret_value);
+		return mp__store_get_value(queue, timeout_ms, ret_value, NULL);
 	int r = mp__queue_find(queue, &wait, &record);
 	if (r < 0)
 		return r;

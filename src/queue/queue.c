@@ -68,7 +68,8 @@ int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue 
 
 	/* A name leads to one file, and a store is two. */
 	if (r == 0 && mp__store_is_wanted(&known))
-		r = mp_error_set(-ENOTSUP, "a queue with a name is first in, first out");
+		r = mp_error_set(
+			-ENOTSUP, "a queue with a name is first in, first out, and has no leases");
 	return r < 0 ? r : make(name, true, &known, ret_queue);
 }
 

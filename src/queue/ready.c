@@ -3,6 +3,8 @@
 
 #include "queue/ready.h"
 
+#include "queue/lease.h"
+
 #include "base/stamp.h"
 
 /* Is another thread at a message in place? Its own is an error that get and put will tell. */
@@ -15,6 +17,8 @@ static bool is_busy(_Atomic uint64_t *whose, bool suspicious)
 
 bool mp__queue_ready_to_get(struct mp_queue *q, bool suspicious)
 {
+	if (q->store)
+		return mp__lease_ready_to_get(q, suspicious);
 	if (atomic_load_explicit(&q->control->shutdown, memory_order_acquire) != 0)
 		return true;
 	return !mp_queue_empty(q) && !is_busy(&q->control->lent, suspicious);

@@ -3,7 +3,7 @@
 #include <config.h>
 
 #include "queue/get.h"
-#include "queue/store.h"
+#include "queue/lease.h"
 
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -224,6 +224,14 @@ int mp_queue_join(mp_queue *queue, int timeout_ms)
 		return mp_error_set(-EINVAL, "joining: no queue, or it is not joinable");
 	wait.suspicious = timeout_ms == 0;
 	while (!all_done(queue, wait.suspicious)) {
+		/* What the dead had leased may be set aside, and then is done. */
+		if (queue->store && wait.suspicious) {
+			int n = mp__lease_return_dead(queue, &wait);
+			if (n < 0)
+				return n;
+			if (n > 0)
+				continue;
+		}
 		int r = mp__queue_wait_for(
 			queue, &queue->control->done_bell, &wait, may_be_done, NULL);
 		if (r < 0)

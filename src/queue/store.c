@@ -241,6 +241,18 @@ void mp__store_taken_over(struct mp_queue *q)
 	atomic_store_explicit(&q->store->root->repair, 1, memory_order_release);
 }
 
+/* Somebody has died, or found damage. */
+static int make_whole(struct mp_queue *q)
+{
+	int r = mp__store_repair(q);
+
+	/* Who shut it down at once may have died before all was dropped. */
+	if (r == 0 && atomic_load_explicit(&q->control->shutdown, memory_order_relaxed) &
+			      MP__QUEUE_NO_GETS)
+		r = mp__store_drop_all(q);
+	return r;
+}
+
 int mp__store_enter(struct mp_queue *q, struct mp__queue_wait *wait)
 {
 	struct mp__store *s = q->store;
@@ -254,7 +266,7 @@ int mp__store_enter(struct mp_queue *q, struct mp__queue_wait *wait)
 		r = map_chunks(s);
 	if (r == 0 && __builtin_expect(
 			      atomic_load_explicit(&s->root->repair, memory_order_relaxed) != 0, 0))
-		r = mp__store_repair(q);
+		r = make_whole(q);
 	if (r < 0)
 		mp__guard_leave(&q->control->get_guard);
 	return r;

@@ -33,7 +33,7 @@ struct mp__store {
 /* Do these options ask for one? */
 static inline bool mp__store_is_wanted(const mp_queue_options *options)
 {
-	return options->order != MP_QUEUE_FIFO;
+	return options->order != MP_QUEUE_FIFO || options->leases || options->max_deliveries != 0;
 }
 
 /* A queue without a name, and its store. Errors as mp_queue_new(). */
@@ -155,11 +155,13 @@ int mp__store_put_many(struct mp_queue *q, enum mp__record_kind kind, const stru
 typedef int mp__store_receive(void *argument, const struct mp__ring_record *record);
 
 /*
- * The next message goes to `receive`, and out of the queue. When this fails, `receive` may have been
- * called.
+ * The next message goes to `receive`, and out of the queue; or it is leased, if there is a place for
+ * the lease. When this fails, `receive` may have been called.
  */
 int mp__store_get(struct mp_queue *q, struct mp__queue_wait *wait, mp__store_receive *receive,
-	void *argument);
+	void *argument, mp_lease *ret_lease);
+/* What is no value never becomes one: it goes, so that others come to theirs. */
+bool mp__store_goes(int received);
 
 /*
  * Inside: the message of entry `e` goes; `is_got`: out to somebody, which a joinable queue counts. Its
@@ -173,11 +175,12 @@ int mp__store_drop_all(struct mp_queue *q);
 
 /* --- what is received (store_receive.c) ------------------------------------------------------------- */
 
-/* As the public ones of these names. */
+/* As the public ones of these names; ret_lease may be NULL. */
 int mp__store_get_into(
 	struct mp_queue *q, void *buffer, size_t size, int timeout_ms, size_t *ret_size);
-int mp__store_get_bytes(struct mp_queue *q, int timeout_ms, void **ret_data, size_t *ret_size);
-int mp__store_get_value(struct mp_queue *q, int timeout_ms, mp_obj *ret_value);
+int mp__store_get_bytes(
+	struct mp_queue *q, int timeout_ms, void **ret_data, size_t *ret_size, mp_lease *ret_lease);
+int mp__store_get_value(struct mp_queue *q, int timeout_ms, mp_obj *ret_value, mp_lease *ret_lease);
 int mp__store_get_many_values(struct mp_queue *q, int timeout_ms, mp_obj *ret_values, size_t max);
 int mp__store_get_many(struct mp_queue *q, int timeout_ms, void *buffer, size_t size,
 	struct iovec *ret_messages, size_t max);

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "queue/get.h"
+#include "queue/lease.h"
 #include "queue/store_order.h"
 
 #include "base/error.h"
@@ -83,7 +84,8 @@ static bool may_have_messages(struct mp_queue *q, const void *argument)
 	(void)argument;
 	if (mp__store_ready(q->store) != 0 || shutdown & MP__QUEUE_NO_GETS)
 		return true;
-	return shutdown != 0;
+	/* What others have leased may come back: who drains waits for the end of that too. */
+	return shutdown != 0 && mp__store_leased(q->store) == 0;
 }
 
 static int report_empty(int result)
@@ -128,7 +130,7 @@ static int look(struct mp_queue *q, const struct mp__queue_wait *wait, uint32_t 
 		if (r < 0)
 			return r;
 	}
-	if (shutdown)
+	if (shutdown && !mp__lease_has_others(q))
 		return mp_error_set(
 			-EPIPE, "getting a message: the queue is shut down, and nothing is left");
 	consider_sweeping(q, wait);
@@ -151,6 +153,11 @@ static int find(struct mp_queue *q, struct mp__queue_wait *wait, uint32_t *ret_e
 		mp__guard_leave(&c->get_guard);
 		if (r != -EAGAIN)
 			return r;
+		r = mp__lease_return_dead(q, wait);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			continue;
 		r = mp__queue_wait_for(q, &c->items_bell, wait, may_have_messages, NULL);
 		if (r < 0)
 			return report_empty(r);
@@ -159,8 +166,7 @@ static int find(struct mp_queue *q, struct mp__queue_wait *wait, uint32_t *ret_e
 
 /* --- getting -------------------------------------------------------------------------------------- */
 
-/* What is no value never becomes one: it goes, so that others come to theirs. */
-static bool goes(int received)
+bool mp__store_goes(int received)
 {
 	return received == 0 || received == -EBADMSG || received == -EOVERFLOW ||
 	       received == -ENOTSUP;
@@ -178,8 +184,8 @@ static void get_done(struct mp_queue *q, const struct mp__queue_wait *wait)
 		mp__watched_bell_ring(&c->items_bell, 1);
 }
 
-int mp__store_get(
-	struct mp_queue *q, struct mp__queue_wait *wait, mp__store_receive *receive, void *argument)
+int mp__store_get(struct mp_queue *q, struct mp__queue_wait *wait, mp__store_receive *receive,
+	void *argument, mp_lease *ret_lease)
 {
 	struct mp__ring_record record;
 	struct mp__store_block *block = NULL;
@@ -191,9 +197,11 @@ int mp__store_get(
 	MP__TEST_POINT("store.get.found");
 	int received = receive(argument, &record);
 	MP__TEST_POINT("store.get.copied");
-	if (goes(received))
-		r = mp__store_take(q, e, true, &block);
-	if (!goes(received) || r < 0) {
+	if (received == 0 && ret_lease)
+		mp__lease_begin(q, e, ret_lease);
+	else if (mp__store_goes(received))
+		r = mp__store_take(q, e, !ret_lease, &block);
+	if (!mp__store_goes(received) || r < 0) {
 		mp__guard_leave(&q->control->get_guard);
 		return r < 0 ? r : received;
 	}

@@ -68,6 +68,7 @@
  * A death inside the guard: before [the change] nothing has happened, after it all has. Who takes the
  * guard over sets `repair`, and makes what follows anew from the table (mp__store_enter()); it goes
  * when that is complete, so that the next one begins again if it dies at it.
+ * When the queue was shut down at once meanwhile, it then drops what is ready.
  * A death outside: blocks that were allocated or adopted and are named by no entry are freed as those
  * of a dead owner, by the same repair, by a putter that finds no memory, and by a getter that has
  * waited in vain at an empty queue. Nobody living can still be about to name them or to free them.

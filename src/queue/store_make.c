@@ -36,6 +36,8 @@ static int check_options(const mp_queue_options *o)
 {
 	if (o->order < MP_QUEUE_FIFO || o->order > MP_QUEUE_PRIORITY)
 		return mp_error_set(-EINVAL, "a new queue: there is no order %d", o->order);
+	if (o->max_deliveries != 0 && !o->leases)
+		return mp_error_set(-EINVAL, "a new queue: max_deliveries without leases");
 	if (o->max_bytes > 0 && o->max_bytes < MP__STORE_OVERHEAD)
 		return mp_error_set(-EINVAL,
 			"a new queue: max_bytes is %llu, but an empty message takes %u",
@@ -111,6 +113,8 @@ static int fill_heap(mp_heap *heap, const mp_queue_options *o, uint64_t max_byte
 		.magic = MP__STORE_MAGIC,
 		.version = MP__STORE_VERSION,
 		.order = (uint32_t)o->order,
+		.leases = o->leases,
+		.max_deliveries = o->max_deliveries,
 		.max_bytes = max_bytes,
 		.n_chunks = 1,
 		.chunks = {mp_heap_offset(heap, chunk)},
@@ -145,6 +149,8 @@ static int store_of(mp_heap *heap, struct mp__store **ret_store)
 	s->root = root;
 	s->max_bytes = seen.max_bytes;
 	s->order = (enum mp_queue_order)seen.order;
+	s->leases = seen.leases != 0;
+	s->max_deliveries = seen.max_deliveries;
 	*ret_store = s;
 	return 0;
 }

@@ -38,7 +38,7 @@ int mp__store_get_into(
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
 	struct buffer into = {.data = buffer, .room = size};
 
-	int r = mp__store_get(q, &wait, receive_into, &into);
+	int r = mp__store_get(q, &wait, receive_into, &into, NULL);
 	if (r == 0 || r == -EMSGSIZE)
 		*ret_size = into.size;
 	return r;
@@ -80,12 +80,13 @@ static int receive_bytes(void *argument, const struct mp__ring_record *record)
 	return 0;
 }
 
-int mp__store_get_bytes(struct mp_queue *q, int timeout_ms, void **ret_data, size_t *ret_size)
+int mp__store_get_bytes(
+	struct mp_queue *q, int timeout_ms, void **ret_data, size_t *ret_size, mp_lease *ret_lease)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
 	struct buffer buffer = {0};
 
-	int r = mp__store_get(q, &wait, receive_bytes, &buffer);
+	int r = mp__store_get(q, &wait, receive_bytes, &buffer, ret_lease);
 	if (r < 0) {
 		free(buffer.data);
 		return r;
@@ -110,12 +111,13 @@ static int receive_another_value(void *argument, const struct mp__ring_record *r
 	return r < 0 ? -EAGAIN : 0;
 }
 
-static int get_value(struct mp_queue *q, int timeout_ms, mp__store_receive *receive, mp_obj *ret)
+static int get_value(struct mp_queue *q, int timeout_ms, mp__store_receive *receive, mp_obj *ret,
+	mp_lease *ret_lease)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
 	mp_obj value = mp_nil();
 
-	int r = mp__store_get(q, &wait, receive, &value);
+	int r = mp__store_get(q, &wait, receive, &value, ret_lease);
 	if (r < 0)
 		mp_obj_free(&value);
 	else
@@ -123,9 +125,9 @@ static int get_value(struct mp_queue *q, int timeout_ms, mp__store_receive *rece
 	return r;
 }
 
-int mp__store_get_value(struct mp_queue *q, int timeout_ms, mp_obj *ret_value)
+int mp__store_get_value(struct mp_queue *q, int timeout_ms, mp_obj *ret_value, mp_lease *ret_lease)
 {
-	return get_value(q, timeout_ms, receive_value, ret_value);
+	return get_value(q, timeout_ms, receive_value, ret_value, ret_lease);
 }
 
 int mp__store_get_many_values(struct mp_queue *q, int timeout_ms, mp_obj *ret_values, size_t max)
@@ -134,8 +136,8 @@ int mp__store_get_many_values(struct mp_queue *q, int timeout_ms, mp_obj *ret_va
 	int r = 0;
 
 	while (done < max && r == 0) {
-		r = done == 0 ? get_value(q, timeout_ms, receive_value, &ret_values[0])
-			      : get_value(q, 0, receive_another_value, &ret_values[done]);
+		r = done == 0 ? get_value(q, timeout_ms, receive_value, &ret_values[0], NULL)
+			      : get_value(q, 0, receive_another_value, &ret_values[done], NULL);
 		done += r == 0;
 	}
 	return done > 0 ? (int)done : r;
