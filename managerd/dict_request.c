@@ -7,39 +7,40 @@
 #include "base/testpoint.h"
 #include "managerd/obj_dict.h"
 #include "obj/codec.h"
+#include "serve/call.h"
+#include "serve/refer.h"
 #include "serve/reply.h"
 #include "wire/value.h"
 
 #include <inttypes.h>
 
-/* --- arguments: false means that the error is answered, and *ret_r is what to return ---------- */
+/* --- arguments: false means that the mistake is answered -------------------------------------- */
 
-static bool dict_of(struct serve_session *session, uint64_t id, uint64_t reference,
-	struct serve_store **ret_dict, int *ret_r)
+static bool find_dict(struct serve_call *call, uint64_t reference)
 {
-	struct serve_object *object = serve_session_object(session, reference);
-
-	if (!object) {
-		*ret_r = serve_reply_error(session, id, MP__CODE__BAD_REFERENCE,
+	call->object = serve_session_object(call->session, reference);
+	if (!call->object)
+		serve_fail(call, MP__CODE__BAD_REFERENCE,
 			"reference %" PRIu64 " is none of this connection", reference);
-		return false;
-	}
-	if (object->class != &md_dict_class) {
-		*ret_r = serve_reply_error(session, id, MP__CODE__WRONG_TYPE,
-			"reference %" PRIu64 " is not a dict", reference);
-		return false;
-	}
-	*ret_dict = object->state;
-	return true;
+	else if (call->object->class != &md_dict_class)
+		serve_fail(call, MP__CODE__WRONG_TYPE, "reference %" PRIu64 " is not a dict",
+			reference);
+	else
+		return true;
+	return false;
 }
 
-static bool key_of(struct serve_session *session, uint64_t id, ProtobufCBinaryData field,
-	struct mp__key *ret_key, int *ret_r)
+static struct serve_store *dict_of(const struct serve_call *call)
+{
+	return call->object->state;
+}
+
+static bool read_key(struct serve_call *call, ProtobufCBinaryData field, struct mp__key *ret_key)
 {
 	int r = mp__key_canonical(field.data, field.len, ret_key);
 
 	if (r < 0)
-		*ret_r = serve_reply_error(session, id, serve_code_of(r), "%s", mp_error_detail());
+		serve_fail_result(call, r);
 	return r == 0;
 }
 
@@ -48,8 +49,27 @@ static struct serve_bytes bytes_of(const struct mp__key *key)
 	return (struct serve_bytes){key->data, key->size};
 }
 
-static bool value_of(struct serve_session *session, uint64_t id, ProtobufCBinaryData field,
-	size_t key_size, struct serve_bytes *ret_value, int *ret_r)
+/* The value goes from the dict, and so does what it refers to. */
+static void value_gone(void *data, struct serve_bytes value)
+{
+	serve_unrefer(data, value);
+}
+
+/* References in what is about to be stored are counted from now on. */
+static bool refer(struct serve_call *call, struct serve_bytes value, size_t references)
+{
+	struct serve_store *dict = dict_of(call);
+
+	call->session->context->args_references = references;
+	if (references == 0)
+		return true;
+	dict->gone = value_gone;
+	dict->data = call->object;
+	return serve_refer(call, value);
+}
+
+static bool read_value(struct serve_call *call, ProtobufCBinaryData field, size_t key_size,
+	struct serve_bytes *ret_value)
 {
 	struct mp__value_info info;
 	int r = mp__value_check_stored(field.data, field.len, &info);
@@ -58,233 +78,248 @@ static bool value_of(struct serve_session *session, uint64_t id, ProtobufCBinary
 		r = mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
 			field.len + key_size, MP__PAYLOAD_MAX);
 	if (r < 0) {
-		*ret_r = serve_reply_error(session, id, serve_code_of(r), "%s", mp_error_detail());
+		serve_fail_result(call, r);
 		return false;
 	}
 	*ret_value = (struct serve_bytes){field.data, field.len};
-	return true;
+	return refer(call, *ret_value, info.references);
 }
 
 /* The answer to what a dict operation gave, if that was no success. */
-static int reply_dict_error(struct serve_session *session, uint64_t id, int r)
+static int fail(struct serve_call *call, int r)
 {
 	switch (r) {
 	case MD_DICT_E_NO_KEY:
-		return serve_reply_error(session, id, MP__CODE__NOT_FOUND, "no such key");
+		return serve_fail(call, MP__CODE__NOT_FOUND, "no such key");
 	case MD_DICT_E_NO_MEMORY:
-		return serve_reply_error(
-			session, id, MP__CODE__NO_MEMORY, "the daemon is out of memory");
+		return serve_fail_no_memory(call);
 	case MD_DICT_E_TOO_LARGE:
-		return serve_reply_error(session, id, MP__CODE__TOO_LARGE,
+		return serve_fail(call, MP__CODE__TOO_LARGE,
 			"the dict does not fit in a frame of %" PRIu32 " bytes",
-			session->context->limits.max_frame);
+			call->session->context->limits.max_frame);
 	case MD_DICT_E_BAD_KEY:
-		return serve_reply_error(session, id, MP__CODE__INVALID, "%s", mp_error_detail());
+		return serve_fail(call, MP__CODE__INVALID, "%s", mp_error_detail());
 	case MD_DICT_E_BAD_VALUE:
-		return serve_reply_error(session, id, MP__CODE__TOO_LARGE, "%s", mp_error_detail());
+		return serve_fail(call, MP__CODE__TOO_LARGE, "%s", mp_error_detail());
 	default:
 		return r; /* fatal */
 	}
 }
 
-/* Work that grows with the dict, see session.h. */
-static void count_effort(struct serve_session *session, size_t entries)
+/* It could not be stored after all. */
+static int fail_storing(struct serve_call *call, struct serve_bytes value, int r)
 {
-	session->context->effort += entries;
+	serve_unrefer(call->object, value);
+	return fail(call, r);
+}
+
+static int answer_ok(struct serve_call *call)
+{
+	return serve_reply_ok(call->session, call->id);
+}
+
+/* What was put together for the answer; what it refers to is still in the dict. */
+static int answer_assembled(struct serve_call *call)
+{
+	struct mp__buffer *assembled = &call->session->context->assembled;
+	int r = serve_answer_stored(
+		call, (struct serve_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
+
+	mp__buffer_consume(assembled, mp__buffer_size(assembled));
+	return r;
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
 
-static int run_set(struct serve_session *session, uint64_t id, const Mp__DictSet *op)
+static int run_set(struct serve_call *call, const Mp__DictSet *op)
 {
-	struct serve_store *dict;
 	struct mp__key key;
 	struct serve_bytes value;
-	int r = 0;
 
-	if (!dict_of(session, id, op->reference, &dict, &r) ||
-		!key_of(session, id, op->key, &key, &r) ||
-		!value_of(session, id, op->value, key.size, &value, &r))
-		return r;
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key) ||
+		!read_value(call, op->value, key.size, &value))
+		return call->failed;
 	MP__TEST_POINT("managerd.set.checked");
-	r = md_dict_set(dict, bytes_of(&key), value);
+	int r = md_dict_set(dict_of(call), bytes_of(&key), value);
 	MP__TEST_POINT("managerd.set.done");
-	return r == 0 ? serve_reply_ok(session, id) : reply_dict_error(session, id, r);
-}
-
-static int run_get(struct serve_session *session, uint64_t id, const Mp__DictGet *op)
-{
-	struct serve_store *dict;
-	struct mp__key key;
-	struct serve_bytes value;
-	int r = 0;
-
-	if (!dict_of(session, id, op->reference, &dict, &r) ||
-		!key_of(session, id, op->key, &key, &r))
-		return r;
-	r = md_dict_get(dict, bytes_of(&key), &value);
-	return r == 0 ? serve_reply_value(session, id, value) : reply_dict_error(session, id, r);
-}
-
-static int run_pop(struct serve_session *session, uint64_t id, const Mp__DictPop *op)
-{
-	struct mp__buffer *assembled = &session->context->assembled;
-	struct serve_store *dict;
-	struct mp__key key;
-	int r = 0;
-
-	if (!dict_of(session, id, op->reference, &dict, &r) ||
-		!key_of(session, id, op->key, &key, &r))
-		return r;
-	r = md_dict_pop(dict, bytes_of(&key), op->quiet ? NULL : assembled);
 	if (r != 0)
-		return reply_dict_error(session, id, r);
-	if (op->quiet)
-		return serve_reply_ok(session, id);
-	r = serve_reply_value(session, id,
-		(struct serve_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
-	mp__buffer_consume(assembled, mp__buffer_size(assembled));
-	return r;
+		return fail_storing(call, value, r);
+	serve_changed(call->object);
+	return answer_ok(call);
 }
 
-static int run_contains(struct serve_session *session, uint64_t id, const Mp__DictContains *op)
+static int run_get(struct serve_call *call, const Mp__DictGet *op)
 {
-	struct serve_store *dict;
 	struct mp__key key;
 	struct serve_bytes value;
-	int r = 0;
 
-	if (!dict_of(session, id, op->reference, &dict, &r) ||
-		!key_of(session, id, op->key, &key, &r))
-		return r;
-	r = md_dict_get(dict, bytes_of(&key), &value);
-	if (r == 0 || r == MD_DICT_E_NO_KEY)
-		return serve_reply_count(session, id, r == 0);
-	return reply_dict_error(session, id, r);
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
+		return call->failed;
+	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
+	return r == 0 ? serve_answer_stored(call, value) : fail(call, r);
 }
 
-static int run_setdefault(struct serve_session *session, uint64_t id, const Mp__DictSetdefault *op)
+/* It goes when the client has what it refers to, not before. */
+static int pop_referring(struct serve_call *call, struct serve_bytes key)
+{
+	struct serve_bytes value;
+
+	int r = md_dict_get(dict_of(call), key, &value);
+	if (r != 0)
+		return fail(call, r);
+	r = serve_answer_stored(call, value);
+	if (call->refused)
+		return r;
+	int removed = md_dict_pop(dict_of(call), key, NULL);
+	serve_changed(call->object);
+	return removed < 0 ? removed : r;
+}
+
+static int run_pop(struct serve_call *call, const Mp__DictPop *op)
+{
+	struct mp__key key;
+
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
+		return call->failed;
+	if (call->object->n_refers > 0 && !op->quiet)
+		return pop_referring(call, bytes_of(&key));
+	int r = md_dict_pop(dict_of(call), bytes_of(&key),
+		op->quiet ? NULL : &call->session->context->assembled);
+	if (r != 0)
+		return fail(call, r);
+	serve_changed(call->object);
+	return op->quiet ? answer_ok(call) : answer_assembled(call);
+}
+
+static int run_contains(struct serve_call *call, const Mp__DictContains *op)
+{
+	struct mp__key key;
+	struct serve_bytes value;
+
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
+		return call->failed;
+	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
+	if (r == 0 || r == MD_DICT_E_NO_KEY)
+		return serve_reply_count(call->session, call->id, r == 0);
+	return fail(call, r);
+}
+
+static int run_setdefault(struct serve_call *call, const Mp__DictSetdefault *op)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 	Mp__Stored stored = MP__STORED__INIT;
-	struct serve_store *dict;
 	struct mp__key key;
 	struct serve_bytes value;
 	struct serve_bytes now;
 	bool inserted;
-	int r = 0;
 
-	if (!dict_of(session, id, op->reference, &dict, &r) ||
-		!key_of(session, id, op->key, &key, &r) ||
-		!value_of(session, id, op->value, key.size, &value, &r))
-		return r;
-	r = md_dict_setdefault(dict, bytes_of(&key), value, &inserted, &now);
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key) ||
+		!read_value(call, op->value, key.size, &value))
+		return call->failed;
+	int r = md_dict_setdefault(dict_of(call), bytes_of(&key), value, &inserted, &now);
 	if (r != 0)
-		return reply_dict_error(session, id, r);
+		return fail_storing(call, value, r);
+	if (inserted)
+		serve_changed(call->object);
+	else
+		serve_unrefer(call->object, value);
 	stored.value = (ProtobufCBinaryData){now.size, (uint8_t *)now.data};
 	stored.inserted = inserted;
 	response.result_case = MP__RESPONSE__RESULT_STORED;
 	response.stored = &stored;
-	return serve_reply(session, id, &response);
+	return serve_answer_referring(call, now, &response);
 }
 
-static int run_update(struct serve_session *session, uint64_t id, const Mp__DictUpdate *op)
+static int run_update(struct serve_call *call, const Mp__DictUpdate *op)
 {
+	struct serve_bytes pairs = {op->pairs.data, op->pairs.len};
 	struct mp__value_info info;
-	struct serve_store *dict;
-	int r = 0;
 
-	if (!dict_of(session, id, op->reference, &dict, &r))
-		return r;
-	r = mp__value_check(op->pairs.data, op->pairs.len, &info);
-	if (r == 0 && info.handles + info.references > 0)
+	if (!find_dict(call, op->reference))
+		return call->failed;
+	int r = mp__value_check(op->pairs.data, op->pairs.len, &info);
+	if (r == 0 && info.handles > 0)
 		r = mp_error_set(-ENOTSUP, "a handle in a value for managerd");
 	if (r == 0 && info.type != MP_TYPE_DICT)
 		r = mp_error_set(-EINVAL, "an update with something that is not a dict");
 	if (r < 0)
-		return serve_reply_error(session, id, serve_code_of(r), "%s", mp_error_detail());
-	count_effort(session, info.nodes);
-	r = md_dict_update(dict, op->pairs.data, op->pairs.len);
-	return r == 0 ? serve_reply_ok(session, id) : reply_dict_error(session, id, r);
-}
-
-static int run_clear(struct serve_session *session, uint64_t id, const Mp__DictClear *op)
-{
-	struct serve_store *dict;
-	int r = 0;
-
-	if (!dict_of(session, id, op->reference, &dict, &r))
-		return r;
-	count_effort(session, md_dict_len(dict));
-	r = md_dict_clear(dict);
-	return r == 0 ? serve_reply_ok(session, id) : reply_dict_error(session, id, r);
-}
-
-static int run_len(struct serve_session *session, uint64_t id, const Mp__DictLen *op)
-{
-	struct serve_store *dict;
-	int r = 0;
-
-	if (!dict_of(session, id, op->reference, &dict, &r))
-		return r;
-	return serve_reply_count(session, id, md_dict_len(dict));
-}
-
-static int run_list(struct serve_session *session, uint64_t id, const Mp__DictList *op)
-{
-	struct mp__buffer *assembled = &session->context->assembled;
-	struct serve_store *dict;
-	int r = 0;
-
-	if (!dict_of(session, id, op->reference, &dict, &r))
-		return r;
-	if ((int)op->part < MD_DICT_KEYS || (int)op->part > MD_DICT_ITEMS)
-		return serve_reply_error(
-			session, id, MP__CODE__INVALID, "an unknown part of a dict");
-	count_effort(session, md_dict_len(dict));
-	r = md_dict_list(
-		dict, (enum md_dict_part)op->part, session->context->limits.max_frame, assembled);
+		return serve_fail_result(call, r);
+	serve_effort(call, info.nodes);
+	if (!refer(call, pairs, info.references))
+		return call->failed;
+	r = md_dict_update(dict_of(call), op->pairs.data, op->pairs.len);
 	if (r != 0)
-		return reply_dict_error(session, id, r);
-	r = serve_reply_value(session, id,
-		(struct serve_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
-	mp__buffer_consume(assembled, mp__buffer_size(assembled));
-	return r;
+		return fail_storing(call, pairs, r);
+	serve_changed(call->object);
+	return answer_ok(call);
+}
+
+static int run_clear(struct serve_call *call, const Mp__DictClear *op)
+{
+	if (!find_dict(call, op->reference))
+		return call->failed;
+	serve_effort(call, md_dict_len(dict_of(call)));
+	int r = md_dict_clear(dict_of(call));
+	if (r != 0)
+		return fail(call, r);
+	serve_changed(call->object);
+	return answer_ok(call);
+}
+
+static int run_len(struct serve_call *call, const Mp__DictLen *op)
+{
+	if (!find_dict(call, op->reference))
+		return call->failed;
+	return serve_reply_count(call->session, call->id, md_dict_len(dict_of(call)));
+}
+
+static int run_list(struct serve_call *call, const Mp__DictList *op)
+{
+	const struct serve_context *context = call->session->context;
+
+	if (!find_dict(call, op->reference))
+		return call->failed;
+	if ((int)op->part < MD_DICT_KEYS || (int)op->part > MD_DICT_ITEMS)
+		return serve_fail(call, MP__CODE__INVALID, "an unknown part of a dict");
+	serve_effort(call, md_dict_len(dict_of(call)));
+	int r = md_dict_list(dict_of(call), (enum md_dict_part)op->part, context->limits.max_frame,
+		&call->session->context->assembled);
+	return r == 0 ? answer_assembled(call) : fail(call, r);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
 bool md_dict_request(struct serve_session *session, const Mp__Request *request, int *ret_r)
 {
-	uint64_t id = request->id;
+	struct serve_call call = {.session = session, .id = request->id};
 
 	switch (request->op_case) {
 	case MP__REQUEST__OP_DICT_SET:
-		*ret_r = run_set(session, id, request->dict_set);
+		*ret_r = run_set(&call, request->dict_set);
 		return true;
 	case MP__REQUEST__OP_DICT_GET:
-		*ret_r = run_get(session, id, request->dict_get);
+		*ret_r = run_get(&call, request->dict_get);
 		return true;
 	case MP__REQUEST__OP_DICT_POP:
-		*ret_r = run_pop(session, id, request->dict_pop);
+		*ret_r = run_pop(&call, request->dict_pop);
 		return true;
 	case MP__REQUEST__OP_DICT_CONTAINS:
-		*ret_r = run_contains(session, id, request->dict_contains);
+		*ret_r = run_contains(&call, request->dict_contains);
 		return true;
 	case MP__REQUEST__OP_DICT_SETDEFAULT:
-		*ret_r = run_setdefault(session, id, request->dict_setdefault);
+		*ret_r = run_setdefault(&call, request->dict_setdefault);
 		return true;
 	case MP__REQUEST__OP_DICT_UPDATE:
-		*ret_r = run_update(session, id, request->dict_update);
+		*ret_r = run_update(&call, request->dict_update);
 		return true;
 	case MP__REQUEST__OP_DICT_CLEAR:
-		*ret_r = run_clear(session, id, request->dict_clear);
+		*ret_r = run_clear(&call, request->dict_clear);
 		return true;
 	case MP__REQUEST__OP_DICT_LEN:
-		*ret_r = run_len(session, id, request->dict_len);
+		*ret_r = run_len(&call, request->dict_len);
 		return true;
 	case MP__REQUEST__OP_DICT_LIST:
-		*ret_r = run_list(session, id, request->dict_list);
+		*ret_r = run_list(&call, request->dict_list);
 		return true;
 	default:
 		return false;
@@ -293,22 +328,22 @@ bool md_dict_request(struct serve_session *session, const Mp__Request *request, 
 
 int md_dict_quick(struct serve_session *session, const struct mp__quick *q)
 {
+	struct serve_call call = {.session = session, .id = q->id};
+
 	switch (q->op) {
 	case MP__REQUEST__OP_DICT_SET:
-		return run_set(session, q->id,
+		return run_set(&call,
 			&(Mp__DictSet){
 				.reference = q->reference, .key = q->key, .value = q->value});
 	case MP__REQUEST__OP_DICT_GET:
-		return run_get(
-			session, q->id, &(Mp__DictGet){.reference = q->reference, .key = q->key});
+		return run_get(&call, &(Mp__DictGet){.reference = q->reference, .key = q->key});
 	case MP__REQUEST__OP_DICT_POP:
-		return run_pop(
-			session, q->id, &(Mp__DictPop){.reference = q->reference, .key = q->key});
+		return run_pop(&call, &(Mp__DictPop){.reference = q->reference, .key = q->key});
 	case MP__REQUEST__OP_DICT_CONTAINS:
-		return run_contains(session, q->id,
-			&(Mp__DictContains){.reference = q->reference, .key = q->key});
+		return run_contains(
+			&call, &(Mp__DictContains){.reference = q->reference, .key = q->key});
 	default:
-		return run_setdefault(session, q->id,
+		return run_setdefault(&call,
 			&(Mp__DictSetdefault){
 				.reference = q->reference, .key = q->key, .value = q->value});
 	}

@@ -152,7 +152,7 @@ Test(dict, values_with_handles_are_enotsup_and_too_deep_ones_eoverflow)
 	mp_obj nested[MP_OBJ_MAX_DEPTH + 1];
 	mp_obj value;
 
-	T_RESULT(mp_dict_set(d, mp_i64(1), mp_handle(d)), -ENOTSUP);
+	T_RESULT(mp_dict_set(d, mp_i64(1), mp_handle(m)), -ENOTSUP);
 	T_RESULT(mp_dict_set(d, mp_handle(d), mp_i64(1)), -ENOTSUP);
 	T_RESULT(mp_dict_set(d, mp_i64(1), MP_LIST(mp_fd(0))), -ENOTSUP);
 	T_RESULT(mp_dict_update(d, MP_DICT(mp_i64(1), mp_handle(m))), -ENOTSUP);
@@ -231,6 +231,114 @@ Test(dict, limit_of_objects_is_enospc)
 	dicts[1] = t_dict(m, NULL);
 	for (int i = 0; i < 3; i++)
 		mp_dict_close(dicts[i]);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+/* --- objects inside --------------------------------------------------------------------------- */
+
+static int64_t counter_in(const mp_obj *value)
+{
+	int64_t n;
+
+	T_OK(mp_counter_get(mp_obj_proxy(value), &n));
+	return n;
+}
+
+static int set_in_child(void *argument)
+{
+	mp_obj value;
+
+	T_CHECK(mp_dict_get(argument, mp_str("inner"), &value) == 0);
+	T_CHECK(mp_dict_set(mp_obj_dict(&value), mp_i64(1), mp_str("of the child")) == 0);
+	mp_obj_free(&value);
+	return 0;
+}
+
+/* CPython's nesting: what is changed through the inner proxy, all see. */
+Test(dict, test_nested_dicts)
+{
+	mp_manager *m = t_manager();
+	mp_dict *outer = t_dict(m, "outer");
+	mp_dict *inner = t_dict(m, NULL);
+	mp_obj value;
+
+	T_OK(mp_dict_set(outer, mp_str("inner"), mp_handle(inner)));
+	T_OK(mp_dict_close(inner));
+	struct t_child child = t_spawn(set_in_child, outer);
+	t_expect_exit(&child, 0);
+	T_OK(mp_dict_get(outer, mp_str("inner"), &value));
+	inner = mp_dict_ref(mp_obj_dict(&value));
+	mp_obj_free(&value);
+	t_expect_get(inner, mp_i64(1), mp_str("of the child"));
+	/* Out of the dict it goes only when it is closed too. */
+	T_OK(mp_dict_pop(outer, mp_str("inner"), &value));
+	T_OK(mp_dict_close(inner));
+	t_expect_get(mp_obj_dict(&value), mp_i64(1), mp_str("of the child"));
+	mp_obj_free(&value);
+	mp_dict_close(outer);
+	mp_manager_close(m);
+}
+
+/* By every way in and out. With room for three objects, each that is not let go shows. */
+Test(dict, what_values_refer_to_lives_as_long_as_they_do)
+{
+	const char *const options[] = {"--max-objects", "3", NULL};
+	struct t_daemon daemon = t_daemon_start(options);
+	mp_manager *m;
+	mp_dict *d;
+	mp_proxy *c;
+	mp_obj value;
+
+	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_dict(m, "d", &d));
+	for (int i = 0; i < 20; i++) {
+		T_OK(mp_manager_counter(m, NULL, i, &c));
+		mp_obj key = mp_i64(1);
+		mp_obj list = MP_LIST(mp_handle(c), mp_i64(0), mp_handle(c));
+		switch (i % 5) {
+		case 0:
+			T_OK(mp_dict_set(d, key, list));
+			T_OK(mp_dict_set(d, key, mp_i64(2)));
+			T_OK(mp_dict_set(d, key, mp_handle(c)));
+			break;
+		case 1:
+			T_OK(mp_dict_clear(d));
+			T_RESULT(mp_dict_setdefault(d, key, list, &value), 1);
+			cr_assert(counter_in(mp_obj_at(&value, 2)) == i);
+			mp_obj_free(&value);
+			T_RESULT(mp_dict_setdefault(d, key, mp_handle(c), &value), 0);
+			mp_obj_free(&value);
+			break;
+		case 2:
+			T_OK(mp_dict_update(d, MP_DICT(key, list, key, mp_handle(c))));
+			break;
+		case 3:
+			T_OK(mp_dict_set(d, key, list));
+			T_OK(mp_dict_items(d, &value));
+			cr_assert(counter_in(mp_obj_at(mp_obj_get(&value, key), 0)) == i);
+			mp_obj_free(&value);
+			T_OK(mp_dict_values(d, &value));
+			mp_obj_free(&value);
+			break;
+		default:
+			T_OK(mp_dict_set(d, key, list));
+			T_OK(mp_dict_pop(d, key, NULL));
+			T_OK(mp_dict_set(d, key, list));
+			T_OK(mp_dict_pop(d, key, &value));
+			cr_assert(counter_in(mp_obj_at(&value, 0)) == i);
+			mp_obj_free(&value);
+			break;
+		}
+		mp_proxy_close(c);
+	}
+	T_OK(mp_dict_clear(d));
+	T_OK(mp_manager_counter(m, NULL, 0, &c));
+	mp_proxy *last;
+	T_OK(mp_manager_counter(m, NULL, 0, &last));
+	mp_proxy_close(c);
+	mp_proxy_close(last);
+	mp_dict_close(d);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
 }

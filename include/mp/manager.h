@@ -78,9 +78,9 @@ int mp_manager_dict(mp_manager *manager, const char *name, mp_dict **ret_dict);
 
 /*
  * Keys are scalars: bool, integers, f64 (not NaN), strings, bytes; others are -EINVAL. 1 as i64 and
- * as u64 are the same key; 1, 1.0 and true are three; -0.0 is 0.0. Values are any mp_obj without
- * handles (-ENOTSUP), nested at most 63 deep (-EOVERFLOW). A key and value of more than 64 MiB
- * together, or a copy of the whole that is larger: -EMSGSIZE. The order is that of first insertion.
+ * as u64 are the same key; 1, 1.0 and true are three; -0.0 is 0.0. Values are any mp_obj with no
+ * handles but proxies (-ENOTSUP), nested at most 63 deep (-EOVERFLOW). A key and value of more than
+ * 64 MiB together, or a larger copy of the whole: -EMSGSIZE. The order is that of first insertion.
  */
 int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value);
 int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value); /* -ENOENT no such key */

@@ -185,23 +185,30 @@ static bool open_for_client(const struct found *found, void *data)
 	return true;
 }
 
-int serve_answer_stored(struct serve_call *call, struct serve_bytes value)
+int serve_answer_referring(
+	struct serve_call *call, struct serve_bytes value, Mp__Response *response)
 {
-	Mp__Response response = MP__RESPONSE__INIT;
 	struct opening o = {.call = call};
-
-	if (call->object->n_refers == 0)
-		return serve_answer_value(call, value);
 	int r = 0;
-	if (each(value, open_for_client, &o)) {
-		response.result_case = MP__RESPONSE__RESULT_VALUE;
-		response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};
-		response.n_references = o.count;
-		response.references = o.references;
-		r = serve_answer_response(call, &response);
+
+	if (call->object->n_refers == 0 || each(value, open_for_client, &o)) {
+		response->n_references = o.count;
+		response->references = o.references;
+		r = serve_answer_response(call, response);
 	}
 	while (call->refused && o.count > 0)
 		serve_session_drop_reference(call->session, o.references[--o.count]);
 	free(o.references);
 	return call->refused ? call->failed : r;
+}
+
+int serve_answer_stored(struct serve_call *call, struct serve_bytes value)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+
+	if (call->object->n_refers == 0)
+		return serve_answer_value(call, value);
+	response.result_case = MP__RESPONSE__RESULT_VALUE;
+	response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};
+	return serve_answer_referring(call, value, &response);
 }

@@ -31,6 +31,9 @@ struct serve_change {
 
 struct serve_store {
 	const struct serve_store_class *class;
+	/* Told of each value that goes, while it is still there. NULL: nobody wants to know. */
+	void (*gone)(void *data, struct serve_bytes value);
+	void *data;
 };
 
 struct serve_store_class {

@@ -34,12 +34,25 @@ static struct memory *memory_of(struct serve_store *store)
 	return (struct memory *)store;
 }
 
+static void tell(struct memory *memory, const struct blob *blob)
+{
+	if (memory->store.gone)
+		memory->store.gone(
+			memory->store.data, (struct serve_bytes){blob->data, blob->size});
+}
+
+static void let_go(struct memory *memory, struct blob *blob)
+{
+	tell(memory, blob);
+	free(blob);
+}
+
 static void memory_clear(struct memory *memory)
 {
 	struct serve_map_entry *e;
 
 	for (uint64_t cursor = 0; (e = serve_map_next(&memory->map, &cursor));)
-		free(e->value);
+		let_go(memory, e->value);
 	serve_map_clear(&memory->map);
 }
 
@@ -94,6 +107,7 @@ static bool overwrite(struct memory *memory, const struct serve_change *change)
 
 	if (!blob || size > blob->room || size < blob->room / 2)
 		return false;
+	tell(memory, blob);
 	if (size > 0)
 		memcpy(blob->data, change->value.data, size);
 	blob->size = size;
@@ -123,11 +137,11 @@ static void commit(
 
 	if (change->remove) {
 		if (e) {
-			free(e->value);
+			let_go(memory, e->value);
 			serve_map_remove(&memory->map, e);
 		}
 	} else if (e) {
-		free(e->value);
+		let_go(memory, e->value);
 		e->value = prepared->blob;
 		prepared->blob = NULL;
 	} else {

@@ -153,8 +153,6 @@ int mp__value_check_stored(const void *data, size_t size, struct mp__value_info 
 		return r;
 	if (info.handles > 0)
 		return mp_error_set(-ENOTSUP, "a handle in a value for managerd");
-	if (info.references > 0)
-		return mp_error_set(-ENOTSUP, "a reference where none can be stored");
 	if (info.depth > MP__STORED_MAX_DEPTH)
 		return mp_error_set(-EOVERFLOW, "a value for managerd nested deeper than %d",
 			MP__STORED_MAX_DEPTH);
