@@ -21,6 +21,9 @@ void mp__test_point(const char *name)
 
 	if (!wanted || strncmp(wanted, name, length) != 0 || wanted[length] != ':')
 		return;
+	const char *spares = getenv("MP_TEST_POINT_SPARES");
+	if (spares && atoi(spares) == getpid())
+		return;
 	const char *token = getenv("MP_TEST_POINT_TOKEN");
 	if (token && unlink(token) < 0) {
 		errno = saved_errno;

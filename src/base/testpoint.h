@@ -8,6 +8,7 @@
  *	MP_TEST_POINT="NAME:ACTION"	ACTION: kill, stop, exit (of code 86)
  *	MP_TEST_POINT_TOKEN=PATH	act only if this file could be removed: so once in all
  *					processes together
+ *	MP_TEST_POINT_SPARES=PID	this one goes on
  *
  * in the environment, which children inherit under every start method.
  */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * managerd in the kill storm. One daemon, which lives, and clients that die: what was acknowledged
+ * is there. And owners of daemons of their own, where both may die: calls fail with -EPIPE then and
+ * do not hang, a new daemon starts empty, and none outlives its owner.
+ */
+#include <config.h>
+
+#include "tests/storm/storm.h"
+#include "tests/storm/tree.h"
+
+#include <stdio.h>
+
+#define CLIENTS 2
+#define OWNERS 1
+#define KEYS 4
+#define CHANGES 20
+
+/* --- one daemon for all ------------------------------------------------------------------------------------ */
+
+struct ledger {
+	struct {
+		_Atomic int64_t trying;
+		_Atomic int64_t set; /* acknowledged */
+	} entries[CLIENTS][KEYS];
+};
+
+static mp_manager *manager;
+static mp_dict *dict;
+
+static void make_dict(void *memory)
+{
+	(void)memory;
+	STORM_CALL(mp_manager_start(NULL, &manager));
+	storm_spare(mp_manager_pid(manager));
+	STORM_CALL(mp_manager_dict(manager, "storm", &dict));
+}
+
+static mp_obj give_dict(void)
+{
+	return mp_handle(dict);
+}
+
+static void take_dict(const mp_obj *given)
+{
+	dict = mp_obj_dict(given);
+}
+
+static mp_obj key_of(int index, int k)
+{
+	return mp_i64(index * KEYS + k);
+}
+
+/* What was acknowledged, or what somebody died over. */
+static void check_entry(struct ledger *ledger, int index, int k)
+{
+	mp_obj now;
+	int64_t set = ledger->entries[index][k].set;
+	int64_t trying = ledger->entries[index][k].trying;
+	int r = mp_dict_get(dict, key_of(index, k), &now);
+
+	if (r == -ENOENT) {
+		STORM_CHECK(set == 0);
+		return;
+	}
+	STORM_CALL(r);
+	int64_t n = mp_obj_i64(mp_obj_at(&now, 0));
+	STORM_CHECK(mp_obj_len(&now) == 2 && n == -mp_obj_i64(mp_obj_at(&now, 1)));
+	STORM_CHECK(n >= set);
+	STORM_IS(STORM_DUPLICATED, n <= trying);
+	mp_obj_free(&now);
+}
+
+static void run_client(void *memory, int index, uint64_t random)
+{
+	struct ledger *ledger = memory;
+
+	while (storm_blows()) {
+		int k = (int)(storm_random(&random) % KEYS);
+		check_entry(ledger, index, k);
+		int64_t n = ++ledger->entries[index][k].trying;
+		if (n % 5 == 0)
+			STORM_CALL(mp_dict_update(
+				dict, MP_DICT(key_of(index, k), MP_LIST(mp_i64(n), mp_i64(-n)),
+					      mp_str("other"), mp_i64(index))));
+		else
+			STORM_CALL(mp_dict_set(
+				dict, key_of(index, k), MP_LIST(mp_i64(n), mp_i64(-n))));
+		ledger->entries[index][k].set = n;
+	}
+}
+
+static void finish_dict(void *memory)
+{
+	size_t length = 0;
+
+	for (int i = 0; i < CLIENTS; i++)
+		for (int k = 0; k < KEYS; k++)
+			check_entry(memory, i, k);
+	STORM_CALL(mp_dict_len(dict, &length));
+	STORM_CHECK(length <= CLIENTS * KEYS + 1);
+	STORM_CALL(mp_dict_close(dict));
+	STORM_CALL(mp_manager_close(manager));
+	storm_spare(0);
+}
+
+const struct storm_capability storm_dict = {
+	.name = "dict",
+	.points = "manager.call. manager.connect ",
+	.size = sizeof(struct ledger),
+	.make = make_dict,
+	.give = give_dict,
+	.take = take_dict,
+	.roles = {{"client", CLIENTS, false, run_client}},
+	.finish = finish_dict,
+};
+
+/* --- daemons that die ------------------------------------------------------------------------------------------ */
+
+/* The daemon is gone, or was not even there. */
+static bool gone(int r)
+{
+	if (r == -EPIPE || r == -ECONNREFUSED || r == -ECONNRESET || r == -EOWNERDEAD)
+		return true;
+	STORM_CALL(r);
+	return false;
+}
+
+static void use_daemon(uint64_t random)
+{
+	mp_manager *m = NULL;
+	mp_dict *d = NULL;
+	mp_obj value;
+
+	if (gone(mp_manager_start(NULL, &m)))
+		return;
+	if (gone(mp_manager_dict(m, NULL, &d))) {
+		(void)mp_manager_close(m);
+		return;
+	}
+	for (int64_t i = 0; i < CHANGES + (int64_t)(random % CHANGES); i++) {
+		if (gone(mp_dict_set(d, mp_i64(i), mp_i64(i * i))))
+			break;
+		int r = mp_dict_get(d, mp_i64(i), &value);
+		if (gone(r))
+			break;
+		STORM_CHECK(mp_obj_i64(&value) == i * i);
+		mp_obj_free(&value);
+	}
+	(void)mp_dict_close(d);
+	(void)mp_manager_close(m);
+}
+
+static void run_owner(void *memory, int index, uint64_t random)
+{
+	(void)memory;
+	(void)index;
+	while (storm_blows())
+		use_daemon(storm_random(&random));
+}
+
+static void make_managed(void *memory)
+{
+	(void)memory;
+}
+
+const struct storm_capability storm_managed = {
+	.name = "managerd",
+	.points = "manager. managerd. ",
+	.size = 1,
+	.make = make_managed,
+	.roles = {{"owner of daemons", OWNERS, false, run_owner}},
+	.finish = make_managed,
+};
