@@ -9,7 +9,8 @@
 #include "tests/storm/storm.h"
 #include "tests/storm/tree.h"
 
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CLIENTS 2
 #define OWNERS 1
@@ -19,6 +20,8 @@
 /* --- one daemon for all ------------------------------------------------------------------------------------ */
 
 struct ledger {
+	struct storm_pair pair;  /* of the lock */
+	_Atomic int64_t counted; /* acknowledged additions */
 	struct {
 		_Atomic int64_t trying;
 		_Atomic int64_t set; /* acknowledged */
@@ -30,20 +33,45 @@ static mp_dict *dict;
 
 static void make_dict(void *memory)
 {
+	const char *point = getenv("MP_TEST_POINT");
+	char *again = point ? strdup(point) : NULL;
+
 	(void)memory;
+	/* This daemon lives: it comes to no point. */
+	unsetenv("MP_TEST_POINT");
 	STORM_CALL(mp_manager_start(NULL, &manager));
+	if (again)
+		setenv("MP_TEST_POINT", again, 1);
+	free(again);
 	storm_spare(mp_manager_pid(manager));
 	STORM_CALL(mp_manager_dict(manager, "storm", &dict));
 }
 
 static mp_obj give_dict(void)
 {
-	return mp_handle(dict);
+	static mp_obj both[2];
+
+	both[0] = mp_handle(manager);
+	both[1] = mp_handle(dict);
+	return mp_list_of(both, 2);
 }
 
 static void take_dict(const mp_obj *given)
 {
-	dict = mp_obj_dict(given);
+	manager = mp_obj_manager(&given->as.items[0]);
+	dict = mp_obj_dict(&given->as.items[1]);
+}
+
+/* A lock that passes on when its holder's connection ends; a sum to which each adds once. */
+static void use_lock(struct ledger *ledger, mp_proxy *lock, mp_proxy *counter, uint64_t random)
+{
+	int r = mp_served_lock_acquire(lock, STORM_TIMEOUT_MS, NULL);
+
+	STORM_CALL(r);
+	storm_pair_work(&ledger->pair, r, random);
+	STORM_CALL(mp_served_lock_release(lock));
+	STORM_CALL(mp_counter_add(counter, 1, NULL));
+	ledger->counted++;
 }
 
 static mp_obj key_of(int index, int k)
@@ -74,8 +102,13 @@ static void check_entry(struct ledger *ledger, int index, int k)
 static void run_client(void *memory, int index, uint64_t random)
 {
 	struct ledger *ledger = memory;
+	mp_proxy *lock = NULL;
+	mp_proxy *counter = NULL;
 
+	STORM_CALL(mp_manager_lock(manager, "lock", &lock));
+	STORM_CALL(mp_manager_counter(manager, "counter", 0, &counter));
 	while (storm_blows()) {
+		use_lock(ledger, lock, counter, storm_random(&random));
 		int k = (int)(storm_random(&random) % KEYS);
 		check_entry(ledger, index, k);
 		int64_t n = ++ledger->entries[index][k].trying;
@@ -88,6 +121,25 @@ static void run_client(void *memory, int index, uint64_t random)
 				dict, key_of(index, k), MP_LIST(mp_i64(n), mp_i64(-n))));
 		ledger->entries[index][k].set = n;
 	}
+	(void)mp_proxy_close(lock);
+	(void)mp_proxy_close(counter);
+}
+
+static void check_sum(struct ledger *ledger)
+{
+	mp_proxy *lock = NULL;
+	mp_proxy *counter = NULL;
+	int64_t sum = 0;
+
+	STORM_CALL(mp_manager_lock(manager, "lock", &lock));
+	STORM_CALL(mp_manager_counter(manager, "counter", 0, &counter));
+	use_lock(ledger, lock, counter, 0);
+	storm_pair_finish(&ledger->pair);
+	STORM_CALL(mp_counter_get(counter, &sum));
+	STORM_CHECK(sum >= ledger->counted);
+	STORM_IS(STORM_DUPLICATED, (uint64_t)(sum - ledger->counted) <= storm_board->ended);
+	(void)mp_proxy_close(lock);
+	(void)mp_proxy_close(counter);
 }
 
 static void finish_dict(void *memory)
@@ -97,6 +149,7 @@ static void finish_dict(void *memory)
 	for (int i = 0; i < CLIENTS; i++)
 		for (int k = 0; k < KEYS; k++)
 			check_entry(memory, i, k);
+	check_sum(memory);
 	STORM_CALL(mp_dict_len(dict, &length));
 	STORM_CHECK(length <= CLIENTS * KEYS + 1);
 	STORM_CALL(mp_dict_close(dict));
@@ -130,6 +183,8 @@ static void use_daemon(uint64_t random)
 {
 	mp_manager *m = NULL;
 	mp_dict *d = NULL;
+	mp_proxy *lock = NULL;
+	mp_proxy *counter = NULL;
 	mp_obj value;
 
 	if (gone(mp_manager_start(NULL, &m)))
@@ -138,7 +193,14 @@ static void use_daemon(uint64_t random)
 		(void)mp_manager_close(m);
 		return;
 	}
-	for (int64_t i = 0; i < CHANGES + (int64_t)(random % CHANGES); i++) {
+	bool locks = !gone(mp_manager_lock(m, NULL, &lock)) &&
+		     !gone(mp_manager_counter(m, NULL, 0, &counter));
+	for (int64_t i = 0; locks && i < CHANGES + (int64_t)(random % CHANGES); i++) {
+		int64_t n = 0;
+		if (gone(mp_served_lock_acquire(lock, STORM_TIMEOUT_MS, NULL)) ||
+			gone(mp_counter_add(counter, 1, &n)) || gone(mp_served_lock_release(lock)))
+			break;
+		STORM_CHECK(n == i + 1);
 		if (gone(mp_dict_set(d, mp_i64(i), mp_i64(i * i))))
 			break;
 		int r = mp_dict_get(d, mp_i64(i), &value);
@@ -147,6 +209,8 @@ static void use_daemon(uint64_t random)
 		STORM_CHECK(mp_obj_i64(&value) == i * i);
 		mp_obj_free(&value);
 	}
+	(void)mp_proxy_close(lock);
+	(void)mp_proxy_close(counter);
 	(void)mp_dict_close(d);
 	(void)mp_manager_close(m);
 }
@@ -166,7 +230,7 @@ static void make_managed(void *memory)
 
 const struct storm_capability storm_managed = {
 	.name = "managerd",
-	.points = "manager. managerd. ",
+	.points = "manager. managerd. serve. ",
 	.size = 1,
 	.make = make_managed,
 	.roles = {{"owner of daemons", OWNERS, false, run_owner}},

@@ -9,9 +9,12 @@
  */
 #include <config.h>
 
+#include "process/forkserver.h"
+#include "sync/waiting.h"
 #include "tests/storm/storm.h"
 #include "tests/storm/tree.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -69,6 +72,18 @@ static void work(void)
 		;
 }
 
+/* Now and then a descriptor. */
+static int answer_with_file(int64_t i, mp_obj *ret)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int r = mp_obj_copy(MP_LIST(mp_i64(i * i), mp_fd(fd)), ret);
+	close(fd);
+	return r;
+}
+
 static int task(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	int64_t i = argc > 0 ? mp_obj_i64(&argv[0]) : 0;
@@ -83,6 +98,11 @@ static int task(int argc, const mp_obj *argv, mp_obj *ret)
 		static char big[BIG];
 		return mp_obj_copy(MP_LIST(mp_i64(i * i), mp_bytes(big, sizeof(big))), ret);
 	}
+	if (i % 10 == 4)
+		return answer_with_file(i, ret);
+	/* Now and then a descriptor came with it. */
+	if (argc > 1 && fcntl(mp_obj_fd(&argv[1]), F_GETFD) < 0)
+		return -EBADF;
 	*ret = mp_i64(i * i);
 	return 0;
 }
@@ -102,7 +122,19 @@ static bool is_right(const mp_obj *result, int64_t i)
 {
 	if (i % 10 == 9)
 		return mp_obj_len(result) == 2 && mp_obj_i64(&result->as.items[0]) == i * i;
+	if (i % 10 == 4)
+		return mp_obj_len(result) == 2 && mp_obj_i64(&result->as.items[0]) == i * i &&
+		       fcntl(mp_obj_fd(&result->as.items[1]), F_GETFD) == FD_CLOEXEC;
 	return mp_obj_i64(result) == i * i;
+}
+
+static int count_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
 }
 
 static mp_obj item(int64_t i)
@@ -125,6 +157,7 @@ static int runs_of(int i)
 }
 
 static int n_crashed;
+static int null_fd;
 
 static bool by_blow(const mp_crash *crash)
 {
@@ -140,7 +173,9 @@ static void submit_all(mp_pool *pool)
 	mp_future *futures[TASKS];
 
 	for (int64_t i = 0; i < TASKS; i++)
-		STORM_CHECK(mp_pool_submit(pool, task, MP_ARGS(item(i)), &futures[i]) == 0);
+		STORM_CALL(mp_pool_submit(pool, task,
+			i % 10 == 3 ? MP_ARGS(item(i), mp_fd(null_fd)) : MP_ARGS(item(i)),
+			&futures[i]));
 	int n = mp_future_wait(futures, TASKS, MP_WAIT_ALL, STORM_TIMEOUT_MS);
 	STORM_CALL(n);
 	STORM_CHECK(n == TASKS);
@@ -305,6 +340,9 @@ static void run_owner(void *memory, int index, uint64_t random)
 {
 	sea = memory;
 	(void)index;
+	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	(void)mp__waiting_board();
+	int fds = count_fds();
 	while (storm_blows()) {
 		uint64_t how = storm_random(&random);
 		atomic_store(&sea->calm, how % 2);
@@ -323,6 +361,8 @@ static void run_owner(void *memory, int index, uint64_t random)
 	STORM_CHECK(n_crashed == 0);
 	STORM_CALL(mp_pool_join(pool, STORM_TIMEOUT_MS));
 	STORM_CALL(mp_pool_close(pool));
+	mp__forkserver_stop();
+	STORM_IS(STORM_LEAKED, count_fds() == fds);
 }
 
 static void make_sea(void *memory)

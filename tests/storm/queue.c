@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues in the kill storm: a plain one and a joinable one. Producers note a number before they put
+ * Queues in the kill storm: a plain one, a joinable one, and one that sorts. Producers note a number before they put
  * it, and afterwards that it was put; consumers read in place, and so know, and note, what they are
  * about to take out. Each message comes once, in the order of its producer; the only ones that may
  * be missing are those that somebody died over.
@@ -28,6 +28,7 @@ struct flow {
 		_Atomic uint32_t taking;  /* so many are being taken, and it is not known which */
 		_Atomic uint32_t last[SIDE]; /* number + 1 seen last, of each producer */
 	} consumer[SIDE];
+	bool in_order;
 	_Atomic uint32_t unseen; /* so many at most were taken by dead ones that had not looked */
 	_Atomic uint8_t uncertain[SIDE][NUMBERS];
 	_Atomic uint8_t seen[SIDE][NUMBERS];
@@ -75,6 +76,15 @@ static int put_batch(mp_queue *q, int producer, uint32_t number, int timeout_ms)
 	return mp_queue_put_many_bytes(q, messages, BATCH, timeout_ms);
 }
 
+/* The lowest number of the last few first. */
+static int put_sorted(mp_queue *q, int producer, uint32_t number, int timeout_ms)
+{
+	static _Thread_local char buffer[sizeof(struct message) + SIZE_MAX_SMALL];
+	uint32_t size = write_message(buffer, producer, number);
+
+	return mp_queue_put_priority_bytes(q, buffer, size, (int64_t)(~number % 16), timeout_ms);
+}
+
 static int put_one(mp_queue *q, int producer, uint32_t number, int timeout_ms)
 {
 	static _Thread_local char buffer[sizeof(struct message) + SIZE_MAX_SMALL];
@@ -83,7 +93,7 @@ static int put_one(mp_queue *q, int producer, uint32_t number, int timeout_ms)
 	return mp_queue_put_bytes(q, buffer, size, timeout_ms);
 }
 
-static void produce(struct flow *f, mp_queue *q, int me, uint64_t random)
+static void produce(struct flow *f, mp_queue *q, int me, uint64_t random, bool sorted)
 {
 	while (storm_blows()) {
 		if (f->producer[me].trying + BATCH > NUMBERS) {
@@ -93,11 +103,12 @@ static void produce(struct flow *f, mp_queue *q, int me, uint64_t random)
 		uint64_t how = storm_random(&random);
 		int timeout_ms = how % 4 == 0 ? SHORT_MS : STORM_TIMEOUT_MS;
 		uint32_t n = f->producer[me].trying;
-		uint32_t several = how / 4 % 4 == 0 ? BATCH : 1;
+		uint32_t several = how / 4 % 4 == 0 && !sorted ? BATCH : 1;
 		int64_t began = storm_now_ms();
 
 		f->producer[me].trying = n + several;
-		int r = several > 1        ? put_batch(q, me, n, timeout_ms)
+		int r = sorted             ? put_sorted(q, me, n, timeout_ms)
+			: several > 1      ? put_batch(q, me, n, timeout_ms)
 			: how / 4 % 4 == 1 ? put_in_place(q, me, n, timeout_ms)
 					   : put_one(q, me, n, timeout_ms);
 		if (timeout_ms == SHORT_MS)
@@ -130,7 +141,7 @@ static struct message check(const void *data, size_t size)
 static void see(struct flow *f, int me, const struct message *m)
 {
 	STORM_IS(STORM_DUPLICATED, f->seen[m->producer][m->number]++ == 0);
-	STORM_CHECK(m->number >= f->consumer[me].last[m->producer]);
+	STORM_CHECK(!f->in_order || m->number >= f->consumer[me].last[m->producer]);
 	f->consumer[me].last[m->producer] = m->number + 1;
 }
 
@@ -187,7 +198,8 @@ static void consume(struct flow *f, mp_queue *q, int me, uint64_t random, bool j
 		uint64_t how = storm_random(&random);
 		bool drains = storm_drains();
 		int64_t began = storm_now_ms();
-		int r = how % 8 == 0   ? take_several(f, q, me, SHORT_MS, BATCH)
+		int r = !f->in_order   ? take_one(f, q, me, SHORT_MS)
+			: how % 8 == 0 ? take_several(f, q, me, SHORT_MS, BATCH)
 			: how % 8 == 1 ? take_one(f, q, me, SHORT_MS)
 				       : take_in_place(f, q, me, SHORT_MS);
 
@@ -246,7 +258,7 @@ static mp_queue *queue;
 
 static void make_queue(void *memory)
 {
-	(void)memory;
+	((struct flow *)memory)->in_order = true;
 	STORM_CALL(mp_queue_new(MP_QUEUE_OPTIONS(.maxsize = 300, .name = "storm"), &queue));
 }
 
@@ -262,7 +274,7 @@ static void take_queue(const mp_obj *given)
 
 static void run_producer(void *memory, int index, uint64_t random)
 {
-	produce(memory, queue, index, random);
+	produce(memory, queue, index, random, false);
 }
 
 static void run_consumer(void *memory, int index, uint64_t random)
@@ -301,7 +313,7 @@ static mp_queue *tasks;
 
 static void make_tasks(void *memory)
 {
-	(void)memory;
+	((struct flow *)memory)->in_order = true;
 	STORM_CALL(mp_queue_new(
 		MP_QUEUE_OPTIONS(.max_bytes = 20000, .joinable = true, .name = "tasks"), &tasks));
 }
@@ -318,7 +330,7 @@ static void take_tasks(const mp_obj *given)
 
 static void run_task_producer(void *memory, int index, uint64_t random)
 {
-	produce(memory, tasks, index, random);
+	produce(memory, tasks, index, random, false);
 }
 
 static void run_task_consumer(void *memory, int index, uint64_t random)
@@ -361,4 +373,54 @@ const struct storm_capability storm_joinable = {
 		{"task consumer", SIDE, true, run_task_consumer}, {"joiner", 1, false, run_joiner}},
 	.died = note_queue,
 	.finish = finish_tasks,
+};
+
+/* --- one that sorts ---------------------------------------------------------------------------------------------- */
+
+static mp_queue *sorted;
+
+static void make_sorted(void *memory)
+{
+	(void)memory;
+	STORM_CALL(mp_queue_new(
+		MP_QUEUE_OPTIONS(.maxsize = 100, .order = MP_QUEUE_PRIORITY), &sorted));
+}
+
+static mp_obj give_sorted(void)
+{
+	return mp_handle(sorted);
+}
+
+static void take_sorted(const mp_obj *given)
+{
+	sorted = mp_obj_queue(given);
+}
+
+static void run_sorted_producer(void *memory, int index, uint64_t random)
+{
+	produce(memory, sorted, index, random, true);
+}
+
+static void run_sorted_consumer(void *memory, int index, uint64_t random)
+{
+	consume(memory, sorted, index, random, false);
+}
+
+static void finish_sorted(void *memory)
+{
+	check_flow(memory, sorted);
+	mp_queue_close(sorted);
+}
+
+const struct storm_capability storm_sorted = {
+	.name = "sorted",
+	.points = "store. bell. ",
+	.size = sizeof(struct flow),
+	.make = make_sorted,
+	.give = give_sorted,
+	.take = take_sorted,
+	.roles = {{"sorting producer", SIDE, false, run_sorted_producer},
+		{"sorting consumer", SIDE, true, run_sorted_consumer}},
+	.died = note_queue,
+	.finish = finish_sorted,
 };

@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "process/forkserver.h"
 #include "tests/storm/hands.h"
+#include "tests/storm/strike.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -39,6 +40,7 @@ static const struct storm_capability *const table[] = {
 	&storm_wait,
 	&storm_queue,
 	&storm_joinable,
+	&storm_sorted,
 	&storm_pipe,
 	&storm_socket,
 	&storm_kin,
@@ -381,8 +383,11 @@ static void wait_for_all(bool last_too)
 {
 	mp__deadline deadline = mp__deadline_in(STORM_TIMEOUT_MS);
 
-	while (count_stayers(last_too) > 0 && !mp__deadline_passed(deadline))
+	while (count_stayers(last_too) > 0 && !mp__deadline_passed(deadline)) {
 		(void)storm_tree_tend(20000000);
+		/* Who came to a point at the last instant, and stands there. */
+		(void)storm_end_stopped();
+	}
 	for (int i = 0; i < n_places; i++) {
 		struct place *p = &places[i];
 		if (!p->process || (!last_too && is_last(p)))

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The small models; skipped where spin is missing.
+exec sh "$top_srcdir/tests/model/run" --small
