@@ -145,7 +145,8 @@ static void see(struct flow *f, int me, const struct message *m)
 	f->consumer[me].last[m->producer] = m->number + 1;
 }
 
-static int take_in_place(struct flow *f, mp_queue *q, int me, int timeout_ms)
+/* Now and then it reads for so long that others ask whether it lives. */
+static int take_in_place(struct flow *f, mp_queue *q, int me, int timeout_ms, bool slowly)
 {
 	const void *data;
 	size_t size;
@@ -154,6 +155,8 @@ static int take_in_place(struct flow *f, mp_queue *q, int me, int timeout_ms)
 	if (r < 0)
 		return r;
 	struct message m = check(data, size);
+	if (slowly)
+		(void)usleep(3 * SHORT_MS * 1000);
 	f->consumer[me].current = 1 + ((uint64_t)m.producer << 32 | m.number);
 	STORM_CALL(mp_queue_consume(q));
 	see(f, me, &m);
@@ -201,7 +204,7 @@ static void consume(struct flow *f, mp_queue *q, int me, uint64_t random, bool j
 		int r = !f->in_order   ? take_one(f, q, me, SHORT_MS)
 			: how % 8 == 0 ? take_several(f, q, me, SHORT_MS, BATCH)
 			: how % 8 == 1 ? take_one(f, q, me, SHORT_MS)
-				       : take_in_place(f, q, me, SHORT_MS);
+				       : take_in_place(f, q, me, SHORT_MS, how % 512 == 7);
 
 		STORM_IN_TIME(began, SHORT_MS);
 		if (r == -ETIMEDOUT && drains)
