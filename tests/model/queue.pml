@@ -271,30 +271,30 @@ there:		if
 }
 
 #ifdef JOIN
-/* mp_queue_join(), once: all_done(). */
+/* mp_queue_join(), once: all_done(), again and again. */
 proctype joiner()
 {
 	byte seen;
 	byte i;
-	bool quiet = 0;
 
 	do
-	:: atomic { tail == head -> seen = tail };
-		quiet = (undone == 0);
-		i = PUTTERS + 1;
+	:: true ->
+		seen = tail;
+endjoin:	atomic { seen == head -> i = PUTTERS + 1 };
 		do
 		:: i > ALL -> break
-		:: i <= ALL && (cell[i] == 0 || dead[i]) -> i++
+		:: i <= ALL && (cell[i] == 0 || dead[i]) -> i++ /* unfinished() */
 		:: i <= ALL && cell[i] != 0 && !dead[i] -> i = NOTHING; break
 		od;
 		if
 		:: i == NOTHING
 		:: i != NOTHING && tail != seen
-		:: i != NOTHING && tail == seen -> break
+		:: atomic { i != NOTHING && tail == seen ->
+			/* Nothing was put since, so nothing was got. */
+			assert(undone == 0);
+			break }
 		fi
-	od;
-	/* Nothing was put since, so what is undone now was undone all the time. */
-	assert(tail != seen || undone == 0 || quiet)
+	od
 }
 #endif
 
