@@ -22,6 +22,7 @@
 #include <mp/hpp/sync.hpp>
 #include <mp/hpp/channel.hpp>
 #include <mp/hpp/memory.hpp>
+#include <mp/hpp/served.hpp>
 #include <mp/hpp/manager.hpp>
 
 #endif

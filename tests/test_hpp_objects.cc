@@ -44,6 +44,33 @@ TEST(queues_by_name_and_batches)
 	CHECK(mp::queue::unlink(q.name()) && mp::queue::open(q.name()).error() == -ENOENT);
 }
 
+TEST(queues_with_leases)
+{
+	mp_queue_options o = {};
+	o.leases = true;
+	o.max_deliveries = 2;
+	auto q = mp::queue::make(o).value();
+	CHECK(q.put("work", soon) && q.put("poison", soon));
+	auto m = q.lease(soon).value();
+	CHECK(m.value.as<std::string_view>().value() == "work" && m.lease.deliveries == 1);
+	CHECK(q.leased() == 1 && q.ack(m.lease) && q.leased() == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(q.nack(q.lease(soon).value().lease));
+	CHECK(q.poison_count() == 1 &&
+		q.poison_get().value().as<std::string>().value() == "poison");
+	CHECK(q.poison_get().error() == -EAGAIN && q.ack(m.lease).error() != 0);
+}
+
+TEST(queues_by_priority)
+{
+	mp_queue_options o = {};
+	o.order = MP_QUEUE_PRIORITY;
+	auto q = mp::queue::make(o).value();
+	CHECK(q.put_priority("late", 5, soon) && q.put_priority("soon", -1, soon));
+	CHECK(q.get<std::string>(soon).value() == "soon" &&
+		q.get<std::string>(soon).value() == "late");
+}
+
 TEST(queue_messages_in_place)
 {
 	auto q = mp::queue::make().value();
@@ -361,6 +388,34 @@ TEST(served_objects_of_a_manager)
 	auto same = m.open(nullptr, "n").value();
 	CHECK(std::string(same.type()) == "counter" && same != m.open(nullptr, "l").value());
 	CHECK(same.call(soon, "nothing_like_this").error() != 0);
+}
+
+TEST(served_objects_to_wait_for)
+{
+	auto m = mp::manager::start().value();
+	auto e = m.event("e").value();
+	CHECK(e.wait(mp::nowait).error() == -EAGAIN && e.set() && e.wait(soon) &&
+		e.is_set().value() && e.clear());
+	auto s = m.bounded_semaphore("s", 1).value();
+	{
+		auto permit = s.hold(soon).value();
+		CHECK(s.value().value() == 0 && s.acquire(mp::nowait).error() == -EAGAIN);
+	}
+	CHECK(s.give().error() == -EOVERFLOW && m.semaphore("t", 0).value().give(2));
+	auto b = m.barrier("b", 1).value();
+	CHECK(b.wait(soon).value() == 0 && b.parties().value() == 1 && b.waiting().value() == 0);
+	CHECK(b.abort() && b.broken().value() && b.wait(soon).error() == -EPIPE && b.renew() &&
+		b.wait(soon));
+	auto lock = m.lock("l").value();
+	auto c = m.condition("c", lock).value();
+	int asked = 0;
+	{
+		auto held = c.hold(soon).value();
+		CHECK(lock.locked().value() && c.wait_for([&asked] { return ++asked > 0; }, soon) &&
+			asked == 1);
+		CHECK(c.wait(1ms).error() == -ETIMEDOUT && c.notify() && c.notify_all());
+	}
+	CHECK(!lock.locked().value() && m.condition("own").value().hold(soon));
 }
 #endif
 

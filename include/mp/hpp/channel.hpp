@@ -58,6 +58,12 @@ class queue : public detail::handle<queue, mp_queue>
 		return result<void>(mp_queue_put_bytes(c(), data.data(), data.size(), t.ms()));
 	}
 
+	/* Into a queue of order MP_QUEUE_PRIORITY: the lowest number comes out first. */
+	result<void> put_priority(const arg &value, std::int64_t priority, timeout t = forever)
+	{
+		return result<void>(mp_queue_put_priority(c(), value, priority, t.ms()));
+	}
+
 	template <class T = obj> result<T> get(timeout t = forever)
 	{
 		mp_obj o;
@@ -120,6 +126,50 @@ class queue : public detail::handle<queue, mp_queue>
 	{
 		return detail::number(mp_queue_get_many_bytes(c(), t.ms(), into.data(), into.size(),
 			ret_messages.data(), ret_messages.size()));
+	}
+
+	/* A message that is leased, and goes to another one unless ack() is said. */
+	struct leased_message {
+		obj value;
+		mp_lease lease;
+	};
+
+	result<leased_message> lease(timeout t = forever)
+	{
+		mp_obj o;
+		mp_lease lease;
+		int r = mp_queue_lease(c(), t.ms(), &o, &lease);
+		if (r < 0)
+			return error(r);
+		return leased_message{obj(o), lease};
+	}
+
+	result<void> ack(const mp_lease &lease)
+	{
+		return result<void>(mp_queue_ack(c(), lease));
+	}
+
+	result<void> nack(const mp_lease &lease)
+	{
+		return result<void>(mp_queue_nack(c(), lease));
+	}
+
+	std::size_t leased() const noexcept
+	{
+		return mp_queue_leased(c());
+	}
+
+	std::size_t poison_count() const noexcept
+	{
+		return mp_queue_poison_count(c());
+	}
+
+	/* One that was set aside. */
+	result<obj> poison_get()
+	{
+		mp_obj o;
+		int r = mp_queue_poison_get(c(), &o);
+		return detail::owned(r, o);
 	}
 
 	/*

@@ -6,12 +6,12 @@
  *	auto d = m.dict("visits").value();
  *	d.set("20210322.log", mp::dict_of("total", 1632, "ip", 341)).value();
  *
- * The contracts are those of mp/manager.h, mp/proxy.h and mp/served.h.
+ * The contracts are those of mp/manager.h; other objects than dicts stand in mp/hpp/served.hpp.
  */
 #ifndef MP_HPP_MANAGER_HPP
 #define MP_HPP_MANAGER_HPP
 
-#include <mp/hpp/sync.hpp>
+#include <mp/hpp/served.hpp>
 
 namespace mp
 {
@@ -95,146 +95,6 @@ class dict : public detail::handle<dict, mp_dict>
 	}
 };
 
-/* Any object of a managerd, by the names of its methods; calls are those of mp/proxy.h. */
-class proxy : public detail::handle<proxy, mp_proxy>
-{
-      public:
-	/* code(): MP_OWNER_DIED. `t` counts for methods that wait. */
-	template <class... A> result<obj> call(timeout t, const char *method, A &&...a)
-	{
-		auto args = list_of(std::forward<A>(a)...);
-		mp_obj o;
-		int r = mp_proxy_call(c(), method, args, t.ms(), &o);
-		return detail::owned(r, o);
-	}
-
-	const char *type() const noexcept
-	{
-		return mp_proxy_type(c());
-	}
-
-	friend bool operator==(const proxy &a, const proxy &b) noexcept
-	{
-		return mp_proxy_equal(a.c(), b.c()) == 1;
-	}
-
-	friend bool operator!=(const proxy &a, const proxy &b) noexcept
-	{
-		return !(a == b);
-	}
-};
-
-namespace detail
-{
-
-/* The guard's code() is MP_OWNER_DIED or 0; the fence grows with every holder. */
-template <class Self, auto Acquire, int (*Release)(mp_proxy *), auto Locked>
-class served_lock_base : public handle<Self, mp_proxy>
-{
-      public:
-	using guard = held<mp_proxy, Release>;
-
-	result<guard> hold(timeout t = forever, std::int64_t *ret_fence = nullptr)
-	{
-		return detail::hold<mp_proxy, Release>(
-			this->c(), Acquire(this->c(), t.ms(), ret_fence));
-	}
-
-	result<bool> locked()
-	{
-		return yes(Locked(this->c()));
-	}
-};
-
-} // namespace detail
-
-class served_lock : public detail::served_lock_base<served_lock, mp_served_lock_acquire,
-			    mp_served_lock_release, mp_served_lock_locked>
-{
-      public:
-	static constexpr const char *served_type = "lock";
-};
-
-class served_rlock : public detail::served_lock_base<served_rlock, mp_served_rlock_acquire,
-			     mp_served_rlock_release, mp_served_rlock_locked>
-{
-      public:
-	static constexpr const char *served_type = "rlock";
-};
-
-class served_value : public detail::handle<served_value, mp_proxy>
-{
-      public:
-	static constexpr const char *served_type = "value";
-
-	template <class T = obj> result<T> get()
-	{
-		mp_obj o;
-		int r = mp_served_value_get(c(), &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	result<void> set(const arg &content)
-	{
-		return result<void>(mp_served_value_set(c(), content));
-	}
-
-	template <class T = obj> result<T> exchange(const arg &content)
-	{
-		mp_obj o;
-		int r = mp_served_value_exchange(c(), content, &o);
-		return detail::owned_as<T>(r, o);
-	}
-};
-
-class counter : public detail::handle<counter, mp_proxy>
-{
-      public:
-	static constexpr const char *served_type = "counter";
-
-	result<std::int64_t> get()
-	{
-		std::int64_t n;
-		int r = mp_counter_get(c(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
-	}
-
-	result<void> set(std::int64_t n)
-	{
-		return result<void>(mp_counter_set(c(), n));
-	}
-
-	/* The sum. */
-	result<std::int64_t> add(std::int64_t n)
-	{
-		std::int64_t sum;
-		int r = mp_counter_add(c(), n, &sum);
-		if (r < 0)
-			return error(r);
-		return sum;
-	}
-
-	/* true: it was `expected` and is n. */
-	result<bool> compare_and_swap(std::int64_t expected, std::int64_t n)
-	{
-		return detail::yes(mp_counter_compare_and_swap(c(), expected, n, nullptr));
-	}
-};
-
-namespace detail
-{
-
-template <class T> struct fits<T, std::void_t<decltype(T::served_type)>> {
-	static bool check(mp_proxy *p) noexcept
-	{
-		return std::strcmp(mp_proxy_type(p), T::served_type) == 0;
-	}
-};
-
-} // namespace detail
-
 class manager : public detail::handle<manager, mp_manager>
 {
       public:
@@ -292,6 +152,44 @@ class manager : public detail::handle<manager, mp_manager>
 	{
 		return detail::made<mp::counter>(
 			[&](mp_proxy **p) { return mp_manager_counter(c(), name, initial, p); });
+	}
+
+	result<served_event> event(const char *name)
+	{
+		return detail::made<served_event>(
+			[&](mp_proxy **p) { return mp_manager_event(c(), name, p); });
+	}
+
+	result<served_semaphore> semaphore(const char *name, std::int64_t value)
+	{
+		return detail::made<served_semaphore>(
+			[&](mp_proxy **p) { return mp_manager_semaphore(c(), name, value, p); });
+	}
+
+	result<served_semaphore> bounded_semaphore(const char *name, std::int64_t value)
+	{
+		return detail::made<served_semaphore>([&](mp_proxy **p) {
+			return mp_manager_bounded_semaphore(c(), name, value, p);
+		});
+	}
+
+	result<served_barrier> barrier(const char *name, int parties)
+	{
+		return detail::made<served_barrier>(
+			[&](mp_proxy **p) { return mp_manager_barrier(c(), name, parties, p); });
+	}
+
+	/* With a served_lock or served_rlock, or an rlock of its own. */
+	result<served_condition> condition(const char *name)
+	{
+		return detail::made<served_condition>(
+			[&](mp_proxy **p) { return mp_manager_condition(c(), name, nullptr, p); });
+	}
+
+	template <class Lock> result<served_condition> condition(const char *name, const Lock &lock)
+	{
+		return detail::made<served_condition>(
+			[&](mp_proxy **p) { return mp_manager_condition(c(), name, lock.c(), p); });
 	}
 
 	/* NULL: a new one without a name. */
