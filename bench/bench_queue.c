@@ -282,10 +282,10 @@ static void drop_mq(void *queue)
 /* One to see how long it may be. */
 static int setup_mq(struct bench *b)
 {
-	void *queue;
+	void *queue = NULL;
 	int r = make_mq(b->variant, &queue);
 
-	if (r == 0)
+	if (queue)
 		drop_mq(queue);
 	return r;
 }

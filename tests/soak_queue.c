@@ -327,9 +327,14 @@ static uint64_t queue_memory(void)
 	return sum;
 }
 
-static struct tally total(struct tally tallies[SIDE + 1])
+struct sums {
+	uint64_t count;
+	uint64_t sum;
+};
+
+static struct sums total(struct tally tallies[SIDE + 1])
 {
-	struct tally sum = {0};
+	struct sums sum = {0};
 
 	for (int i = 0; i <= SIDE; i++) {
 		sum.count += tallies[i].count;

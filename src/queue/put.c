@@ -173,7 +173,7 @@ static int put_value(mp_queue *queue, mp_obj value, int64_t priority, int timeou
 	int r = mp__queue_check_size(queue, (size_t)size);
 	if (r == 0)
 		r = mp__obj_encode(&value, 0, NULL, &data, &encoded);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = put(queue, MP__RECORD_VALUE, data, encoded, priority, timeout_ms);
 	free(data);
