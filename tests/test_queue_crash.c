@@ -9,6 +9,7 @@
 #include "tests/support/support.h"
 
 #include <mp.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -191,7 +192,7 @@ Test(queue_crash, exits_at_every_step)
 /* --- storm ---------------------------------------------------------------------------------------- */
 
 #define N_SIDE 2
-#define N_MESSAGES (1u << 22)
+#define N_MESSAGES (1u << 24)
 #define KILLS_SHORT 150
 
 struct storm {
@@ -229,8 +230,12 @@ static int produce(void *argument)
 	char buffer[4000] = "";
 	struct message *m = (struct message *)buffer;
 
-	while (!s->stop && s->producer[me].trying + 1 < N_MESSAGES) {
+	while (!s->stop) {
 		uint32_t n = s->producer[me].trying;
+		if (n + 1 == N_MESSAGES) { /* a long storm: the others go on to be killed */
+			sched_yield();
+			continue;
+		}
 		s->producer[me].trying = n + 1;
 		*m = (struct message){(uint32_t)me, n, ~n};
 		size_t size = sizeof(*m) + (n % 7 == 0 ? n % 3900 : n % 50);
