@@ -56,6 +56,9 @@ typedef struct mp_pool_options {
 	bool on_demand;          /* start a worker when there is a task and no worker for it */
 	int idle_ms;             /* a worker that had nothing to do for so long leaves, and others
 				  * are started on demand; 0: they stay */
+	uint64_t worker_memory;  /* bytes that a worker may use, see mp_pool_limited_by(); 0: no
+				  * limit */
+	int worker_cpu;          /* CPU time that it may use, 100: that of one CPU; 0: no limit */
 } mp_pool_options;
 
 #define MP_POOL_OPTIONS(...) \
@@ -63,7 +66,7 @@ typedef struct mp_pool_options {
 
 /*
  * Start the workers; does not wait for their initializers. -EINVAL (unknown flag or method, a number
- * out of range), -E2BIG, -ENOSPC no room in shared memory, and the errors of mp_process_start().
+ * out of range), -ENOTSUP (limits where workers are threads), -E2BIG, -ENOSPC no room in shared memory, and the errors of mp_process_start().
  */
 int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool);
 
@@ -109,6 +112,18 @@ int mp_pool_apply(mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_
 
 /* How many workers the pool has. */
 int mp_pool_workers(mp_pool *pool);
+
+enum mp_pool_limits {
+	MP_LIMITED_BY_NOTHING, /* worker_cpu has no effect here; or nothing was to be limited */
+	MP_LIMITED_BY_RLIMIT, /* worker_memory is what the worker, and each of its children, may add
+				* to its address space: then allocations fail. worker_cpu has no
+				* effect */
+	MP_LIMITED_BY_CGROUP, /* a worker and its children are in a control group of their own: who
+				* uses more memory is killed, who uses more CPU time has to wait */
+};
+
+/* What keeps worker_memory and worker_cpu: an enum mp_pool_limits, -EINVAL or -ECHILD. */
+int mp_pool_limited_by(mp_pool *pool);
 
 /*
  * Take no more tasks, wait until all are finished and the workers have ended. 0, -ETIMEDOUT (and it

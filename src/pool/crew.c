@@ -3,15 +3,18 @@
 
 #include "pool/crew.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "pool/collect.h"
 #include "pool/dispatch.h"
+#include "pool/group.h"
 #include "pool/loop.h"
 #include "pool/worker.h"
 #include "process/process.h"
 
 #include <mp/handle.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -41,6 +44,29 @@ static void vacate(mp_pool *pool, uint32_t number)
 	pool->n_alive--;
 }
 
+/* The way into the group of this place, which stays for the next worker; -1: there are no groups. */
+static int open_group(mp_pool *pool, uint32_t number)
+{
+	struct mp__pool_place *place = &pool->places[number];
+
+	if (!pool->group_directory)
+		return -1;
+	if (!place->group)
+		place->group = calloc(1, sizeof(*place->group));
+	if (!place->group)
+		return mp_error_set(-ENOMEM, "no memory for a control group");
+	return mp__group_make(pool->group_directory, pool->number, number + 1, pool->worker_memory,
+		pool->worker_cpu, place->group);
+}
+
+void mp__pool_ungroup(struct mp__pool_place *place)
+{
+	if (place->group)
+		mp__group_remove(place->group);
+	free(place->group);
+	place->group = NULL;
+}
+
 /* Start a process for this place. Without the lock: it can take milliseconds. */
 static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 {
@@ -67,6 +93,10 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	args[MP__POOL_WORKER_INITARGS].block = NULL; /* lent */
 	args[MP__POOL_WORKER_POOL] =
 		pool->start_method == MP_START_THREAD ? mp_u64((uintptr_t)pool) : mp_nil();
+	MP__AUTO_CLOSE int group = open_group(pool, number);
+	if (pool->group_directory && group < 0)
+		return group;
+	args[MP__POOL_WORKER_GROUP] = group >= 0 ? mp_fd(group) : mp_u64(pool->worker_memory);
 	args[MP__POOL_WORKER_TRACE] = pool->trace_fd >= 0 ? mp_fd(pool->trace_fd) : mp_nil();
 	int r = mp_process_new(mp__pool_worker_main, mp_list_of(args, MP__POOL_WORKER_ARGS),
 		MP_PROCESS_OPTIONS(.name = name, .start_method = pool->start_method,
@@ -168,12 +198,17 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 {
 	mp_process *process = number < pool->seg.n_workers ? pool->places[number].process : NULL;
 	struct mp__death death;
-	char end[160];
+	char end[224];
 	char why[MP__DETAIL_SIZE];
 
 	if (!process || mp_process_join(process, MP_NOWAIT) == -ETIMEDOUT)
 		return;
 	describe_end(process, end, sizeof(end));
+	struct mp__group *group = pool->places[number].group;
+	if (group && mp__group_has_killed(group))
+		snprintf(end + strlen(end), sizeof(end) - strlen(end),
+			", since it used more than its %llu bytes of memory,",
+			(unsigned long long)pool->worker_memory);
 	uint32_t status =
 		atomic_load_explicit(&pool->seg.workers[number].status, memory_order_acquire);
 	if (status == MP__POOL_WORKER_READY || status == MP__POOL_WORKER_LEAVING)

@@ -19,6 +19,8 @@
 
 /* Start a worker in this place, without the lock. Errors of mp_process_start(). */
 int mp__pool_hire(mp_pool *pool, uint32_t number);
+/* The control group of this place goes, if it has one; its worker is dead. */
+void mp__pool_ungroup(struct mp__pool_place *place);
 /* The leader saw the end of this worker: end its task, vacate its place. */
 void mp__pool_worker_ended(mp_pool *pool, uint32_t number);
 /* How many workers there should be now. */

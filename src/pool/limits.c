@@ -51,21 +51,21 @@ static rlim_t mapped(void)
 	return strtoull(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
 }
 
-static int limit_memory(struct mp__limits *limits, uint32_t kib)
+int mp__limit_memory(uint64_t kib, struct rlimit *ret_before)
 {
 	rlim_t now = mapped();
 
-	if (now == RLIM_INFINITY || getrlimit(RLIMIT_AS, &limits->memory) < 0)
+	if (now == RLIM_INFINITY || getrlimit(RLIMIT_AS, ret_before) < 0)
 		return mp_error_set(-EACCES, "the memory of a task cannot be limited here");
-	struct rlimit limit = limits->memory;
-	rlim_t wanted = now + (rlim_t)kib * 1024;
+	struct rlimit limit = *ret_before;
+	rlim_t wanted =
+		kib < (RLIM_INFINITY - now) / 1024 ? now + (rlim_t)kib * 1024 : RLIM_INFINITY;
 	if (wanted >= limit.rlim_cur)
 		return 0; /* it is narrower already */
 	limit.rlim_cur = wanted;
 	if (setrlimit(RLIMIT_AS, &limit) < 0)
 		return mp__error_errno("limiting the memory of a task");
-	limits->has_memory = true;
-	return 0;
+	return 1;
 }
 
 int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *segment,
@@ -82,8 +82,11 @@ int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *s
 	if (timeout_ms == 0 && cpu_ms == 0 && memory_kib == 0)
 		return 0;
 	mp__limits_stamp(record);
-	if (memory_kib > 0)
-		r = limit_memory(limits, memory_kib);
+	if (memory_kib > 0) {
+		r = mp__limit_memory(memory_kib, &limits->memory);
+		limits->has_memory = r > 0;
+		r = r < 0 ? r : 0;
+	}
 	if (r == 0 && timeout_ms > 0) {
 		r = begin_timer(CLOCK_MONOTONIC, timeout_ms, &limits->timer);
 		limits->has_timer = r == 0;

@@ -30,6 +30,12 @@ int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *s
 	uint32_t number, struct mp__pool_worker *record);
 void mp__limits_end(struct mp__limits *limits);
 
+/*
+ * What this process may add to its address space: 1 and how it was before, 0 it was narrower already.
+ * -EACCES.
+ */
+int mp__limit_memory(uint64_t kib, struct rlimit *ret_before);
+
 /* When the calling process was at that; for the record. */
 void mp__limits_stamp(struct mp__pool_worker *record);
 

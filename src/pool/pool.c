@@ -12,6 +12,7 @@
 #include "pool/crew.h"
 #include "pool/dispatch.h"
 #include "pool/future.h"
+#include "pool/group.h"
 #include "pool/known.h"
 #include "pool/returns.h"
 #include "pool/trace.h"
@@ -47,6 +48,7 @@ void mp__pool_unref(mp_pool *pool)
 		pthread_cond_destroy(&pool->changed);
 	}
 	mp_obj_free(&pool->initializer_args);
+	free(pool->group_directory);
 	free(pool->name);
 	free(pool->places);
 	free(pool->pending);
@@ -71,6 +73,11 @@ static int check_options(mp_pool_options *o)
 	if (o->tasks_per_worker < 0 || o->idle_ms < 0)
 		return mp_error_set(-EINVAL, "a pool with %d tasks per worker, %d ms idle",
 			o->tasks_per_worker, o->idle_ms);
+	if (o->worker_cpu < 0)
+		return mp_error_set(
+			-EINVAL, "a pool whose workers have %d %% of a CPU", o->worker_cpu);
+	if (o->start_method == MP_START_THREAD && (o->worker_memory || o->worker_cpu))
+		return mp_error_set(-ENOTSUP, "workers that are threads cannot be limited");
 	if (o->initializer_args.type != MP_TYPE_LIST && o->initializer_args.type != MP_TYPE_NIL)
 		return mp_error_set(-EINVAL, "initializer_args is neither a list nor nil");
 	if (o->workers == 0)
@@ -88,7 +95,8 @@ static int make_tables(mp_pool *pool, const mp_pool_options *o)
 	static _Atomic unsigned pools;
 	char name[32];
 
-	snprintf(name, sizeof(name), "Pool-%u", atomic_fetch_add(&pools, 1) + 1);
+	pool->number = atomic_fetch_add(&pools, 1) + 1;
+	snprintf(name, sizeof(name), "Pool-%u", pool->number);
 	pool->name = strndup(o->name ? o->name : name, 96);
 	pool->places = calloc((size_t)o->workers, sizeof(*pool->places));
 	pool->pending = calloc((size_t)o->max_pending, sizeof(*pool->pending));
@@ -120,6 +128,8 @@ static int make_channels(mp_pool *pool)
 /* What costs something goes; the struct stays as long as futures need it. */
 static void give_up_resources(mp_pool *pool)
 {
+	for (uint32_t i = 0; pool->places && i < pool->seg.n_workers; i++)
+		mp__pool_ungroup(&pool->places[i]);
 	mp__pool_segment_close(&pool->seg);
 	mp__fds_close(&pool->eventfd, 1);
 	mp__fds_close(&pool->epoll, 1);
@@ -133,9 +143,34 @@ static void give_up_resources(mp_pool *pool)
 	}
 }
 
+/* Whether one can be made decides for the whole pool. */
+static void find_groups(mp_pool *pool, const mp_pool_options *o)
+{
+	char directory[PATH_MAX];
+	struct mp__group first = {0};
+
+	pool->worker_memory = o->worker_memory;
+	pool->worker_cpu = o->worker_cpu;
+	if ((o->worker_memory == 0 && o->worker_cpu == 0) ||
+		mp__group_find("/proc/self/cgroup", "/sys/fs/cgroup", o->worker_memory > 0,
+			o->worker_cpu > 0, directory) < 0)
+		return;
+	mp__group_sweep(directory);
+	int fd =
+		mp__group_make(directory, pool->number, 0, o->worker_memory, o->worker_cpu, &first);
+	if (fd < 0)
+		return;
+	mp__fds_close(&fd, 1);
+	mp__group_remove(&first);
+	pool->group_directory = strdup(directory);
+}
+
 static int set_up(mp_pool *pool, const mp_pool_options *o)
 {
 	int r = make_tables(pool, o);
+
+	if (r == 0)
+		find_groups(pool, o);
 
 	if (r < 0)
 		return r;
@@ -211,6 +246,18 @@ int mp_pool_new(const mp_pool_options *options, mp_pool **ret_pool)
 	}
 	*ret_pool = pool;
 	return 0;
+}
+
+int mp_pool_limited_by(mp_pool *pool)
+{
+	if (!pool)
+		return mp_error_set(-EINVAL, "limits: no pool");
+	int r = mp__pool_check_origin(pool->origin, "limits");
+	if (r < 0)
+		return r;
+	if (pool->group_directory)
+		return MP_LIMITED_BY_CGROUP;
+	return pool->worker_memory ? MP_LIMITED_BY_RLIMIT : MP_LIMITED_BY_NOTHING;
 }
 
 int mp_pool_workers(mp_pool *pool)
@@ -444,8 +491,10 @@ int mp_pool_terminate(mp_pool *pool)
  */
 static void forget(mp_pool *pool)
 {
-	for (uint32_t i = 0; i < pool->seg.n_workers; i++)
+	for (uint32_t i = 0; i < pool->seg.n_workers; i++) {
 		mp_process_close(pool->places[i].process);
+		free(pool->places[i].group);
+	}
 	pool->seg.fd = pool->seg.payload_fd = -1;
 	mp__pool_segment_close(&pool->seg);
 	while (pool->returned) {

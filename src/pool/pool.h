@@ -26,7 +26,8 @@
 
 /* A worker's place; its number is that of the place, whoever stands in it. */
 struct mp__pool_place {
-	mp_process *process; /* NULL: vacant */
+	mp_process *process;     /* NULL: vacant */
+	struct mp__group *group; /* or NULL */
 };
 
 /* What few tasks have: options, and what is needed to run them again. */
@@ -82,6 +83,10 @@ struct mp_pool {
 		*returned; /* came out of it, and their results were not collected yet */
 
 	struct mp__pool_place *places;
+	uint64_t worker_memory;
+	int worker_cpu;
+	unsigned number;       /* of the pool in this process */
+	char *group_directory; /* where groups of workers are made, or NULL */
 	uint32_t n_alive;
 	int64_t looked_ns; /* when somebody last looked after the workers */
 	uint32_t failures; /* workers in a row that ended before they were ready */

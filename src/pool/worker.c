@@ -9,6 +9,7 @@
 #include "base/futex.h"
 #include "base/testpoint.h"
 #include "base/spin.h"
+#include "pool/group.h"
 #include "pool/limits.h"
 #include "pool/pool.h"
 #include "pool/returns.h"
@@ -453,6 +454,16 @@ static int initialize(struct worker *w, const mp_obj *args)
 	return r < 0 ? r : 0;
 }
 
+static int limit_worker(const mp_obj *group)
+{
+	uint64_t memory = 0;
+
+	if (group->type == MP_TYPE_HANDLE)
+		return mp__group_enter(mp_obj_fd(group));
+	mp_obj_to_u64(group, &memory);
+	return memory > 0 ? mp__group_limit_self(memory) : 0;
+}
+
 static int fail(struct worker *w, int result)
 {
 	struct mp__pool_worker *record = &w->seg.workers[w->number];
@@ -525,7 +536,9 @@ int mp__pool_worker_main(int argc, const mp_obj *argv)
 	int r = attach(&w, argv);
 	if (r < 0 || w.number >= w.seg.n_workers)
 		return EXIT_NOT_READY;
-	r = initialize(&w, &argv[MP__POOL_WORKER_INITARGS]);
+	r = limit_worker(&argv[MP__POOL_WORKER_GROUP]);
+	if (r == 0)
+		r = initialize(&w, &argv[MP__POOL_WORKER_INITARGS]);
 	if (r < 0)
 		return fail(&w, r);
 	set_status(&w, MP__POOL_WORKER_READY);

@@ -19,6 +19,7 @@ enum {
 	MP__POOL_WORKER_INITARGS,
 	MP__POOL_WORKER_POOL,  /* of a thread: the pool itself; else nil */
 	MP__POOL_WORKER_TRACE, /* a descriptor, or nil */
+	MP__POOL_WORKER_GROUP, /* a descriptor to enter its control group, or bytes, or 0 */
 	MP__POOL_WORKER_ARGS,
 };
 
