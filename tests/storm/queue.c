@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues in the kill storm: a plain one, a joinable one, and one that sorts. Producers note a number before they put
+ * Queues in the kill storm: a plain one, a joinable one, one in another order, and one with leases. Producers note a number before they put
  * it, and afterwards that it was put; consumers read in place, and so know, and note, what they are
  * about to take out. Each message comes once, in the order of its producer; the only ones that may
  * be missing are those that somebody died over.
  */
 #include <config.h>
 
+#include "queue/store.h"
 #include "tests/storm/storm.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #define SIZE_MAX_SMALL 3900
 #define BATCH 5
 #define SHORT_MS 10
+#define DELIVERIES 6
 
 struct flow {
 	struct {
@@ -29,9 +32,18 @@ struct flow {
 		_Atomic uint32_t last[SIDE]; /* number + 1 seen last, of each producer */
 	} consumer[SIDE];
 	bool in_order;
-	_Atomic uint32_t unseen; /* so many at most were taken by dead ones that had not looked */
+	_Atomic uint32_t doubtful; /* puts that somebody died over */
+	_Atomic uint32_t unseen;   /* so many at most were taken by dead ones that had not looked */
+	_Atomic uint8_t shown[SIDE][NUMBERS]; /* of leases: was seen, and may come again */
 	_Atomic uint8_t uncertain[SIDE][NUMBERS];
 	_Atomic uint8_t seen[SIDE][NUMBERS];
+};
+
+enum kind {
+	PLAIN,
+	TASKS, /* joinable */
+	SORTED,
+	LEASED, /* and sorted */
 };
 
 struct message {
@@ -82,6 +94,8 @@ static int put_sorted(mp_queue *q, int producer, uint32_t number, int timeout_ms
 	static _Thread_local char buffer[sizeof(struct message) + SIZE_MAX_SMALL];
 	uint32_t size = write_message(buffer, producer, number);
 
+	if (storm_board->seed % 2)
+		return mp_queue_put_bytes(q, buffer, size, timeout_ms);
 	return mp_queue_put_priority_bytes(q, buffer, size, (int64_t)(~number % 16), timeout_ms);
 }
 
@@ -194,24 +208,53 @@ static int take_one(struct flow *f, mp_queue *q, int me, int timeout_ms)
 	return r < 0 ? r : 1;
 }
 
+/* With a lease: it is seen when it is acknowledged. */
+static int take_leased(struct flow *f, mp_queue *q, int me, int timeout_ms, bool refuse)
+{
+	mp_lease lease;
+	size_t size;
+	void *data;
+	int r = mp_queue_lease_bytes(q, timeout_ms, &data, &size, &lease);
+
+	if (r < 0)
+		return r;
+	struct message m = check(data, size);
+	free(data);
+	STORM_CHECK(lease.redelivered == (lease.deliveries > 1) && lease.deliveries <= DELIVERIES);
+	STORM_IS(STORM_DUPLICATED, f->seen[m.producer][m.number] == 0);
+	STORM_IS(STORM_DUPLICATED, f->shown[m.producer][m.number] == 0 || lease.redelivered);
+	f->shown[m.producer][m.number] = 1;
+	if (refuse) {
+		STORM_CALL(mp_queue_nack(q, lease));
+		return 0;
+	}
+	f->consumer[me].current = 1 + ((uint64_t)m.producer << 32 | m.number);
+	STORM_CALL(mp_queue_ack(q, lease));
+	see(f, me, &m);
+	f->consumer[me].current = 0;
+	return 1;
+}
+
 /* Until there is nothing more, when producers have left. */
-static void consume(struct flow *f, mp_queue *q, int me, uint64_t random, bool joinable)
+static void consume(struct flow *f, mp_queue *q, int me, uint64_t random, enum kind kind)
 {
 	for (;;) {
 		uint64_t how = storm_random(&random);
 		bool drains = storm_drains();
 		int64_t began = storm_now_ms();
-		int r = !f->in_order   ? take_one(f, q, me, SHORT_MS)
-			: how % 8 == 0 ? take_several(f, q, me, SHORT_MS, BATCH)
-			: how % 8 == 1 ? take_one(f, q, me, SHORT_MS)
-				       : take_in_place(f, q, me, SHORT_MS, how % 512 == 7);
+		int r = kind == LEASED   ? take_leased(f, q, me, SHORT_MS, how % 8 == 0)
+			: kind == SORTED ? take_one(f, q, me, SHORT_MS)
+			: how % 32 == 0  ? take_several(f, q, me, SHORT_MS, BATCH)
+			: how % 32 == 1  ? take_one(f, q, me, SHORT_MS)
+			: how % 512 == 7 ? take_in_place(f, q, me, SHORT_MS, true)
+					 : take_in_place(f, q, me, SHORT_MS, false);
 
 		STORM_IN_TIME(began, SHORT_MS);
-		if (r == -ETIMEDOUT && drains)
+		if (r == -ETIMEDOUT && drains && (kind != LEASED || mp_queue_leased(q) == 0))
 			return;
 		if (r != -ETIMEDOUT)
 			STORM_CALL(r);
-		for (int i = 0; joinable && i < r; i++)
+		for (int i = 0; kind == TASKS && i < r; i++)
 			STORM_CALL(mp_queue_task_done(q));
 	}
 }
@@ -224,6 +267,7 @@ static void note_death(struct flow *f, int role, int index)
 	if (role == 0) {
 		for (uint32_t n = f->producer[index].put; n < f->producer[index].trying; n++)
 			f->uncertain[index][n] = 1;
+		f->doubtful += f->producer[index].trying - f->producer[index].put;
 		f->producer[index].put = f->producer[index].trying;
 		return;
 	}
@@ -237,9 +281,28 @@ static void note_death(struct flow *f, int role, int index)
 	f->consumer[index].taking = 0;
 }
 
+/* The ring itself knows how many it has had. */
+static void check_count(struct flow *f, mp_queue *q)
+{
+	uint64_t had = q->control->tail >> MP__QUEUE_POS_BITS;
+	uint64_t tried = 0;
+
+	for (int p = 0; p < SIDE; p++)
+		tried += f->producer[p].trying;
+	if (had + f->doubtful < tried)
+		storm_fail(STORM_LOST, "%u messages were put, %u came into the queue",
+			(unsigned)(tried - f->doubtful), (unsigned)had);
+	if (had > tried)
+		storm_fail(STORM_DUPLICATED, "%u messages were put, %u came into the queue",
+			(unsigned)tried, (unsigned)had);
+}
+
 static void check_flow(struct flow *f, mp_queue *q)
 {
 	uint32_t missing = 0;
+
+	if (f->in_order)
+		check_count(f, q);
 
 	for (int p = 0; p < SIDE; p++)
 		for (uint32_t n = 0; n < f->producer[p].trying; n++)
@@ -282,7 +345,7 @@ static void run_producer(void *memory, int index, uint64_t random)
 
 static void run_consumer(void *memory, int index, uint64_t random)
 {
-	consume(memory, queue, index, random, false);
+	consume(memory, queue, index, random, PLAIN);
 }
 
 static void note_queue(void *memory, int role, int index)
@@ -338,7 +401,7 @@ static void run_task_producer(void *memory, int index, uint64_t random)
 
 static void run_task_consumer(void *memory, int index, uint64_t random)
 {
-	consume(memory, tasks, index, random, true);
+	consume(memory, tasks, index, random, TASKS);
 }
 
 /* Waits for what may never be so while the storm blows, but not longer than it wants to. */
@@ -382,11 +445,16 @@ const struct storm_capability storm_joinable = {
 
 static mp_queue *sorted;
 
+/* By the seed of the round: the last first, or the lowest number first. */
+static int any_order(void)
+{
+	return storm_board->seed % 2 ? MP_QUEUE_LIFO : MP_QUEUE_PRIORITY;
+}
+
 static void make_sorted(void *memory)
 {
 	(void)memory;
-	STORM_CALL(mp_queue_new(
-		MP_QUEUE_OPTIONS(.maxsize = 100, .order = MP_QUEUE_PRIORITY), &sorted));
+	STORM_CALL(mp_queue_new(MP_QUEUE_OPTIONS(.maxsize = 100, .order = any_order()), &sorted));
 }
 
 static mp_obj give_sorted(void)
@@ -406,12 +474,27 @@ static void run_sorted_producer(void *memory, int index, uint64_t random)
 
 static void run_sorted_consumer(void *memory, int index, uint64_t random)
 {
-	consume(memory, sorted, index, random, false);
+	consume(memory, sorted, index, random, SORTED);
+}
+
+/* What the killed have left of blocks goes with the next repair. */
+static void check_store(mp_queue *q)
+{
+	struct mp__queue_wait wait = mp__queue_wait_of(STORM_TIMEOUT_MS);
+	mp_heap_stats stats = {0};
+
+	STORM_CALL(mp__store_enter(q, &wait));
+	STORM_CALL(mp__store_repair(q));
+	mp__guard_leave(&q->control->get_guard);
+	STORM_CALL(mp_heap_check(q->store->heap));
+	STORM_CALL(mp_heap_stat(q->store->heap, &stats));
+	STORM_IS(STORM_LEAKED, stats.n_used == 1 + q->store->n_chunks);
 }
 
 static void finish_sorted(void *memory)
 {
 	check_flow(memory, sorted);
+	check_store(sorted);
 	mp_queue_close(sorted);
 }
 
@@ -426,4 +509,67 @@ const struct storm_capability storm_sorted = {
 		{"sorting consumer", SIDE, true, run_sorted_consumer}},
 	.died = note_queue,
 	.finish = finish_sorted,
+};
+
+/* --- one with leases --------------------------------------------------------------------------------------------- */
+
+static mp_queue *leased;
+
+static void make_leased(void *memory)
+{
+	(void)memory;
+	STORM_CALL(mp_queue_new(MP_QUEUE_OPTIONS(.maxsize = 100, .order = any_order(),
+					.leases = true, .max_deliveries = DELIVERIES),
+		&leased));
+}
+
+static mp_obj give_leased(void)
+{
+	return mp_handle(leased);
+}
+
+static void take_lease_queue(const mp_obj *given)
+{
+	leased = mp_obj_queue(given);
+}
+
+static void run_leased_producer(void *memory, int index, uint64_t random)
+{
+	produce(memory, leased, index, random, true);
+}
+
+static void run_leased_consumer(void *memory, int index, uint64_t random)
+{
+	consume(memory, leased, index, random, LEASED);
+}
+
+/* What was set aside counts as seen. */
+static void finish_leased(void *memory)
+{
+	struct flow *f = memory;
+	mp_obj value;
+
+	while (mp_queue_poison_count(leased) > 0) {
+		STORM_CALL(mp_queue_poison_get(leased, &value));
+		struct message m = check(value.as.bytes, value.count);
+		see(f, 0, &m);
+		mp_obj_free(&value);
+	}
+	STORM_CHECK(mp_queue_leased(leased) == 0);
+	check_flow(f, leased);
+	check_store(leased);
+	mp_queue_close(leased);
+}
+
+const struct storm_capability storm_leased = {
+	.name = "leases",
+	.points = "lease. store. bell. ",
+	.size = sizeof(struct flow),
+	.make = make_leased,
+	.give = give_leased,
+	.take = take_lease_queue,
+	.roles = {{"lending producer", SIDE, false, run_leased_producer},
+		{"lending consumer", SIDE, true, run_leased_consumer}},
+	.died = note_queue,
+	.finish = finish_leased,
 };

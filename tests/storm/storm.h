@@ -106,9 +106,10 @@ struct storm_capability {
 };
 
 extern const struct storm_capability storm_barrier, storm_condition, storm_counted, storm_dict,
-	storm_event, storm_heap, storm_joinable, storm_kin, storm_list, storm_lock, storm_managed,
-	storm_permits, storm_pipe, storm_pool, storm_queue, storm_rlock, storm_rwlock, storm_single,
-	storm_sorted, storm_socket, storm_value, storm_wait, storm_block;
+	storm_event, storm_heap, storm_joinable, storm_kin, storm_leased, storm_list, storm_lock,
+	storm_managed, storm_permits, storm_pipe, storm_pool, storm_queue, storm_rlock,
+	storm_rwlock, storm_single, storm_sorted, storm_socket, storm_value, storm_wait,
+	storm_block;
 
 /* --- what they use -------------------------------------------------------------------------------------- */
 

@@ -109,6 +109,8 @@ static bool end_it(int pidfd, int signal)
 {
 	if (mp__pidfd_signal(pidfd, signal) < 0)
 		return false;
+	/* It may stand still at a point. */
+	(void)mp__pidfd_signal(pidfd, SIGCONT);
 	if (mp__fd_wait(pidfd, POLLIN, mp__deadline_in(STORM_TIMEOUT_MS)) < 0) {
 		storm_fail(STORM_HUNG, "a process does not end by signal %d", signal);
 		(void)mp__pidfd_signal(pidfd, SIGKILL);

@@ -41,6 +41,7 @@ static const struct storm_capability *const table[] = {
 	&storm_queue,
 	&storm_joinable,
 	&storm_sorted,
+	&storm_leased,
 	&storm_pipe,
 	&storm_socket,
 	&storm_kin,
