@@ -27,7 +27,9 @@
 #include <mp/semaphore.h>
 #include <mp/manager.h>
 #include <mp/proxy.h>
+#include <mp/list.h>
 #include <mp/served.h>
+#include <mp/served_queue.h>
 #include <mp/timer.h>
 #include <mp/heap.h>
 #include <mp/value.h>

@@ -8,13 +8,19 @@
 #include "managerd/obj_condition.h"
 #include "managerd/obj_dict.h"
 #include "managerd/obj_event.h"
+#include "managerd/obj_list.h"
 #include "managerd/obj_lock.h"
+#include "managerd/obj_namespace.h"
+#include "managerd/obj_queue.h"
 #include "managerd/obj_semaphore.h"
 #include "managerd/obj_value.h"
 
 static const struct serve_class *const classes[] = {
 	&md_dict_class,
+	&md_list_class,
 	&md_lock_class,
+	&md_namespace_class,
+	&md_queue_class,
 	&md_rlock_class,
 	&md_semaphore_class,
 	&md_bounded_semaphore_class,

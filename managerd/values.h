@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * managerd/values.h - values on their way from arguments into objects, and from objects into answers.
+ *
+ * What takes an argument answers a wrong one itself and returns false, as in serve/call.h. An item that
+ * comes from here belongs to the caller until it stands in an object; md_item_drop() lets it go, with
+ * the objects that it refers to (serve/refer.h).
+ */
+#ifndef MANAGERD_VALUES_H
+#define MANAGERD_VALUES_H
+
+#include "managerd/items.h"
+#include "managerd/slice.h"
+#include "serve/call.h"
+
+/* What one call may make of little: multiply(n). */
+#define MD_MANY_MAX (1 << 20)
+
+/* The argument as a new item. */
+bool md_arg_item(struct serve_call *call, size_t arg, struct md_item **ret);
+/* The items of an argument that is a list, as new ones: all or none. */
+bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret);
+/* The number in the argument and a stored one together, as a new item. */
+bool md_arg_sum(
+	struct serve_call *call, size_t arg, struct serve_bytes stored, struct md_item **ret);
+/* Is the argument equal to a stored value? */
+bool md_arg_equals(struct serve_call *call, size_t arg, struct serve_bytes stored, bool *ret);
+
+/* NULL is allowed. */
+void md_item_drop(struct serve_object *object, struct md_item *item);
+void md_items_drop(struct serve_object *object, struct md_items *items);
+
+/* See serve_answer_stored(). */
+int md_answer_item(struct serve_call *call, const struct md_item *item);
+/* The same with what stands in session->context->assembled, which is empty afterwards. */
+int md_answer_assembled(struct serve_call *call);
+/* The slice of the items as a list, or TOO_LARGE. */
+int md_answer_slice(
+	struct serve_call *call, const struct md_items *items, const struct md_slice *slice);
+
+#endif
