@@ -89,6 +89,42 @@ Test(served_list, test_list_iter)
 	close_list();
 }
 
+Test(served_list, test_list_proxy_in_list)
+{
+	mp_proxy *inner;
+	mp_obj first, last;
+	size_t n;
+
+	open_list();
+	for (int i = 0; i < 3; i++) {
+		T_OK(mp_manager_list(m, NULL, &inner));
+		T_OK(mp_list_extend(inner, MP_LIST(I(i), I(i + 1))));
+		T_OK(mp_list_append(l, mp_handle(inner)));
+		mp_proxy_close(inner);
+	}
+	T_OK(mp_list_get(l, 0, &first));
+	T_OK(mp_list_get(l, -1, &last));
+	T_OK(mp_list_append(mp_obj_proxy(&first), I(55)));
+	T_OK(mp_list_append(mp_obj_proxy(&last), mp_str("hosni")));
+	mp_obj_free(&last);
+	T_OK(mp_list_slice(l, 0, 1, 1, &last));
+	T_OK(mp_list_len(mp_obj_proxy(mp_obj_at(&last, 0)), &n));
+	cr_assert_eq(n, 3);
+	T_RESULT(mp_list_contains(l, first), 1);
+	/* Out of the list, it lives as long as somebody has it. */
+	T_OK(mp_list_remove(l, first));
+	T_RESULT(mp_list_contains(l, first), 0);
+	T_OK(mp_list_len(mp_obj_proxy(&first), &n));
+	cr_assert_eq(n, 3);
+	T_RESULT(mp_list_sort(l, false), -ENOTSUP);
+	T_RESULT(mp_list_multiply(l, 2), -ENOTSUP);
+	T_OK(mp_list_len(l, &n));
+	cr_assert_eq(n, 2);
+	mp_obj_free(&first);
+	mp_obj_free(&last);
+	close_list();
+}
+
 /* --- one item ----------------------------------------------------------------------------------- */
 
 Test(served_list, places_count_from_both_ends)
@@ -418,6 +454,11 @@ Test(served_namespace, wrong_arguments_are_errors)
 	T_RESULT(mp_namespace_has(n, NULL), -EINVAL);
 	T_RESULT(mp_namespace_items(n, NULL), -EINVAL);
 	T_RESULT(mp_namespace_set(n, "\xff", I(1)), -EILSEQ);
+	T_OK(mp_namespace_set(n, "itself", mp_handle(n)));
+	T_OK(mp_namespace_get(n, "itself", &value));
+	T_RESULT(mp_proxy_equal(mp_obj_proxy(&value), n), 1);
+	mp_obj_free(&value);
+	T_OK(mp_namespace_delete(n, "itself"));
 	T_RESULT(mp_proxy_call(n, "set", MP_LIST(I(1), I(1)), MP_NOWAIT, NULL), -EINVAL);
 	mp_proxy_close(n);
 	mp_manager_close(m);

@@ -163,6 +163,39 @@ Test(served_queue, putters_that_wait_get_their_turn)
 	close_queue();
 }
 
+static void *put_again(void *argument)
+{
+	T_OK(mp_served_queue_put(q, mp_handle((mp_proxy *)argument), LONG_MS));
+	return NULL;
+}
+
+/* Also one that waits to be put, and one that is handed to who waits. */
+Test(served_queue, objects_go_through)
+{
+	pthread_t putter;
+	mp_proxy *counter;
+	mp_obj value;
+
+	open_queue(MP_QUEUE_OPTIONS(.maxsize = 1));
+	T_OK(mp_manager_counter(m, NULL, 0, &counter));
+	T_OK(mp_served_queue_put(q, mp_handle(counter), MP_NOWAIT));
+	pthread_create(&putter, NULL, put_again, counter);
+	for (int i = 0; i < 2; i++) {
+		T_OK(mp_served_queue_get(q, LONG_MS, &value));
+		T_RESULT(mp_proxy_equal(mp_obj_proxy(&value), counter), 1);
+		T_OK(mp_counter_add(mp_obj_proxy(&value), 1, NULL));
+		mp_obj_free(&value);
+	}
+	pthread_join(putter, NULL);
+	pthread_create(&putter, NULL, put_again, counter);
+	T_OK(mp_served_queue_get(q, LONG_MS, &value));
+	pthread_join(putter, NULL);
+	T_OK(mp_proxy_close(counter));
+	T_OK(mp_counter_add(mp_obj_proxy(&value), 1, NULL));
+	mp_obj_free(&value);
+	close_queue();
+}
+
 /* --- orders ------------------------------------------------------------------------------------- */
 
 Test(served_queue, last_in_first_out)
