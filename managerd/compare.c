@@ -115,12 +115,6 @@ int md_items_sort(struct md_items *items, bool downwards)
 
 /* --- sums --------------------------------------------------------------------------------------- */
 
-static bool is_number(const mp_obj *value)
-{
-	return value->type == MP_TYPE_I64 || value->type == MP_TYPE_U64 ||
-	       value->type == MP_TYPE_F64;
-}
-
 static double as_f64(const mp_obj *value)
 {
 	if (value->type == MP_TYPE_F64)
@@ -132,8 +126,6 @@ static int add(const mp_obj *a, const mp_obj *b, mp_obj *ret)
 {
 	int64_t left, right, sum;
 
-	if (!is_number(a) || !is_number(b))
-		return mp_error_set(-EINVAL, "a sum of what is no number");
 	if (a->type == MP_TYPE_F64 || b->type == MP_TYPE_F64) {
 		*ret = mp_f64(as_f64(a) + as_f64(b));
 		return 0;
@@ -145,22 +137,43 @@ static int add(const mp_obj *a, const mp_obj *b, mp_obj *ret)
 	return 0;
 }
 
+bool md_is_number(struct serve_bytes value)
+{
+	return is_integer(tag_of(value)) || tag_of(value) == MP__TAG_F64;
+}
+
+/* Numbers need no memory. */
+static void decode(struct serve_bytes value, mp_obj *ret)
+{
+	(void)mp_obj_decode(value.data, value.size, ret);
+}
+
+int md_number_less(struct serve_bytes a, struct serve_bytes b, bool *ret_less)
+{
+	mp_obj left, right;
+
+	if (!md_is_number(a) || !md_is_number(b))
+		return -EINVAL;
+	decode(a, &left);
+	decode(b, &right);
+	*ret_less = left.type == MP_TYPE_F64 || right.type == MP_TYPE_F64
+			    ? as_f64(&left) < as_f64(&right)
+			    : mp_obj_compare(&left, &right) < 0;
+	return 0;
+}
+
 int md_number_add(struct serve_bytes a, struct serve_bytes b, uint8_t room[MD_NUMBER_MAX],
 	struct serve_bytes *ret_sum)
 {
 	mp_obj left, right, sum;
 
-	int r = mp_obj_decode(a.data, a.size, &left);
+	if (!md_is_number(a) || !md_is_number(b))
+		return mp_error_set(-EINVAL, "a sum of what is no number");
+	decode(a, &left);
+	decode(b, &right);
+	int r = add(&left, &right, &sum);
 	if (r < 0)
-		return r == -ENOTSUP ? -EINVAL : r;
-	r = mp_obj_decode(b.data, b.size, &right);
-	if (r == 0) {
-		r = add(&left, &right, &sum);
-		mp_obj_free(&right);
-	}
-	mp_obj_free(&left);
-	if (r < 0)
-		return r == -ENOTSUP ? -EINVAL : r;
+		return r;
 	ssize_t size = mp__obj_encode_into(&sum, NULL, room, MD_NUMBER_MAX);
 	*ret_sum = (struct serve_bytes){room, (size_t)size};
 	return 0;

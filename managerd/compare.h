@@ -37,4 +37,8 @@ int md_items_sort(struct md_items *items, bool descending);
 int md_number_add(struct serve_bytes a, struct serve_bytes b, uint8_t room[MD_NUMBER_MAX],
 	struct serve_bytes *ret_sum);
 
+bool md_is_number(struct serve_bytes value);
+/* 0, or -EINVAL not numbers. */
+int md_number_less(struct serve_bytes a, struct serve_bytes b, bool *ret_less);
+
 #endif

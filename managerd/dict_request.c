@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/testpoint.h"
+#include "managerd/dict_methods.h"
 #include "managerd/obj_dict.h"
 #include "obj/codec.h"
 #include "serve/call.h"
@@ -49,23 +50,11 @@ static struct serve_bytes bytes_of(const struct mp__key *key)
 	return (struct serve_bytes){key->data, key->size};
 }
 
-/* The value goes from the dict, and so does what it refers to. */
-static void value_gone(void *data, struct serve_bytes value)
-{
-	serve_unrefer(data, value);
-}
-
 /* References in what is about to be stored are counted from now on. */
 static bool refer(struct serve_call *call, struct serve_bytes value, size_t references)
 {
-	struct serve_store *dict = dict_of(call);
-
 	call->session->context->args_references = references;
-	if (references == 0)
-		return true;
-	dict->gone = value_gone;
-	dict->data = call->object;
-	return serve_refer(call, value);
+	return md_dict_refer(call, value);
 }
 
 static bool read_value(struct serve_call *call, ProtobufCBinaryData field, size_t key_size,
@@ -85,32 +74,11 @@ static bool read_value(struct serve_call *call, ProtobufCBinaryData field, size_
 	return refer(call, *ret_value, info.references);
 }
 
-/* The answer to what a dict operation gave, if that was no success. */
-static int fail(struct serve_call *call, int r)
-{
-	switch (r) {
-	case MD_DICT_E_NO_KEY:
-		return serve_fail(call, MP__CODE__NOT_FOUND, "no such key");
-	case MD_DICT_E_NO_MEMORY:
-		return serve_fail_no_memory(call);
-	case MD_DICT_E_TOO_LARGE:
-		return serve_fail(call, MP__CODE__TOO_LARGE,
-			"the dict does not fit in a frame of %" PRIu32 " bytes",
-			call->session->context->limits.max_frame);
-	case MD_DICT_E_BAD_KEY:
-		return serve_fail(call, MP__CODE__INVALID, "%s", mp_error_detail());
-	case MD_DICT_E_BAD_VALUE:
-		return serve_fail(call, MP__CODE__TOO_LARGE, "%s", mp_error_detail());
-	default:
-		return r; /* fatal */
-	}
-}
-
 /* It could not be stored after all. */
 static int fail_storing(struct serve_call *call, struct serve_bytes value, int r)
 {
 	serve_unrefer(call->object, value);
-	return fail(call, r);
+	return md_dict_fail(call, r);
 }
 
 static int answer_ok(struct serve_call *call)
@@ -156,7 +124,7 @@ static int run_get(struct serve_call *call, const Mp__DictGet *op)
 	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
 		return call->failed;
 	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
-	return r == 0 ? serve_answer_stored(call, value) : fail(call, r);
+	return r == 0 ? serve_answer_stored(call, value) : md_dict_fail(call, r);
 }
 
 /* It goes when the client has what it refers to, not before. */
@@ -166,7 +134,7 @@ static int pop_referring(struct serve_call *call, struct serve_bytes key)
 
 	int r = md_dict_get(dict_of(call), key, &value);
 	if (r != 0)
-		return fail(call, r);
+		return md_dict_fail(call, r);
 	r = serve_answer_stored(call, value);
 	if (call->refused)
 		return r;
@@ -186,7 +154,7 @@ static int run_pop(struct serve_call *call, const Mp__DictPop *op)
 	int r = md_dict_pop(dict_of(call), bytes_of(&key),
 		op->quiet ? NULL : &call->session->context->assembled);
 	if (r != 0)
-		return fail(call, r);
+		return md_dict_fail(call, r);
 	serve_changed(call->object);
 	return op->quiet ? answer_ok(call) : answer_assembled(call);
 }
@@ -201,7 +169,7 @@ static int run_contains(struct serve_call *call, const Mp__DictContains *op)
 	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
 	if (r == 0 || r == MD_DICT_E_NO_KEY)
 		return serve_reply_count(call->session, call->id, r == 0);
-	return fail(call, r);
+	return md_dict_fail(call, r);
 }
 
 static int run_setdefault(struct serve_call *call, const Mp__DictSetdefault *op)
@@ -261,7 +229,7 @@ static int run_clear(struct serve_call *call, const Mp__DictClear *op)
 	serve_effort(call, md_dict_len(dict_of(call)));
 	int r = md_dict_clear(dict_of(call));
 	if (r != 0)
-		return fail(call, r);
+		return md_dict_fail(call, r);
 	serve_changed(call->object);
 	return answer_ok(call);
 }
@@ -284,7 +252,7 @@ static int run_list(struct serve_call *call, const Mp__DictList *op)
 	serve_effort(call, md_dict_len(dict_of(call)));
 	int r = md_dict_list(dict_of(call), (enum md_dict_part)op->part, context->limits.max_frame,
 		&call->session->context->assembled);
-	return r == 0 ? answer_assembled(call) : fail(call, r);
+	return r == 0 ? answer_assembled(call) : md_dict_fail(call, r);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "managerd/obj_dict.h"
 
 #include "base/error.h"
+#include "managerd/dict_methods.h"
 #include "serve/call.h"
 #include "wire/value.h"
 
@@ -194,4 +195,6 @@ const struct serve_class md_dict_class = {
 	.name = "dict",
 	.make = make,
 	.drop = drop,
+	.methods = md_dict_methods,
+	.n_methods = MD_DICT_METHODS,
 };

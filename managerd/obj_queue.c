@@ -154,7 +154,7 @@ static bool count_in(struct queue *q, struct serve_call *call, struct serve_wait
 	}
 	share = calloc(1, sizeof(*share));
 	if (share && w)
-		serve_hold_pass(&share->hold, w);
+		serve_hold_pass(&share->hold, w, call->object);
 	if (!share || (!w && !serve_hold_take(&share->hold, call))) {
 		free(share);
 		return false;

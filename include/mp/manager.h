@@ -97,6 +97,52 @@ int mp_dict_keys(mp_dict *dict, mp_obj *ret_list);
 int mp_dict_values(mp_dict *dict, mp_obj *ret_list);
 int mp_dict_items(mp_dict *dict, mp_obj *ret_dict);
 
+/*
+ * Add to the number under the key, which is 0 if there is none; the sum, if ret_sum is not NULL.
+ * Integers make an i64, with an f64 among them an f64. -EINVAL no number, -EOVERFLOW.
+ */
+int mp_dict_add(mp_dict *dict, mp_obj key, mp_obj number, mp_obj *ret_sum);
+/* Replace the value if it equals `expected`: 1 it did, 0 not. -ENOENT no such key. */
+int mp_dict_compare_and_swap(mp_dict *dict, mp_obj key, mp_obj expected, mp_obj value);
+/* Those of a list of keys that are there, as a dict, at one instant. */
+int mp_dict_get_many(mp_dict *dict, mp_obj keys, mp_obj *ret_dict);
+/* Take out the pair that was put there last: a list of key and value. -ENOENT it is empty. */
+int mp_dict_popitem(mp_dict *dict, mp_obj *ret_pair);
+
+/* --- transactions: mp_dict_transact(3) ------------------------------------------------------- */
+
+enum mp_dict_op {
+	/* These must hold. */
+	MP_DICT_EQUAL = 1, /* the value under the key equals this one */
+	MP_DICT_AT_LEAST,  /* the number under the key is this one or more */
+	MP_DICT_PRESENT,   /* there is such a key */
+	MP_DICT_ABSENT,    /* there is none */
+	/* These are done. */
+	MP_DICT_SET,
+	MP_DICT_ADD,    /* as mp_dict_add() */
+	MP_DICT_DELETE, /* there must be such a key */
+};
+
+typedef struct mp_dict_step {
+	enum mp_dict_op op;
+	mp_obj key;
+	mp_obj value; /* of EQUAL, AT_LEAST, SET, ADD */
+} mp_dict_step;
+
+#define MP_DICT_ANY_VERSION (-1)
+
+/*
+ * Carry out up to 1024 steps, all of them or none, and nothing of others in between. A step sees what
+ * those before it did. -ESTALE something does not hold, or the dict is not of that version any more:
+ * look again, and try again. -EINVAL a wrong step, or a sum of what is no number; -EOVERFLOW;
+ * -EMSGSIZE too many steps, or more than 64 MiB.
+ */
+int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n);
+/* A number that is another one after each change. For changes of others: mp_dict_watch(). */
+int mp_dict_version(mp_dict *dict, int64_t *ret_version);
+/* Wait until the version is another one than this: see mp_proxy_watch(). */
+int mp_dict_watch(mp_dict *dict, int64_t version, int timeout_ms, int64_t *ret_version);
+
 mp_dict *mp_dict_ref(mp_dict *dict);
 int mp_dict_close(mp_dict *dict);
 

@@ -42,6 +42,14 @@ int mp_manager_open(
 int mp_proxy_call(
 	mp_proxy *proxy, const char *method, mp_obj args, int timeout_ms, mp_obj *ret_result);
 
+/*
+ * A number that is another one after each change of the object; to be told of changes: wait until it
+ * is another one than `version`, and give it (ret_version may be NULL). -EAGAIN, -ETIMEDOUT it has not
+ * changed. Many changes may be told as one, none is missed.
+ */
+int mp_proxy_version(mp_proxy *proxy, int64_t *ret_version);
+int mp_proxy_watch(mp_proxy *proxy, int64_t version, int timeout_ms, int64_t *ret_version);
+
 /* The name of its type; lives as long as the proxy. NULL for NULL. */
 const char *mp_proxy_type(const mp_proxy *proxy);
 

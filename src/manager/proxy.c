@@ -447,6 +447,27 @@ int mp__proxy_call_bool(struct mp_proxy *proxy, const char *class_name, const ch
 	return r;
 }
 
+int mp_proxy_version(mp_proxy *proxy, int64_t *ret_version)
+{
+	if (!proxy || !ret_version)
+		return mp_error_set(-EINVAL, "version: no object, or no place for its version");
+	return mp__proxy_call_i64(
+		proxy, proxy->object.class_name, "version", mp_nil(), MP_NOWAIT, ret_version);
+}
+
+int mp_proxy_watch(mp_proxy *proxy, int64_t version, int timeout_ms, int64_t *ret_version)
+{
+	int64_t now;
+
+	if (!proxy)
+		return mp_error_set(-EINVAL, "watch: no object");
+	int r = mp__proxy_call_i64(proxy, proxy->object.class_name, "watch",
+		MP_LIST(mp_i64(version)), timeout_ms, &now);
+	if (r == 0 && ret_version)
+		*ret_version = now;
+	return r;
+}
+
 /* --- the class -------------------------------------------------------------------------------- */
 
 int mp__proxy_of_reference(struct mp_manager *manager, const struct mp__reference *object,

@@ -8,6 +8,7 @@
 #include "obj/measure.h"
 #include "obj/wireformat.h"
 #include "serve/reply.h"
+#include "serve/watch.h"
 
 #include <endian.h>
 #include <inttypes.h>
@@ -200,11 +201,9 @@ bool serve_arg_given(const struct serve_call *call, size_t index)
 	return serve_arg_type(call, index) != MP_TYPE_NIL;
 }
 
-uint32_t serve_arg_type(const struct serve_call *call, size_t index)
+uint32_t serve_type_of(struct serve_bytes value)
 {
-	size_t size;
-
-	switch (*arg(call, index, &size)) {
+	switch (*(const uint8_t *)value.data) {
 	case MP__TAG_NIL:
 		return MP_TYPE_NIL;
 	case MP__TAG_BOOLEAN:
@@ -226,6 +225,14 @@ uint32_t serve_arg_type(const struct serve_call *call, size_t index)
 	default:
 		return MP_TYPE_HANDLE;
 	}
+}
+
+uint32_t serve_arg_type(const struct serve_call *call, size_t index)
+{
+	size_t size;
+	const uint8_t *data = arg(call, index, &size);
+
+	return serve_type_of((struct serve_bytes){data, size});
 }
 
 static bool wrong_type(struct serve_call *call, size_t index, const char *wanted)
@@ -290,16 +297,24 @@ bool serve_arg_f64(struct serve_call *call, size_t index, double *ret)
 	return true;
 }
 
+bool serve_text_of(struct serve_bytes value, struct serve_bytes *ret)
+{
+	const uint8_t *data = value.data;
+
+	if (data[0] != MP__TAG_STR)
+		return false;
+	uint64_t length = number_of(data, value.size);
+	*ret = (struct serve_bytes){data + value.size - length, length};
+	return true;
+}
+
 bool serve_arg_str(struct serve_call *call, size_t index, struct serve_bytes *ret)
 {
 	size_t size;
 	const uint8_t *data = arg(call, index, &size);
 
-	if (data[0] != MP__TAG_STR)
-		return wrong_type(call, index, "str");
-	uint64_t length = number_of(data, size);
-	*ret = (struct serve_bytes){data + size - length, length};
-	return true;
+	return serve_text_of((struct serve_bytes){data, size}, ret) ||
+	       wrong_type(call, index, "str");
 }
 
 bool serve_arg_value(struct serve_call *call, size_t index, struct serve_bytes *ret)
@@ -354,6 +369,8 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 		return serve_fail(&call, MP__CODE__BAD_REFERENCE,
 			"reference %" PRIu64 " is none of this connection", request->reference);
 	const struct serve_method *method = serve_class_method(call.object->class, request->method);
+	if (!method)
+		method = serve_watch_method(request->method);
 	if (!method)
 		return serve_fail(&call, MP__CODE__UNKNOWN_METHOD, "a %s has no method %.64s",
 			call.object->class->name, request->method);

@@ -59,6 +59,10 @@ bool serve_arg_value(struct serve_call *call, size_t index, struct serve_bytes *
 /* The canonical form of a key, in *key or the argument itself. */
 bool serve_arg_key(struct serve_call *call, size_t index, struct mp__key *key);
 
+/* Of an encoded value that has been checked, such as a part of an argument. False: it is no text. */
+uint32_t serve_type_of(struct serve_bytes value);
+bool serve_text_of(struct serve_bytes value, struct serve_bytes *ret);
+
 /* Work that grows with the object: so that one call does not keep the others waiting for long. */
 void serve_effort(struct serve_call *call, size_t entries);
 

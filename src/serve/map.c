@@ -39,7 +39,7 @@ void serve_map_clear(struct serve_map *map)
 	free(map->table);
 	map->entries = NULL;
 	map->table = NULL;
-	map->table_size = map->room = map->used = map->live = 0;
+	map->table_size = map->room = map->used = map->live = map->tail = 0;
 }
 
 /* The slot that holds this key, or SLOT_EMPTY. */
@@ -114,7 +114,7 @@ static int rebuild(struct serve_map *map, size_t count)
 	map->table = table;
 	map->table_size = table_size;
 	map->room = room;
-	map->used = n;
+	map->used = map->tail = n;
 	for (uint32_t i = 0; i < n; i++)
 		put_slot(map, entries[i].hash, i);
 	return 0;
@@ -143,6 +143,7 @@ struct serve_map_entry *serve_map_insert(struct serve_map *map, void *key, size_
 	put_slot(map, e->hash, map->used);
 	map->used++;
 	map->live++;
+	map->tail = map->used;
 	return e;
 }
 
@@ -158,6 +159,13 @@ void serve_map_remove(struct serve_map *map, struct serve_map_entry *entry)
 		serve_map_clear(map);
 	else if (map->used > SHRINK_MIN && map->live < map->used / 4)
 		(void)rebuild(map, map->live); /* without memory it just stays large */
+}
+
+struct serve_map_entry *serve_map_last(struct serve_map *map)
+{
+	while (map->tail > 0 && !map->entries[map->tail - 1].key)
+		map->tail--;
+	return map->tail > 0 ? &map->entries[map->tail - 1] : NULL;
 }
 
 struct serve_map_entry *serve_map_next(struct serve_map *map, uint64_t *cursor)

@@ -30,6 +30,7 @@ struct serve_map {
 	uint32_t room;       /* of entries */
 	uint32_t used;       /* entries and holes */
 	uint32_t live;       /* entries */
+	uint32_t tail;       /* from here on there are only holes */
 };
 
 /* Fails only when the kernel has no random numbers: -errno. */
@@ -49,6 +50,8 @@ void serve_map_remove(struct serve_map *map, struct serve_map_entry *entry);
 /* Remove and free all, keys too. */
 void serve_map_clear(struct serve_map *map);
 
+/* The entry that was inserted last; NULL. Each hole behind it is looked at once. */
+struct serve_map_entry *serve_map_last(struct serve_map *map);
 /* The first entry at or behind *cursor, which starts at 0 and moves behind it; NULL at the end. */
 struct serve_map_entry *serve_map_next(struct serve_map *map, uint64_t *cursor);
 

@@ -57,6 +57,7 @@ static void bury(struct serve_object *object)
 	if (e)
 		serve_map_remove(&registry->tokens, e);
 	object->class->drop(object);
+	free(object->watchers);
 	free(object);
 }
 
@@ -107,6 +108,9 @@ static int object_new(struct serve_registry *registry, const struct serve_class 
 	object->registry = registry;
 	if (getrandom(object->token, sizeof(object->token), 0) != sizeof(object->token))
 		return -errno;
+	/* A version of an earlier server, or of an object of the same name before, is not this one's. */
+	memcpy(&object->version, object->token, sizeof(object->version));
+	object->version &= INT64_MAX;
 	memcpy(key, object->token, SERVE_TOKEN_SIZE);
 	serve_map_insert(&registry->tokens, MP__TAKE_PTR(key), SERVE_TOKEN_SIZE, object);
 	*ret_object = MP__TAKE_PTR(object);

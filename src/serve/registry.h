@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct serve_queue;
+
 #define SERVE_NAME_MAX 255
 #define SERVE_TOKEN_SIZE 16
 
@@ -41,7 +43,8 @@ struct serve_object {
 	struct serve_bytes name; /* size 0: none */
 	uint8_t token[SERVE_TOKEN_SIZE];
 	size_t n_refers;  /* references to objects in stored values, see serve/refer.h */
-	uint64_t version; /* how often it was changed, see serve_changed() */
+	uint64_t version; /* another one after each change; random at first */
+	struct serve_queue *watchers; /* NULL: there were none yet */
 	struct serve_registry *registry;
 	struct serve_object *next_dead;
 };
@@ -75,10 +78,15 @@ static inline void serve_object_ref(struct serve_object *object)
  */
 void serve_object_unref(struct serve_object *object);
 
-/* For those who watch it: to be called by methods that change what clients can see. */
+/* All who wait for a change of it (serve/watch.h). */
+void serve_tell_watchers(struct serve_object *object);
+
+/* To be called by methods that change what clients can see, after the change. */
 static inline void serve_changed(struct serve_object *object)
 {
-	object->version++;
+	object->version = (object->version + 1) & INT64_MAX;
+	if (object->watchers)
+		serve_tell_watchers(object);
 }
 
 /* "the lock 'jobs'", "a lock without a name", for sentences: at most `room` bytes. */

@@ -41,10 +41,16 @@ struct serve_store_class {
 	/* The value is lent until the next change. SERVE_STORE_E_NOT_FOUND. */
 	int (*find)(
 		struct serve_store *store, struct serve_bytes key, struct serve_bytes *ret_value);
-	/* In order, so that of equal keys the last one counts. SERVE_STORE_E_NO_MEMORY. */
+	/*
+	 * In order, so that of equal keys the last one counts; those that put before those that
+	 * remove. SERVE_STORE_E_NO_MEMORY.
+	 */
 	int (*apply)(struct serve_store *store, const struct serve_change *changes, size_t n);
 	int (*clear)(struct serve_store *store);
 	size_t (*count)(struct serve_store *store);
+	/* The pair that was inserted last. SERVE_STORE_E_NOT_FOUND. */
+	int (*last)(struct serve_store *store, struct serve_bytes *ret_key,
+		struct serve_bytes *ret_value);
 	/* Pairs by first insertion; *cursor starts at 0. SERVE_STORE_E_NOT_FOUND at the end. */
 	int (*next)(struct serve_store *store, uint64_t *cursor, struct serve_bytes *ret_key,
 		struct serve_bytes *ret_value);

@@ -172,10 +172,7 @@ static int apply_prepared(struct memory *memory, const struct serve_change *chan
 	return r;
 }
 
-/*
- * A batch must not mix removing with putting: removing the last entry gives up the room that was
- * reserved for the puts. No operation needs it.
- */
+/* Those that put come first: removing the last entry gives up the room that was reserved for them. */
 static int apply(struct serve_store *store, const struct serve_change *changes, size_t n)
 {
 	struct memory *memory = memory_of(store);
@@ -217,12 +214,26 @@ static int next(struct serve_store *store, uint64_t *cursor, struct serve_bytes 
 	return 0;
 }
 
+static int last(
+	struct serve_store *store, struct serve_bytes *ret_key, struct serve_bytes *ret_value)
+{
+	struct serve_map_entry *e = serve_map_last(&memory_of(store)->map);
+
+	if (!e)
+		return SERVE_STORE_E_NOT_FOUND;
+	struct blob *blob = e->value;
+	*ret_key = (struct serve_bytes){e->key, e->key_size};
+	*ret_value = (struct serve_bytes){blob->data, blob->size};
+	return 0;
+}
+
 static const struct serve_store_class class = {
 	.free = free_store,
 	.find = find,
 	.apply = apply,
 	.clear = clear,
 	.count = count,
+	.last = last,
 	.next = next,
 };
 

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/dict_methods.h"
+
+#include "base/error.h"
+#include "managerd/obj_dict.h"
+#include "managerd/transaction.h"
+#include "managerd/values.h"
+#include "obj/wireformat.h"
+#include "serve/refer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static struct serve_store *dict_of(const struct serve_call *call)
+{
+	return call->object->state;
+}
+
+static struct serve_bytes bytes_of(const struct mp__key *key)
+{
+	return (struct serve_bytes){key->data, key->size};
+}
+
+/* The value goes from the dict, and so does what it refers to. */
+static void value_gone(void *data, struct serve_bytes value)
+{
+	serve_unrefer(data, value);
+}
+
+bool md_dict_refer(struct serve_call *call, struct serve_bytes value)
+{
+	struct serve_store *dict = dict_of(call);
+
+	if (call->session->context->args_references == 0)
+		return true;
+	dict->gone = value_gone;
+	dict->data = call->object;
+	return serve_refer(call, value);
+}
+
+int md_dict_fail(struct serve_call *call, int r)
+{
+	switch (r) {
+	case MD_DICT_E_NO_KEY:
+		return serve_fail(call, MP__CODE__NOT_FOUND, "no such key");
+	case MD_DICT_E_NO_MEMORY:
+		return serve_fail_no_memory(call);
+	case MD_DICT_E_TOO_LARGE:
+		return serve_fail(call, MP__CODE__TOO_LARGE,
+			"the dict does not fit in a frame of %" PRIu32 " bytes",
+			call->session->context->limits.max_frame);
+	case MD_DICT_E_BAD_KEY:
+		return serve_fail(call, MP__CODE__INVALID, "%s", mp_error_detail());
+	case MD_DICT_E_BAD_VALUE:
+		return serve_fail(call, MP__CODE__TOO_LARGE, "%s", mp_error_detail());
+	default:
+		return r; /* fatal */
+	}
+}
+
+/* As if it were 0 that is not there yet. */
+static int add(struct serve_call *call)
+{
+	static const uint8_t zero[] = {MP__TAG_I64, 0};
+	struct serve_bytes old = {zero, sizeof(zero)};
+	struct md_item *sum;
+	struct mp__key key;
+
+	if (!serve_arg_key(call, 0, &key))
+		return call->failed;
+	int r = md_dict_get(dict_of(call), bytes_of(&key), &old);
+	if (r != 0 && r != MD_DICT_E_NO_KEY)
+		return md_dict_fail(call, r);
+	if (!md_arg_sum(call, 1, old, &sum))
+		return call->failed;
+	r = md_dict_set(dict_of(call), bytes_of(&key), md_item_bytes(sum));
+	if (r == 0) {
+		serve_changed(call->object);
+		r = md_answer_item(call, sum);
+	} else {
+		r = md_dict_fail(call, r);
+	}
+	free(sum);
+	return r;
+}
+
+static int compare_and_swap(struct serve_call *call)
+{
+	struct serve_bytes value;
+	struct serve_bytes old;
+	struct mp__key key;
+	bool equal = false;
+
+	if (!serve_arg_key(call, 0, &key) || !serve_arg_value(call, 2, &value))
+		return call->failed;
+	int r = md_dict_get(dict_of(call), bytes_of(&key), &old);
+	if (r != 0)
+		return md_dict_fail(call, r);
+	if (!md_arg_equals(call, 1, old, &equal))
+		return call->failed;
+	if (!equal)
+		return serve_answer_bool(call, false);
+	if (!md_dict_refer(call, value))
+		return call->failed;
+	r = md_dict_set(dict_of(call), bytes_of(&key), value);
+	if (r != 0) {
+		serve_unrefer(call->object, value);
+		return md_dict_fail(call, r);
+	}
+	serve_changed(call->object);
+	return serve_answer_bool(call, true);
+}
+
+/* A dict of those that are there: sizes first, then bytes. */
+static int get_many(struct serve_call *call)
+{
+	struct mp__buffer *out = &call->session->context->assembled;
+	struct serve_bytes list;
+	struct serve_bytes value;
+	struct mp__key key;
+	size_t size = 0;
+	uint8_t *data;
+	size_t length;
+
+	if (!serve_arg_value(call, 0, &list))
+		return call->failed;
+	if (serve_arg_type(call, 0) != MP_TYPE_LIST)
+		return serve_fail(call, MP__CODE__INVALID, "the keys are no list");
+	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
+	for (struct mp__items at = items; mp__items_next(&at, &data, &length);) {
+		int r = mp__key_canonical(data, length, &key);
+		if (r < 0)
+			return serve_fail_result(call, r);
+		if (md_dict_get(dict_of(call), bytes_of(&key), &value) == 0)
+			size += mp__item_size(key.size) + mp__item_size(value.size);
+	}
+	if (size > MP__PAYLOAD_MAX)
+		return md_dict_fail(call, MD_DICT_E_TOO_LARGE);
+	uint8_t *begin = mp__buffer_reserve(out, MP__LIST_HEAD_MAX + size);
+	if (!begin)
+		return serve_fail_no_memory(call);
+	uint8_t *put = mp__list_head_put(begin, true, size);
+	while (mp__items_next(&items, &data, &length)) {
+		(void)mp__key_canonical(data, length, &key);
+		if (md_dict_get(dict_of(call), bytes_of(&key), &value) != 0)
+			continue;
+		put = mp__item_put(put, key.data, key.size);
+		put = mp__item_put(put, value.data, value.size);
+	}
+	out->end += (size_t)(put - begin);
+	return md_answer_assembled(call);
+}
+
+/* The one that was put there last, as Python does. */
+static int popitem(struct serve_call *call)
+{
+	struct mp__buffer *out = &call->session->context->assembled;
+	struct serve_store *dict = dict_of(call);
+	struct serve_bytes key;
+	struct serve_bytes value;
+
+	if (dict->class->last(dict, &key, &value) != 0)
+		return serve_fail(call, MP__CODE__NOT_FOUND, "popitem of an empty dict");
+	size_t size = mp__item_size(key.size) + mp__item_size(value.size);
+	uint8_t *begin = mp__buffer_reserve(out, MP__LIST_HEAD_MAX + size);
+	if (!begin)
+		return serve_fail_no_memory(call);
+	uint8_t *put = mp__list_head_put(begin, false, size);
+	put = mp__item_put(put, key.data, key.size);
+	put = mp__item_put(put, value.data, value.size);
+	out->end += (size_t)(put - begin);
+	int r = md_answer_assembled(call);
+	if (!call->refused) {
+		(void)md_dict_pop(dict, key, NULL);
+		serve_changed(call->object);
+	}
+	return r;
+}
+
+const struct serve_method md_dict_methods[MD_DICT_METHODS] = {
+	{"add", add, 2, 2},
+	{"compare_and_swap", compare_and_swap, 3, 3},
+	{"get_many", get_many, 1, 1},
+	{"popitem", popitem, 0, 0},
+	{"transact", md_dict_transact, 2, 2},
+};

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * managerd/dict_methods.h - the methods of dicts that are called by name.
+ *
+ * add(key, number), compare_and_swap(key, expected, value), get_many(keys), popitem(), and
+ * transact(version, steps), which managerd/transaction.h tells about.
+ */
+#ifndef MANAGERD_DICT_METHODS_H
+#define MANAGERD_DICT_METHODS_H
+
+#include "serve/call.h"
+
+extern const struct serve_method md_dict_methods[];
+#define MD_DICT_METHODS 5
+
+/*
+ * The argument, or a part of one, is about to be stored: what it refers to is kept from now on. False:
+ * answered.
+ */
+bool md_dict_refer(struct serve_call *call, struct serve_bytes value);
+/* The answer to a positive result of managerd/obj_dict.h. */
+int md_dict_fail(struct serve_call *call, int r);
+
+#endif

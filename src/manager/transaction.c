@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions of a dict that are calls by name. */
+#include <config.h>
+
+#include "base/error.h"
+#include "manager/proxy.h"
+
+#include <mp/manager.h>
+#include <stdlib.h>
+
+/* A proxy, by another name. */
+static struct mp_proxy *proxy_of(mp_dict *dict)
+{
+	return (struct mp_proxy *)dict;
+}
+
+static int call(mp_dict *dict, const char *method, mp_obj args, mp_obj *ret)
+{
+	return mp__proxy_call(proxy_of(dict), "dict", method, args, MP_NOWAIT, ret);
+}
+
+int mp_dict_add(mp_dict *dict, mp_obj key, mp_obj number, mp_obj *ret_sum)
+{
+	return call(dict, "add", MP_LIST(key, number), ret_sum);
+}
+
+int mp_dict_compare_and_swap(mp_dict *dict, mp_obj key, mp_obj expected, mp_obj value)
+{
+	return mp__proxy_call_bool(proxy_of(dict), "dict", "compare_and_swap",
+		MP_LIST(key, expected, value), MP_NOWAIT);
+}
+
+int mp_dict_get_many(mp_dict *dict, mp_obj keys, mp_obj *ret_dict)
+{
+	if (!ret_dict)
+		return mp_error_set(-EINVAL, "get_many of a dict: no place for the values");
+	return call(dict, "get_many", MP_LIST(keys), ret_dict);
+}
+
+int mp_dict_popitem(mp_dict *dict, mp_obj *ret_pair)
+{
+	if (!ret_pair)
+		return mp_error_set(-EINVAL, "popitem of a dict: no place for the pair");
+	return call(dict, "popitem", mp_nil(), ret_pair);
+}
+
+/* --- transactions ------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *word;
+	bool has_value;
+} words[] = {
+	[MP_DICT_EQUAL] = {"equal", true},
+	[MP_DICT_AT_LEAST] = {"at_least", true},
+	[MP_DICT_PRESENT] = {"present", false},
+	[MP_DICT_ABSENT] = {"absent", false},
+	[MP_DICT_SET] = {"set", true},
+	[MP_DICT_ADD] = {"add", true},
+	[MP_DICT_DELETE] = {"delete", false},
+};
+
+/* The step as a list of three items at most, which stand in `parts`. */
+static int write_step(const mp_dict_step *step, mp_obj parts[3], mp_obj *ret)
+{
+	if (step->op < MP_DICT_EQUAL || step->op > MP_DICT_DELETE)
+		return mp_error_set(
+			-EINVAL, "a step of a transaction: %d is no operation", (int)step->op);
+	parts[0] = mp_str(words[step->op].word);
+	parts[1] = step->key;
+	parts[2] = step->value;
+	*ret = mp_list_of(parts, words[step->op].has_value ? 3 : 2);
+	return 0;
+}
+
+int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n)
+{
+	if ((!steps && n > 0) || n > SIZE_MAX / 4 / sizeof(mp_obj))
+		return mp_error_set(-EINVAL, "a transaction of %zu steps", n);
+	mp_obj *room = malloc((4 * n + 1) * sizeof(*room));
+	int r = room ? 0 : mp_error_set(-ENOMEM, "no memory for a transaction");
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = write_step(&steps[i], &room[n + 3 * i], &room[i]);
+	if (r == 0)
+		r = call(dict, "transact",
+			MP_LIST(version == MP_DICT_ANY_VERSION ? mp_nil() : mp_i64(version),
+				mp_list_of(room, n)),
+			NULL);
+	free(room);
+	return r;
+}
+
+int mp_dict_version(mp_dict *dict, int64_t *ret_version)
+{
+	return mp_proxy_version(proxy_of(dict), ret_version);
+}
+
+int mp_dict_watch(mp_dict *dict, int64_t version, int timeout_ms, int64_t *ret_version)
+{
+	return mp_proxy_watch(proxy_of(dict), version, timeout_ms, ret_version);
+}
