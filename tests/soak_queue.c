@@ -141,6 +141,7 @@ static int produce(int argc, const mp_obj *argv)
 	struct producer *p = calloc(1, sizeof(*p));
 
 	CHECK(argc == 1 && p);
+	memset(p, 1, sizeof(*p)); /* all of it is there, or the use would seem to grow */
 	p->tally = &shared->put[mp_obj_i64(&argv[0])];
 	p->random = (uint64_t)getpid();
 	for (unsigned turn = 0; !shared->stop; turn++) {
@@ -235,6 +236,7 @@ static int consume(int argc, const mp_obj *argv)
 	unsigned in_vain = 0;
 
 	CHECK(argc == 1 && c);
+	memset(c, 1, sizeof(*c));
 	c->tally = &shared->got[mp_obj_i64(&argv[0])];
 	for (int i = 0; i < QUEUES; i++)
 		items[i] = MP_WAIT(queues[i]);
