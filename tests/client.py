@@ -16,6 +16,13 @@ class Failure(Exception):
     pass
 
 
+class Object:
+    """A reference: in values that are sent, by token; in those that come, by number, too."""
+
+    def __init__(self, token, class_name, reference=None):
+        self.token, self.class_name, self.reference = token, class_name, reference
+
+
 def encode(value):
     result = values.Value()
     if value is None:
@@ -32,6 +39,9 @@ def encode(value):
         result.str = value
     elif isinstance(value, bytes):
         result.bytes = value
+    elif isinstance(value, Object):
+        result.reference.token = value.token
+        result.reference.class_name = value.class_name
     elif isinstance(value, list):
         result.list.SetInParent()
         for item in value:
@@ -43,16 +53,19 @@ def encode(value):
     return result
 
 
-def decode(value):
+def decode(value, references=()):
+    """`references`: an iterator of the numbers in the response."""
     kind = value.WhichOneof("kind")
+    if kind == "reference":
+        return Object(value.reference.token, value.reference.class_name, next(references))
     if kind == "nil":
         return None
     if kind == "boolean":
         return value.boolean
     if kind == "list":
-        return [decode(item) for item in value.list.items]
+        return [decode(item, references) for item in value.list.items]
     if kind == "dict":
-        parts = [decode(item) for item in value.dict.items]
+        parts = [decode(item, references) for item in value.dict.items]
         return dict(zip(parts[::2], parts[1::2]))
     return getattr(value, kind)
 
@@ -114,7 +127,111 @@ def expect(code, client, operation, **fields):
         raise AssertionError(f"{operation} succeeded")
 
 
+def call_for(response):
+    return decode(values.Value.FromString(response.value), iter(response.references))
+
+
+class Proxy:
+    """An object by the names of its methods; the thread's number is the client's choice."""
+
+    def __init__(self, client, opened, thread=1):
+        self.client, self.opened, self.thread = client, opened, thread
+
+    def fields(self, method, args, timeout_ms):
+        fields = dict(reference=self.opened.reference, method=method, args=to_bytes(list(args)),
+                      thread=self.thread)
+        if timeout_ms is not None:
+            fields["timeout_ms"] = timeout_ms
+        return fields
+
+    def __call__(self, method, *args, timeout_ms=None):
+        return call_for(self.client.call("call", **self.fields(method, args, timeout_ms)))
+
+    def fails(self, code, method, *args, timeout_ms=None):
+        expect(code, self.client, "call", **self.fields(method, args, timeout_ms))
+
+    def send(self, method, *args, timeout_ms=None):
+        return self.client.send("call", **self.fields(method, args, timeout_ms))
+
+
+def open_object(client, class_name, name="", *args, thread=1):
+    opened = client.call("open", class_name=class_name, name=name.encode(),
+                         args=to_bytes(list(args))).opened
+    assert opened.class_name == class_name
+    return Proxy(client, opened, thread)
+
+
+def greeted(path):
+    client = Client(path)
+    client.call("hello", version=1)
+    return client
+
+
+def test_containers(path):
+    client = greeted(path)
+    pages = open_object(client, "list", "pages")
+    pages("extend", [3, 1, 2])
+    pages("sort")
+    assert pages("items") == [1, 2, 3] and pages("get", -1) == 3
+    assert pages("slice", None, None, -2) == [3, 1]
+    pages.fails(manager.OUT_OF_RANGE, "get", 3)
+    pages.fails(manager.UNKNOWN_METHOD, "jump")
+    pages.fails(manager.INVALID, "get")
+    expect(manager.UNKNOWN_CLASS, client, "open", class_name="unicorn")
+    expect(manager.WRONG_TYPE, client, "open", class_name="lock", name=b"pages")
+
+    # An object inside another one: it comes with a number, and lives on.
+    inner = open_object(client, "counter")
+    pages("append", Object(inner.opened.token, "counter"))
+    client.call("close", reference=inner.opened.reference)
+    got = pages("pop")
+    assert (got.token, got.class_name) == (inner.opened.token, "counter")
+    assert Proxy(client, got)("add", 5) == 5
+
+    stock = open_object(client, "dict")
+    stock("add", "tickets", 1)
+    sell = [["at_least", "tickets", 1], ["add", "tickets", -1], ["set", "buyer", "me"]]
+    stock("transact", None, sell)
+    stock.fails(manager.CONFLICT, "transact", None, sell)
+    assert stock("get_many", ["tickets", "buyer", "x"]) == {"tickets": 0, "buyer": "me"}
+
+
+def test_waiting(path):
+    one, other = greeted(path), greeted(path)
+    mine, its = open_object(one, "lock", "door"), open_object(other, "lock", "door")
+    fence = mine("acquire")
+    mine.fails(manager.DEADLOCK, "acquire")
+    its.fails(manager.WOULD_BLOCK, "acquire", timeout_ms=0)
+    its.fails(manager.TIMEOUT, "acquire", timeout_ms=1)
+    its.fails(manager.NOT_OWNER, "release")
+    waiting = its.send("acquire")
+    other.call("ping")  # who waits holds up nothing
+    mine("release")
+    assert call_for(other.receive(waiting)) == fence + 1
+    # Taken back.
+    waiting = mine.send("acquire")
+    cancel = one.send("cancel", id=waiting)
+    answers = {}
+    for _ in range(2):
+        (length,) = struct.unpack("<I", one.read(4))
+        response = manager.Response.FromString(one.read(length))
+        answers[response.id] = response
+    assert answers[waiting].code == manager.CANCELLED and answers[cancel].count == 1
+    # Who goes leaves its lock to the next one, who is told.
+    other.socket.close()
+    waiting = mine.send("acquire")
+    (length,) = struct.unpack("<I", one.read(4))
+    response = manager.Response.FromString(one.read(length))
+    assert response.code == manager.OWNER_DIED and call_for(response) == fence + 2
+
+
 def main(path):
+    test_containers(path)
+    test_waiting(path)
+    test_dict(path)
+
+
+def test_dict(path):
     client = Client(path)
     hello = client.call("hello", version=7, program="client.py").hello
     assert hello.version == 1 and hello.max_frame >= 4096 and hello.program

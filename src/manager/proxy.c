@@ -457,7 +457,7 @@ int mp_proxy_version(mp_proxy *proxy, int64_t *ret_version)
 
 int mp_proxy_watch(mp_proxy *proxy, int64_t version, int timeout_ms, int64_t *ret_version)
 {
-	int64_t now;
+	int64_t now = 0;
 
 	if (!proxy)
 		return mp_error_set(-EINVAL, "watch: no object");
