@@ -297,10 +297,9 @@ Test(queue_order_crash, what_follows_from_the_table_is_made_anew)
 static void damage_entry(int what)
 {
 	mp_queue *q = make(MP_QUEUE_OPTIONS(.order = MP_QUEUE_PRIORITY));
-	uint32_t first = q->store->slots[0][0];
 
 	fill(q, 20);
-	first = q->store->slots[0][0];
+	uint32_t first = q->store->slots[0][0];
 	struct mp__store_entry *entry = mp__store_entry(q->store, first);
 	switch (what) {
 	case 0:

@@ -42,7 +42,8 @@ typedef struct mp_queue_options {
 	size_t maxsize; /* most messages in the queue, up to 2^27; 0: as many as max_bytes holds */
 	uint64_t
 		max_bytes; /* most bytes, up to 2^36; a message counts its size rounded up to 8, and
-			     * 8 more. 0: 1 GiB - 64 KiB. Memory is used as messages need it */
+			     * 8 more; with an order or leases rounded up to 16, and 128 more. 0: 1 GiB -
+			     * 64 KiB. Memory is used as messages need it */
 	bool joinable;     /* mp_queue_task_done(), mp_queue_join() */
 	int order;         /* enum mp_queue_order */
 	bool leases;       /* mp_queue_lease() */

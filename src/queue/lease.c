@@ -196,6 +196,20 @@ bool mp__lease_has_others(struct mp_queue *q)
 	return false;
 }
 
+/* At most; no more than the table has entries, whatever the count says. */
+static int count_leases(struct mp_queue *q, struct mp__queue_wait *wait)
+{
+	int r = mp__store_enter(q, wait);
+
+	if (r < 0)
+		return r;
+	uint32_t n = mp__store_leased(q->store);
+	if (n > q->store->capacity)
+		n = q->store->capacity;
+	mp__guard_leave(&q->control->get_guard);
+	return (int)n;
+}
+
 /* The owners of all leases, each once. How many; < 0 an error. */
 static int collect_owners(
 	struct mp_queue *q, struct mp__queue_wait *wait, uint64_t *owners, size_t room)
@@ -260,19 +274,18 @@ static bool is_time(const struct mp__store *s, const struct mp__queue_wait *wait
 
 int mp__lease_return_dead(struct mp_queue *q, struct mp__queue_wait *wait)
 {
-	size_t room = mp__store_leased(q->store);
-
-	if (room > MP__STORE_ENTRIES_MAX)
-		room = MP__STORE_ENTRIES_MAX;
 	size_t dead = 0;
 
 	if (!is_time(q->store, wait))
 		return 0;
-	MP__AUTO_FREE uint64_t *owners = malloc(room * sizeof(*owners));
+	int room = count_leases(q, wait);
+	if (room <= 0)
+		return room;
+	MP__AUTO_FREE uint64_t *owners = malloc((size_t)room * sizeof(*owners));
 	/* Without memory for that it is for somebody else, or for the next time. */
 	if (!owners)
 		return 0;
-	int n = collect_owners(q, wait, owners, room);
+	int n = collect_owners(q, wait, owners, (size_t)room);
 	if (n < 0)
 		return n;
 	/* Outside the guard: to ask about each takes time. Those who live have stamps nobody else gets. */

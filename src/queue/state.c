@@ -211,7 +211,7 @@ static bool all_done(struct mp_queue *q, bool suspicious)
 static bool may_be_done(struct mp_queue *q, const void *argument)
 {
 	(void)argument;
-	if (q->store && mp__store_ready(q->store) != 0)
+	if (q->store && (mp__store_ready(q->store) != 0 || mp__store_leased(q->store) != 0))
 		return false;
 	return all_done(q, false);
 }
