@@ -199,6 +199,23 @@ Test(manager, whoever_does_not_answer_is_etimedout)
 	T_RESULT(connect_to_liar("", 0, 50), -ETIMEDOUT);
 }
 
+Test(manager, calls_that_do_not_wait_for_others_have_the_time_of_a_request)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_manager *m;
+	mp_proxy *event;
+
+	T_OK(mp_manager_connect(
+		daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS / 2), &m));
+	T_OK(mp_manager_event(m, NULL, &event));
+	T_OK(mp_served_event_set(event));
+	T_RESULT(mp_served_event_is_set(event), 1);
+	T_OK(mp_served_event_wait(event, MP_NOWAIT));
+	mp_proxy_close(event);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
 Test(manager, a_stopped_daemon_is_etimedout_and_works_again_when_it_goes_on)
 {
 	struct t_daemon daemon = t_daemon_start(NULL);

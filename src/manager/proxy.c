@@ -305,11 +305,12 @@ static bool may_hold(const char *method)
 static mp__deadline call_deadline(const struct mp_proxy *proxy, const char *method, int timeout_ms)
 {
 	const struct mp_manager *manager = proxy->manager;
-	mp__deadline deadline = mp__deadline_in(timeout_ms);
 
 	if (timeout_ms < 0 || manager->timeout_ms < 0 || waits_for_condition(proxy, method))
 		return MP__DEADLINE_NEVER;
-	return (mp__deadline){deadline.ns + (int64_t)manager->timeout_ms * 1000 * 1000};
+	/* From now on: the deadline of what does not wait is no point in time. */
+	return (mp__deadline){
+		mp__now_ns() + ((int64_t)timeout_ms + manager->timeout_ms) * 1000 * 1000};
 }
 
 /* It will not be answered in time: it must not be done later, unknown to the caller. */
