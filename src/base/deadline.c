@@ -3,12 +3,14 @@
 
 #include "base/deadline.h"
 
+#include "base/hot.h"
+
 #include <limits.h>
 
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_S INT64_C(1000000000)
 
-int64_t mp__now_ns(void)
+MP__HOT int64_t mp__now_ns(void)
 {
 	struct timespec now;
 
@@ -16,7 +18,7 @@ int64_t mp__now_ns(void)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-mp__deadline mp__deadline_in(int timeout_ms)
+MP__HOT mp__deadline mp__deadline_in(int timeout_ms)
 {
 	if (timeout_ms < 0)
 		return MP__DEADLINE_NEVER;
@@ -25,7 +27,7 @@ mp__deadline mp__deadline_in(int timeout_ms)
 	return (mp__deadline){mp__now_ns() + timeout_ms * NS_PER_MS};
 }
 
-bool mp__deadline_passed(mp__deadline deadline)
+MP__HOT bool mp__deadline_passed(mp__deadline deadline)
 {
 	return deadline.ns != INT64_MAX && mp__now_ns() >= deadline.ns;
 }
@@ -41,7 +43,7 @@ int mp__deadline_poll_ms(mp__deadline deadline)
 	return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-mp__deadline mp__deadline_slice(mp__deadline deadline, int ms)
+MP__HOT mp__deadline mp__deadline_slice(mp__deadline deadline, int ms)
 {
 	int64_t slice = mp__now_ns() + ms * NS_PER_MS;
 

@@ -15,6 +15,9 @@
 
 #define MP__DETAIL_SIZE 256
 
+/* Failures are rare: what leads to one is kept out of the way of what does not. */
+int(mp_error_set)(int result, const char *format, ...) __attribute__((cold));
+
 /* The same function; but compilers and analysers see what it returns. */
 #define mp_error_set(result, ...)                        \
 	({                                               \

@@ -3,13 +3,15 @@
 
 #include "base/futex.h"
 
+#include "base/hot.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int mp__futex_wait(_Atomic uint32_t *word, uint32_t expected, mp__deadline deadline)
+MP__HOT int mp__futex_wait(_Atomic uint32_t *word, uint32_t expected, mp__deadline deadline)
 {
 	struct timespec until;
 	struct timespec *limit = NULL;
@@ -26,7 +28,7 @@ int mp__futex_wait(_Atomic uint32_t *word, uint32_t expected, mp__deadline deadl
 	return 0;
 }
 
-int mp__futex_wake(_Atomic uint32_t *word, int count)
+MP__HOT int mp__futex_wake(_Atomic uint32_t *word, int count)
 {
 	long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 
@@ -39,7 +41,7 @@ int mp__futex_wake(_Atomic uint32_t *word, int count)
  * unlock and its wake-up, which the kernel makes up for. Words that hold anything but the id of this
  * very thread are left alone. The head of the list is libc's, registered for each thread.
  */
-void mp__futex_wake_at_end(_Atomic uint32_t *word)
+MP__HOT void mp__futex_wake_at_end(_Atomic uint32_t *word)
 {
 	static _Thread_local struct robust_list_head *head;
 	size_t size;

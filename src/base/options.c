@@ -4,6 +4,7 @@
 #include "base/options.h"
 
 #include "base/error.h"
+#include "base/hot.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,7 +17,8 @@ struct head {
 	uint64_t flags;
 };
 
-int mp__options_load(void *known, size_t known_size, uint64_t known_flags, const void *options)
+MP__HOT int mp__options_load(
+	void *known, size_t known_size, uint64_t known_flags, const void *options)
 {
 	struct head head;
 

@@ -13,6 +13,7 @@
 #include "obj/codec.h"
 
 #include "base/error.h"
+#include "base/hot.h"
 #include "obj/arena.h"
 #include "obj/block.h"
 #include "obj/small.h"
@@ -195,7 +196,8 @@ static int decode_large(const void *data, size_t size, struct mp__cargo *cargo, 
 	return 0;
 }
 
-int mp__obj_decode(const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value)
+MP__HOT int mp__obj_decode(
+	const void *data, size_t size, struct mp__cargo *cargo, mp_obj *ret_value)
 {
 	if (mp__small_decode(data, size, ret_value))
 		return 0;

@@ -9,6 +9,7 @@
 #include "obj/codec.h"
 
 #include "base/error.h"
+#include "base/hot.h"
 #include "obj/arena.h"
 #include "obj/handle.h"
 #include "obj/measure.h"
@@ -313,7 +314,8 @@ static ssize_t encode_large_into(
 	return size;
 }
 
-ssize_t mp__obj_encode_into(const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room)
+MP__HOT ssize_t mp__obj_encode_into(
+	const mp_obj *value, struct mp__cargo *cargo, void *buffer, size_t room)
 {
 	ssize_t size = (ssize_t)mp__small_encode(value, buffer, room);
 

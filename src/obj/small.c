@@ -3,6 +3,7 @@
 
 #include "obj/small.h"
 
+#include "base/hot.h"
 #include "obj/block.h"
 #include "obj/utf8.h"
 #include "obj/wireformat.h"
@@ -98,7 +99,7 @@ static uint8_t *put_list(uint8_t *begin, const uint8_t *end, const mp_obj *list)
 	return at;
 }
 
-size_t mp__small_encode(const mp_obj *value, uint8_t *buffer, size_t room)
+MP__HOT size_t mp__small_encode(const mp_obj *value, uint8_t *buffer, size_t room)
 {
 	const uint8_t *end = buffer + (room < MP__SMALL_BYTES ? room : MP__SMALL_BYTES);
 	const uint8_t *at = value->type == MP_TYPE_LIST ? put_list(buffer, end, value)
@@ -231,7 +232,7 @@ static bool decode_list(const uint8_t *data, size_t size, mp_obj *ret_value)
 	return true;
 }
 
-bool mp__small_decode(const uint8_t *data, size_t size, mp_obj *ret_value)
+MP__HOT bool mp__small_decode(const uint8_t *data, size_t size, mp_obj *ret_value)
 {
 	struct mp__block_plan plan = {0};
 	struct mp__builder builder = {0};

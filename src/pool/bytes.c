@@ -4,19 +4,20 @@
 #include "pool/bytes.h"
 
 #include "base/error.h"
+#include "base/hot.h"
 #include "pool/pool_layout.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void mp__pool_bytes_init(struct mp__pool_bytes *bytes)
+MP__HOT void mp__pool_bytes_init(struct mp__pool_bytes *bytes)
 {
 	bytes->data = bytes->inside;
 	bytes->size = 0;
 	bytes->room = sizeof(bytes->inside);
 }
 
-void mp__pool_bytes_free(struct mp__pool_bytes *bytes)
+MP__HOT void mp__pool_bytes_free(struct mp__pool_bytes *bytes)
 {
 	if (bytes->data != bytes->inside)
 		free(bytes->data);
@@ -49,7 +50,8 @@ int mp__pool_bytes_add(struct mp__pool_bytes *bytes, const void *data, size_t si
 	return 0;
 }
 
-static int put(struct mp__pool_bytes *b, const mp_obj *value, struct mp__cargo *cargo, size_t frame)
+MP__HOT static int put(
+	struct mp__pool_bytes *b, const mp_obj *value, struct mp__cargo *cargo, size_t frame)
 {
 	for (;;) {
 		size_t used = b->size + frame;
@@ -73,7 +75,8 @@ static int put(struct mp__pool_bytes *b, const mp_obj *value, struct mp__cargo *
 	}
 }
 
-int mp__pool_bytes_put(struct mp__pool_bytes *bytes, const mp_obj *value, struct mp__cargo *cargo)
+MP__HOT int mp__pool_bytes_put(
+	struct mp__pool_bytes *bytes, const mp_obj *value, struct mp__cargo *cargo)
 {
 	return put(bytes, value, cargo, 0);
 }

@@ -3,6 +3,7 @@
 
 #include "pool/callback.h"
 
+#include "base/hot.h"
 #include "pool/collect.h"
 #include "pool/future.h"
 
@@ -27,7 +28,7 @@ void mp__callback_due(mp_future *future)
 	pool->last_ready = future;
 }
 
-bool mp__callback_wanted(mp_pool *pool)
+MP__HOT bool mp__callback_wanted(mp_pool *pool)
 {
 	return pool->ready && !inside;
 }

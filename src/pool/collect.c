@@ -4,6 +4,7 @@
 #include "pool/collect.h"
 
 #include "base/futex.h"
+#include "base/hot.h"
 #include "base/spin.h"
 #include "pool/callback.h"
 #include "pool/crew.h"
@@ -44,7 +45,7 @@ static void retire(mp_pool *pool, uint32_t number)
 	mp__pool_release_slot(pool, number);
 }
 
-void mp__pool_end(
+MP__HOT void mp__pool_end(
 	mp_pool *pool, uint32_t number, enum mp_future_state state, int result, const char *why)
 {
 	mp_future *future = pool->pending[number].future;
@@ -125,7 +126,7 @@ static void drop_result(mp_pool *pool, uint32_t number, uint8_t n_fds)
 }
 
 /* A DONE slot, whose state was loaded with acquire. */
-static void collect(mp_pool *pool, uint32_t number)
+MP__HOT static void collect(mp_pool *pool, uint32_t number)
 {
 	struct mp__pool_pending *p = &pool->pending[number];
 	struct mp__pool_slot *slot = &pool->seg.slots[number];
@@ -182,7 +183,7 @@ static void harvest_all(mp_pool *pool)
 }
 
 /* Was there anything? */
-static bool harvest(mp_pool *pool)
+MP__HOT static bool harvest(mp_pool *pool)
 {
 	struct mp__pool_header *header = pool->seg.header;
 
@@ -209,7 +210,7 @@ static bool harvest(mp_pool *pool)
 	return true;
 }
 
-void mp__pool_harvest(mp_pool *pool)
+MP__HOT void mp__pool_harvest(mp_pool *pool)
 {
 	/* The leader may be about to sleep, and what it waits for was among these. */
 	if (harvest(pool) && pool->leading)
@@ -404,7 +405,7 @@ static int64_t roughly_now(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-bool mp__pool_has_looked(const mp_pool *pool)
+MP__HOT bool mp__pool_has_looked(const mp_pool *pool)
 {
 	return roughly_now() - pool->looked_ns < LOOK_MS * INT64_C(1000000);
 }
@@ -445,7 +446,7 @@ static void nap(mp_pool *pool, mp__deadline deadline)
 }
 
 /* The leader's turn: sleep until something happens, without the lock, and see to dead workers. */
-static void lead(mp_pool *pool, mp__deadline deadline)
+MP__HOT static void lead(mp_pool *pool, mp__deadline deadline)
 {
 	struct mp__pool_header *header = pool->seg.header;
 	struct epoll_event events[EVENTS];
@@ -529,7 +530,7 @@ static void follow(mp_pool *pool, mp__deadline deadline)
 	pool->followers--;
 }
 
-int mp__pool_wait(
+MP__HOT int mp__pool_wait(
 	mp_pool *pool, mp__pool_condition *condition, void *argument, mp__deadline deadline)
 {
 	int r = 0;

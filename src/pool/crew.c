@@ -4,6 +4,7 @@
 #include "pool/crew.h"
 
 #include "base/cleanup.h"
+#include "base/hot.h"
 #include "base/log.h"
 #include "pool/collect.h"
 #include "pool/dispatch.h"
@@ -227,7 +228,7 @@ void mp__pool_worker_ended(mp_pool *pool, uint32_t number)
 	pool->resend = true;
 }
 
-uint32_t mp__pool_crew_wanted(mp_pool *pool)
+MP__HOT uint32_t mp__pool_crew_wanted(mp_pool *pool)
 {
 	uint32_t places = pool->seg.n_workers;
 

@@ -5,6 +5,7 @@
 
 #include "base/fds.h"
 #include "base/futex.h"
+#include "base/hot.h"
 #include "base/testpoint.h"
 #include "pool/collect.h"
 #include "pool/crew.h"
@@ -60,7 +61,7 @@ static int reserve_slot(mp_pool *pool, uint32_t *ret_number)
 	return 0;
 }
 
-void mp__pool_release_slot(mp_pool *pool, uint32_t number)
+MP__HOT void mp__pool_release_slot(mp_pool *pool, uint32_t number)
 {
 	struct mp__pool_pending *p = &pool->pending[number];
 
@@ -307,7 +308,7 @@ void mp__pool_ring_one(struct mp__pool_header *header)
 	ring(header, 1);
 }
 
-void mp__pool_ring_some(mp_pool *pool, uint32_t count)
+MP__HOT void mp__pool_ring_some(mp_pool *pool, uint32_t count)
 {
 	struct mp__pool_header *header = pool->seg.header;
 
@@ -463,7 +464,7 @@ static void look_around(mp_pool *pool)
 		mp__pool_turn(pool);
 }
 
-static int dispatch_locked(
+MP__HOT static int dispatch_locked(
 	mp_pool *pool, const struct mp__pool_work *work, uint32_t *number, mp_future *future)
 {
 	uint32_t index;
@@ -515,7 +516,8 @@ static int dispatch_locked(
 	return r;
 }
 
-int mp__pool_dispatch(mp_pool *pool, const struct mp__pool_work *work, mp_future **ret_future)
+MP__HOT int mp__pool_dispatch(
+	mp_pool *pool, const struct mp__pool_work *work, mp_future **ret_future)
 {
 	mp_future *future = NULL;
 	uint32_t number;

@@ -4,6 +4,7 @@
 #include "pool/future.h"
 
 #include "base/fds.h"
+#include "base/hot.h"
 #include "obj/codec.h"
 #include "pool/batch.h"
 #include "pool/callback.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int mp__future_new(mp_pool *pool, mp_future **ret_future)
+MP__HOT int mp__future_new(mp_pool *pool, mp_future **ret_future)
 {
 	mp_future *f = malloc(sizeof(*f));
 
@@ -39,7 +40,7 @@ static void free_more(struct mp__future_more *more, bool here)
 	free(more);
 }
 
-void mp__future_unref(mp_future *future)
+MP__HOT void mp__future_unref(mp_future *future)
 {
 	if (atomic_fetch_sub_explicit(&future->refs, 1, memory_order_acq_rel) > 1)
 		return;
@@ -52,14 +53,14 @@ void mp__future_unref(mp_future *future)
 	mp__pool_unref(pool);
 }
 
-int mp__future_check(mp_future *future, const char *what)
+MP__HOT int mp__future_check(mp_future *future, const char *what)
 {
 	if (!future)
 		return mp_error_set(-EINVAL, "%s: no future", what);
 	return mp__pool_check_origin(future->pool->origin, what);
 }
 
-uint8_t *mp__future_room(mp_future *future, size_t size)
+MP__HOT uint8_t *mp__future_room(mp_future *future, size_t size)
 {
 	uint8_t *data = size <= sizeof(future->inside) ? future->inside : malloc(size);
 
@@ -94,7 +95,8 @@ void mp__future_add_crash(mp_future *future, const mp_crash *crash)
 	crashes[more->n_crashes++] = *crash;
 }
 
-void mp__future_finish(mp_future *future, enum mp_future_state state, int result, const char *why)
+MP__HOT void mp__future_finish(
+	mp_future *future, enum mp_future_state state, int result, const char *why)
 {
 	if (!future)
 		return;
@@ -158,7 +160,7 @@ static bool is_finished(mp_pool *pool, void *future)
 	return mp__future_is_finished(future);
 }
 
-int mp__future_await(mp_future *future, mp__deadline deadline)
+MP__HOT int mp__future_await(mp_future *future, mp__deadline deadline)
 {
 	mp_pool *pool = future->pool;
 
@@ -175,7 +177,7 @@ static const char *message_of(mp_future *future)
 	return future->data ? (const char *)future->data : mp_strerror(future->result);
 }
 
-int mp__future_outcome(mp_future *future)
+MP__HOT int mp__future_outcome(mp_future *future)
 {
 	if (atomic_load_explicit(&future->state, memory_order_acquire) == MP_FUTURE_DONE)
 		return 0;
@@ -199,7 +201,7 @@ int mp__future_cargo(mp_future *future, struct mp__cargo *cargo)
 }
 
 /* The value that stands at `at`; another one each time, with descriptors of its own. */
-static int decode(mp_future *future, size_t at, mp_obj *ret_value)
+MP__HOT static int decode(mp_future *future, size_t at, mp_obj *ret_value)
 {
 	MP__CARGO(cargo);
 	int r = mp__future_cargo(future, &cargo);
@@ -211,7 +213,7 @@ static int decode(mp_future *future, size_t at, mp_obj *ret_value)
 	return r;
 }
 
-int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result)
+MP__HOT int mp_future_result(mp_future *future, int timeout_ms, mp_obj *ret_result)
 {
 	int r = mp__future_check(future, "result of a task");
 

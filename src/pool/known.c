@@ -4,6 +4,7 @@
 #include "pool/known.h"
 
 #include "base/error.h"
+#include "base/hot.h"
 #include "pool/run.h"
 #include "pool/trace.h"
 
@@ -40,7 +41,7 @@ static int grow_known(mp_pool *pool)
 	return 0;
 }
 
-int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index)
+MP__HOT int mp__pool_task_index(mp_pool *pool, mp_task *task, uint32_t *ret_index)
 {
 	struct mp__pool_known *known = pool->known_size ? find_known(pool, task) : NULL;
 

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/error.h"
+#include "base/hot.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -68,7 +69,7 @@ int mp__limit_memory(uint64_t kib, struct rlimit *ret_before)
 	return 1;
 }
 
-int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *segment,
+MP__HOT int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *segment,
 	uint32_t number, struct mp__pool_worker *record)
 {
 	uint32_t room = segment->slots[number].room;
@@ -98,7 +99,7 @@ int mp__limits_begin(struct mp__limits *limits, const struct mp__pool_segment *s
 	return r;
 }
 
-void mp__limits_end(struct mp__limits *limits)
+MP__HOT void mp__limits_end(struct mp__limits *limits)
 {
 	if (limits->has_timer)
 		timer_delete(limits->timer);

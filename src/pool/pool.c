@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/fds.h"
+#include "base/hot.h"
 #include "base/options.h"
 #include "pool/bytes.h"
 #include "pool/callback.h"
@@ -278,7 +279,7 @@ static int check_task_options(const mp_pool *pool, const mp_task_options *o)
 	return 0;
 }
 
-int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future)
+MP__HOT int mp_pool_submit(mp_pool *pool, mp_task *task, mp_obj args, mp_future **ret_future)
 {
 	return mp_pool_submit_with(pool, task, args, NULL, ret_future);
 }
@@ -296,8 +297,8 @@ static int add_callback(mp_future *future, const mp_task_options *o, mp_future *
 	return r;
 }
 
-int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args, const mp_task_options *options,
-	mp_future **ret_future)
+MP__HOT int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args,
+	const mp_task_options *options, mp_future **ret_future)
 {
 	mp_task_options o;
 
@@ -337,7 +338,8 @@ int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args, const mp_task
 	return r;
 }
 
-int mp_pool_apply(mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_obj *ret_result)
+MP__HOT int mp_pool_apply(
+	mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_obj *ret_result)
 {
 	char why[MP__DETAIL_SIZE];
 	mp_future *future = NULL;
@@ -353,9 +355,13 @@ int mp_pool_apply(mp_pool *pool, mp_task *task, mp_obj args, int timeout_ms, mp_
 		mp_future_cancel(future, 0);
 		mp_error_set(r, "apply: the task has not finished in time");
 	}
+	if (r == 0) {
+		mp_future_close(future);
+		return 0;
+	}
 	snprintf(why, sizeof(why), "%s", mp_error_detail());
 	mp_future_close(future);
-	return r < 0 ? mp_error_set(r, "%s", why) : r;
+	return mp_error_set(r, "%s", why);
 }
 
 /* Callbacks that another thread is in count as well; our own frame cannot be waited for. */

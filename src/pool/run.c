@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fds.h"
+#include "base/hot.h"
 #include "base/origin.h"
 #include "base/testpoint.h"
 #include "pool/bytes.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+MP__HOT int mp__pool_find_task(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t index, mp_task **ret_task)
 {
 	mp__any_function *function;
@@ -90,7 +91,7 @@ void mp__pool_task_symbol(
 	mp__task_name(index < found->size ? found->tasks[index] : NULL, name, size);
 }
 
-int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
+MP__HOT int mp__pool_call(mp_task *task, const mp_obj *args, mp_obj *ret_result)
 {
 	mp__origin here = mp__origin_here();
 	bool is_list = args->type == MP_TYPE_LIST;
@@ -158,7 +159,7 @@ static int record_failure(struct answer *out, int result, const mp_obj *detail)
  * Call it with the encoded arguments. Its result is appended to `out`, or what record_failure()
  * writes.
  */
-static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__cargo *cargo,
+MP__HOT static int call(mp_task *task, const uint8_t *data, size_t size, struct mp__cargo *cargo,
 	struct answer *out)
 {
 	mp_obj args;
@@ -240,7 +241,7 @@ static int call_all(mp_task *task, const uint8_t *data, size_t size, uint32_t n_
 	return 0;
 }
 
-static int run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+MP__HOT static int run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct answer *out)
 {
 	const struct mp__pool_slot *slot = &segment->slots[number];
@@ -278,7 +279,7 @@ static int run(const struct mp__pool_segment *segment, struct mp__pool_found *fo
 	return call(task, data, size, cargo, out);
 }
 
-static int run_limited(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+MP__HOT static int run_limited(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct answer *out)
 {
 	struct mp__limits limits;
@@ -304,7 +305,7 @@ static int write_result(
 	return 0;
 }
 
-void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
+MP__HOT void mp__pool_run(const struct mp__pool_segment *segment, struct mp__pool_found *found,
 	uint32_t worker, uint32_t number, struct mp__cargo *cargo, struct mp__cargo *back)
 {
 	struct mp__pool_slot *slot = &segment->slots[number];

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fds.h"
+#include "base/hot.h"
 #include "shm/memory.h"
 #include "shm/segment.h"
 
@@ -206,7 +207,7 @@ int mp__pool_segment_allocate_room(struct mp__pool_segment *segment, uint32_t ro
 		(room + UINT64_C(1)) * sizeof(struct mp__pool_room));
 }
 
-uint8_t *mp__pool_segment_bytes(
+MP__HOT uint8_t *mp__pool_segment_bytes(
 	const struct mp__pool_segment *segment, uint32_t slot, uint32_t room, uint64_t size)
 {
 	if (size <= MP__POOL_INLINE)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/futex.h"
+#include "base/hot.h"
 #include "base/testpoint.h"
 #include "base/spin.h"
 #include "pool/group.h"
@@ -117,7 +118,7 @@ static bool claim_cargo(struct worker *w, uint32_t *ret_number)
 	}
 }
 
-static bool claim(struct worker *w, uint32_t *ret_number)
+MP__HOT static bool claim(struct worker *w, uint32_t *ret_number)
 {
 	struct mp__pool_header *header = w->seg.header;
 
@@ -234,7 +235,7 @@ static mp__deadline sleep_until(const struct worker *w)
  * work too: the worker that took the token of a message may be stopped, and then there is none for
  * it.
  */
-static bool wait_for_work(struct worker *w)
+MP__HOT static bool wait_for_work(struct worker *w)
 {
 	struct mp__pool_header *header = w->seg.header;
 
@@ -271,7 +272,7 @@ static bool wait_for_work(struct worker *w)
 
 /* --- the end of a task ------------------------------------------------------------------------ */
 
-static void wake_owner(struct worker *w)
+MP__HOT static void wake_owner(struct worker *w)
 {
 	struct mp__pool_header *header = w->seg.header;
 	uint64_t one = 1;
@@ -335,7 +336,7 @@ static void give_back(struct worker *w, uint32_t number)
 	slot->result = r;
 }
 
-static void commit(struct worker *w, uint32_t number)
+MP__HOT static void commit(struct worker *w, uint32_t number)
 {
 	struct mp__pool_header *header = w->seg.header;
 	struct mp__pool_slot *slot = &w->seg.slots[number];
@@ -386,7 +387,7 @@ static void trace(struct worker *w, uint32_t number, int64_t begin_ns)
 }
 
 /* One task; false: that was the last one. */
-static bool run_one(struct worker *w, uint32_t number)
+MP__HOT static bool run_one(struct worker *w, uint32_t number)
 {
 	uint32_t most = w->seg.header->tasks_per_worker;
 	int64_t begin_ns = 0;
@@ -412,7 +413,7 @@ static bool run_one(struct worker *w, uint32_t number)
 	return w->n_tasks != most;
 }
 
-static void work(struct worker *w)
+MP__HOT static void work(struct worker *w)
 {
 	uint32_t number;
 
