@@ -6,9 +6,11 @@
  */
 #include <config.h>
 
+#include "tests/storm/served.h"
 #include "tests/storm/storm.h"
 #include "tests/storm/tree.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@
 #define OWNERS 1
 #define KEYS 4
 #define CHANGES 20
+#define OPTIONS MP_MANAGER_OPTIONS(.timeout_ms = STORM_TIMEOUT_MS)
 
 /* --- one daemon for all ------------------------------------------------------------------------------------ */
 
@@ -39,7 +42,7 @@ static void make_dict(void *memory)
 	(void)memory;
 	/* This daemon lives: it comes to no point. */
 	unsetenv("MP_TEST_POINT");
-	STORM_CALL(mp_manager_start(NULL, &manager));
+	STORM_CALL(mp_manager_start(OPTIONS, &manager));
 	if (again)
 		setenv("MP_TEST_POINT", again, 1);
 	free(again);
@@ -102,12 +105,15 @@ static void check_entry(struct ledger *ledger, int index, int k)
 static void run_client(void *memory, int index, uint64_t random)
 {
 	struct ledger *ledger = memory;
+	struct storm_served served;
 	mp_proxy *lock = NULL;
 	mp_proxy *counter = NULL;
 
 	STORM_CALL(mp_manager_lock(manager, "lock", &lock));
 	STORM_CALL(mp_manager_counter(manager, "counter", 0, &counter));
+	STORM_CALL(storm_served_open(manager, &served));
 	while (storm_blows()) {
+		STORM_CALL(storm_served_step(&served, storm_random(&random)));
 		use_lock(ledger, lock, counter, storm_random(&random));
 		int k = (int)(storm_random(&random) % KEYS);
 		check_entry(ledger, index, k);
@@ -121,6 +127,7 @@ static void run_client(void *memory, int index, uint64_t random)
 				dict, key_of(index, k), MP_LIST(mp_i64(n), mp_i64(-n))));
 		ledger->entries[index][k].set = n;
 	}
+	storm_served_close(&served);
 	(void)mp_proxy_close(lock);
 	(void)mp_proxy_close(counter);
 }
@@ -142,6 +149,18 @@ static void check_sum(struct ledger *ledger)
 	(void)mp_proxy_close(counter);
 }
 
+/* What dead ones held has come back. */
+static void check_served(void)
+{
+	struct storm_served served;
+
+	STORM_CALL(storm_served_open(manager, &served));
+	for (uint64_t i = 0; i < 4; i++)
+		STORM_CALL(storm_served_step(&served, i));
+	STORM_CHECK(mp_served_semaphore_value(served.semaphore) == STORM_SERVED_PERMITS);
+	storm_served_close(&served);
+}
+
 static void finish_dict(void *memory)
 {
 	size_t length = 0;
@@ -150,6 +169,7 @@ static void finish_dict(void *memory)
 		for (int k = 0; k < KEYS; k++)
 			check_entry(memory, i, k);
 	check_sum(memory);
+	check_served();
 	STORM_CALL(mp_dict_len(dict, &length));
 	STORM_CHECK(length <= CLIENTS * KEYS + 1);
 	STORM_CALL(mp_dict_close(dict));
@@ -179,25 +199,51 @@ static bool gone(int r)
 	return false;
 }
 
+struct other {
+	mp_manager *manager;
+	uint64_t random;
+	_Atomic bool leave;
+};
+
+/* Somebody whom the first one has to wait for, and who waits for it. */
+static void *use_too(void *argument)
+{
+	struct other *o = argument;
+	struct storm_served served;
+
+	bool lives = !gone(storm_served_open(o->manager, &served));
+	while (lives && !o->leave)
+		lives = !gone(storm_served_step(&served, storm_random(&o->random)));
+	storm_served_close(&served);
+	return NULL;
+}
+
 static void use_daemon(uint64_t random)
 {
+	struct other other = {.random = random};
+	struct storm_served served;
+	pthread_t thread;
 	mp_manager *m = NULL;
 	mp_dict *d = NULL;
 	mp_proxy *lock = NULL;
 	mp_proxy *counter = NULL;
 	mp_obj value;
 
-	if (gone(mp_manager_start(NULL, &m)))
+	if (gone(mp_manager_start(OPTIONS, &m)))
 		return;
 	if (gone(mp_manager_dict(m, NULL, &d))) {
 		(void)mp_manager_close(m);
 		return;
 	}
-	bool locks = !gone(mp_manager_lock(m, NULL, &lock)) &&
+	other.manager = m;
+	STORM_CHECK(pthread_create(&thread, NULL, use_too, &other) == 0);
+	bool locks = !gone(storm_served_open(m, &served)) &&
+		     !gone(mp_manager_lock(m, NULL, &lock)) &&
 		     !gone(mp_manager_counter(m, NULL, 0, &counter));
 	for (int64_t i = 0; locks && i < CHANGES + (int64_t)(random % CHANGES); i++) {
 		int64_t n = 0;
-		if (gone(mp_served_lock_acquire(lock, STORM_TIMEOUT_MS, NULL)) ||
+		if (gone(storm_served_step(&served, storm_random(&random))) ||
+			gone(mp_served_lock_acquire(lock, STORM_TIMEOUT_MS, NULL)) ||
 			gone(mp_counter_add(counter, 1, &n)) || gone(mp_served_lock_release(lock)))
 			break;
 		STORM_CHECK(n == i + 1);
@@ -209,6 +255,9 @@ static void use_daemon(uint64_t random)
 		STORM_CHECK(mp_obj_i64(&value) == i * i);
 		mp_obj_free(&value);
 	}
+	other.leave = true;
+	(void)pthread_join(thread, NULL);
+	storm_served_close(&served);
 	(void)mp_proxy_close(lock);
 	(void)mp_proxy_close(counter);
 	(void)mp_dict_close(d);

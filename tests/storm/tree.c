@@ -400,15 +400,28 @@ static void wait_for_all(bool last_too)
 	}
 }
 
+static void finish_all(void)
+{
+	bool failed = storm_board->failed;
+	uint32_t found[STORM_FINDINGS];
+
+	for (int i = 0; i < STORM_FINDINGS; i++)
+		found[i] = storm_board->found[i];
+	for (size_t i = 0; i < COUNT(table); i++)
+		if (takes_part(i))
+			table[i]->finish(places_of[i]);
+	/* When one has found something all others leave, and what they leave undone means nothing. */
+	for (int i = 0; failed && i < STORM_FINDINGS; i++)
+		storm_board->found[i] = found[i];
+}
+
 void storm_tree_end(void)
 {
 	atomic_store(&storm_board->phase, STORM_OVER);
 	wait_for_all(false);
 	atomic_store(&storm_board->phase, STORM_DRAINS);
 	wait_for_all(true);
-	for (size_t i = 0; i < COUNT(table); i++)
-		if (takes_part(i))
-			table[i]->finish(places_of[i]);
+	finish_all();
 	mp__forkserver_stop();
 	close(memory_fd);
 }
