@@ -1,0 +1,41 @@
+#!/bin/sh
+# What the packages say about the library is so, and the manual as HTML has no dead link.
+set -eu
+cd "$top_srcdir"
+status=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+  echo "packaging.sh: $*" >&2
+  status=1
+}
+
+# The symbols file of Debian names what libmp.map names, the node included.
+sh packaging/debian-symbols libmp.map > "$work/symbols"
+sed -n 's/^	\(mp_[a-z0-9_]*\);$/\1/p' libmp.map | sort > "$work/map"
+sed -n 's/^ \(mp_[a-z0-9_]*\)@MP_[0-9.]* [0-9.]*$/\1/p' "$work/symbols" | sort > "$work/named"
+diff "$work/map" "$work/named" >&2 || fail "packaging/debian-symbols leaves something out"
+lib=$top_builddir/.libs/libmp.so
+if [ -e "$lib" ]; then
+  soname=$(objdump -p "$lib" | awk '$1 == "SONAME" { print $2 }')
+  grep -q "^$soname libmp${soname##*.} " "$work/symbols" || fail "the library is $soname"
+  grep -q "^Package: libmp${soname##*.}\$" packaging/debian/control || fail "no package for $soname"
+fi
+
+version=$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' "$top_builddir/config.h")
+grep -q "^libmp ($version-" packaging/debian/changelog || fail "debian/changelog is not about $version"
+grep -q "^Version: *$version\$" packaging/libmp.spec || fail "libmp.spec is not about $version"
+
+if command -v mandoc > /dev/null 2>&1; then
+  sh packaging/make-html "$work/html"
+  for page in man/*.[1-8]; do
+    [ "$(head -c 4 "$page")" = ".so " ] || [ -s "$work/html/${page#man/}.html" ] || fail "$page is not in html"
+    name=${page#man/}
+    grep -q ">${name%.*}</a>(${name##*.})<" "$work/html/index.html" || fail "$page is not in the index"
+  done
+  grep -ho 'href="[^"#:]*' "$work"/html/*.html | sed 's/^href="//' | sort -u | grep . | while read -r file; do
+    [ -e "$work/html/$file" ] || echo "$file"
+  done > "$work/dead"
+  [ ! -s "$work/dead" ] || fail "links that lead nowhere: $(tr '\n' ' ' < "$work/dead")"
+fi
+exit $status
