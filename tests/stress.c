@@ -543,6 +543,7 @@ int main(int argc, char **argv)
 	stress_process();
 	stress_connection();
 	stress_queue();
+	stress_store();
 	stress_wait();
 #ifdef ENABLE_MANAGER
 	stress_manager();
