@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "tests/support/queues.h"
+#include "tests/support/starts.h"
 
 #include "queue/store.h"
 
@@ -604,5 +605,35 @@ Test(queue_lease, leases_travel_with_the_handle)
 	/* The lease is the process's, not the handle's. */
 	T_OK(mp_queue_nack(q, a));
 	cr_assert_eq(mp_queue_poison_count(q), 1);
+	mp_queue_close(q);
+}
+
+/* A worker that leases, gives back, puts, and ends over what it has leased. */
+static int lease_and_end(int argc, const mp_obj *argv)
+{
+	mp_queue *q = argc == 1 ? mp_obj_queue(&argv[0]) : NULL;
+	mp_obj value;
+	mp_lease a;
+
+	T_CHECK(mp_queue_lease(q, T_TIMEOUT_MS, &value, &a) == 0 && mp_obj_i64(&value) == 1);
+	T_CHECK(mp_queue_ack(q, a) == 0);
+	T_CHECK(mp_queue_put_priority(q, mp_i64(3), 3, T_TIMEOUT_MS) == 0);
+	T_CHECK(mp_queue_lease(q, T_TIMEOUT_MS, &value, &a) == 0 && mp_obj_i64(&value) == 2);
+	return 0;
+}
+
+EACH_METHOD(queue_lease, a_worker_ends_over_its_lease)
+{
+	mp_queue *q = make(MP_QUEUE_OPTIONS(.order = MP_QUEUE_PRIORITY, .leases = true));
+	mp_lease a;
+
+	T_OK(mp_queue_put_priority(q, mp_i64(2), 2, MP_NOWAIT));
+	T_OK(mp_queue_put_priority(q, mp_i64(1), 1, MP_NOWAIT));
+	finish(start(lease_and_end, MP_ARGS(mp_handle(q)), BY(method)), 0);
+	cr_assert_eq(lease(q, &a), 3, "what is ready comes first, and then what the dead had");
+	T_OK(mp_queue_ack(q, a));
+	cr_assert_eq(lease(q, &a), 2);
+	cr_assert(a.redelivered);
+	T_OK(mp_queue_ack(q, a));
 	mp_queue_close(q);
 }
