@@ -30,6 +30,7 @@
 #include <mp/list.h>
 #include <mp/served.h>
 #include <mp/served_queue.h>
+#include <mp/server.h>
 #include <mp/timer.h>
 #include <mp/heap.h>
 #include <mp/value.h>

@@ -248,6 +248,7 @@ static int run(struct daemon *daemon)
 		.connector_fd = settings->private_fd,
 		.owner_fd = settings->owner_fd,
 		.ready_fd = settings->ready_fd,
+		.stop_fd = -1,
 		.limits = settings->limits,
 		.hooks = {.admits = admits,
 			.started = started,

@@ -28,6 +28,7 @@
 #define TABLE_SMALL 16
 /* How often a blocked sender looks whether it should read instead. */
 #define SEND_SLICE_MS 20
+#define ERRNO_MAX 4096
 
 /* What a call waits for: the reply, or its turn to read. */
 enum { WORD_WAIT, WORD_READ, WORD_DONE };
@@ -537,6 +538,12 @@ static int wait_for(struct mp__connection *c, struct call *call, mp__deadline de
 }
 
 /* `news`: the request may be answered with a positive code. */
+/* What a method of somebody's own type has returned. */
+static int failure_of(const Mp__Response *response)
+{
+	return response->error > 0 && response->error < ERRNO_MAX ? -response->error : -EPROTO;
+}
+
 static int unpack(struct mp__reply *reply, bool news)
 {
 	struct mp__arena *arena = &reply->arena;
@@ -552,6 +559,8 @@ static int unpack(struct mp__reply *reply, bool news)
 	if (r > 0 && !news)
 		return mp_error_set(-EPROTO, "managerd answered with code %d, which no request has",
 			(int)reply->response->code);
+	if (reply->response->code == MP__CODE__FAILED)
+		return mp_error_set(failure_of(reply->response), "%s", reply->response->detail);
 	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : r;
 }
 

@@ -123,6 +123,13 @@ int serve_fail_no_memory(struct serve_call *call)
 	return serve_fail(call, MP__CODE__NO_MEMORY, "the server is out of memory");
 }
 
+int serve_fail_errno(struct serve_call *call, int result)
+{
+	call->refused = true;
+	call->failed = serve_reply_failed(call->session, call->id, -result, mp_error_detail());
+	return call->failed;
+}
+
 int serve_fail_result(struct serve_call *call, int result)
 {
 	return serve_fail(call, serve_code_of(result), "%s", mp_error_detail());
@@ -377,6 +384,7 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 	if (!serve_call_args(
 		    &call, method->name, request->args, method->min_args, method->max_args))
 		return call.failed;
+	call.method = method;
 	/* A method may give back the last reference of others, but not of what it runs on. */
 	serve_object_ref(call.object);
 	int r = method->run(&call);

@@ -28,6 +28,7 @@
 struct serve_call {
 	struct serve_session *session;
 	struct serve_object *object;
+	const struct serve_method *method; /* NULL: the object is being made */
 	uint64_t id;
 	uint64_t thread;
 	uint64_t timeout_ms; /* SERVE_FOREVER; 0: not at all */
@@ -83,6 +84,8 @@ int serve_answer_owner_died(struct serve_call *call, int64_t value);
 /* An error, with what was attempted and why it cannot be. */
 int serve_fail(struct serve_call *call, Mp__Code code, const char *format, ...) MP__PRINTF(3, 4);
 int serve_fail_no_memory(struct serve_call *call);
+/* FAILED: an error number of the program's own, with the sentence in mp_error_detail(). */
+int serve_fail_errno(struct serve_call *call, int result);
 /* `result` is of this library, with its sentence in mp_error_detail(). */
 int serve_fail_result(struct serve_call *call, int result);
 

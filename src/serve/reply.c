@@ -23,21 +23,35 @@ static int beyond_help(struct serve_session *session)
 	return SERVE_SESSION_E_END;
 }
 
-int serve_reply_verror(
-	struct serve_session *session, uint64_t id, Mp__Code code, const char *format, va_list args)
+static int reply_error(struct serve_session *session, uint64_t id, Mp__Code code, int32_t error,
+	const char *detail)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
-	char text[MP__DETAIL_SIZE];
 
-	vsnprintf(text, sizeof(text), format, args);
 	response.id = id;
 	response.code = code;
-	response.detail = text;
+	response.error = error;
+	response.detail = (char *)detail;
 	/* Before the hello the limit is what the answer to it needs. */
 	if (mp__frame_append(&session->out, &response.base, MP__FRAME_FIRST_MAX) < 0)
 		return beyond_help(session);
 	touched(session);
 	return 0;
+}
+
+int serve_reply_verror(
+	struct serve_session *session, uint64_t id, Mp__Code code, const char *format, va_list args)
+{
+	char text[MP__DETAIL_SIZE];
+
+	vsnprintf(text, sizeof(text), format, args);
+	return reply_error(session, id, code, 0, text);
+}
+
+int serve_reply_failed(
+	struct serve_session *session, uint64_t id, int32_t error, const char *detail)
+{
+	return reply_error(session, id, MP__CODE__FAILED, error, detail);
 }
 
 int serve_reply_error(

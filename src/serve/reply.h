@@ -27,6 +27,10 @@ int serve_reply_error(struct serve_session *session, uint64_t id, Mp__Code code,
 int serve_reply_verror(struct serve_session *session, uint64_t id, Mp__Code code,
 	const char *format, va_list args) MP__PRINTF(4, 0);
 
+/* FAILED with this error number. */
+int serve_reply_failed(
+	struct serve_session *session, uint64_t id, int32_t error, const char *detail);
+
 /* The code for a result of libmp. */
 Mp__Code serve_code_of(int result);
 

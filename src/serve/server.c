@@ -38,6 +38,7 @@ struct server {
 	struct serve_source connector;
 	struct serve_source owner;
 	struct serve_source signals;
+	struct serve_source stopping; /* the descriptor is the caller's */
 	const struct serve_config *config;
 	struct client *clients;
 	struct client *ended;
@@ -382,6 +383,13 @@ static int owner_ready(struct serve_source *source, uint32_t events)
 	return 0;
 }
 
+static int stopping_ready(struct serve_source *source, uint32_t events)
+{
+	(void)events;
+	SERVER_OF(source, stopping)->stop = true;
+	return 0;
+}
+
 static void reload(struct server *server)
 {
 	const struct serve_hooks *hooks = &server->config->hooks;
@@ -440,7 +448,9 @@ static int add_signals(struct server *server, bool is_private)
 
 static int add_sources(struct server *server, const struct serve_config *config)
 {
-	int r = add_signals(server, config->connector_fd >= 0);
+	int r = config->stop_fd < 0
+			? add_signals(server, config->connector_fd >= 0)
+			: add_source(server, &server->stopping, config->stop_fd, stopping_ready);
 
 	if (r == 0 && config->owner_fd >= 0)
 		r = add_source(server, &server->owner, config->owner_fd, owner_ready);

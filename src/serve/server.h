@@ -40,6 +40,7 @@ struct serve_config {
 	int connector_fd;   /* or -1; these are taken over */
 	int owner_fd;       /* or -1 */
 	int ready_fd;       /* or -1 */
+	int stop_fd;        /* or -1: it ends when this can be read, and no signal is touched */
 	struct serve_limits limits;
 	struct serve_hooks hooks;
 };

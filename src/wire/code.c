@@ -40,6 +40,7 @@ static const int results[] = {
 	[MP__CODE__UNKNOWN_METHOD] = -ENOSYS,
 	[MP__CODE__UNKNOWN_CLASS] = -ENOSYS,
 	[MP__CODE__OVERFLOW] = -EOVERFLOW,
+	[MP__CODE__FAILED] = -EPROTO, /* the response says more */
 };
 
 int mp__code_to_result(int code)

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "server/type.h"
+
+#include "base/error.h"
+#include "serve/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct own {
+	struct serve_class class; /* first: the class is this */
+	const mp_served_type *type;
+	struct serve_method methods[]; /* by name */
+};
+
+static const struct own *own_of(const struct serve_call *call)
+{
+	return (const struct own *)call->object->class;
+}
+
+/* --- values ------------------------------------------------------------------------------------- */
+
+struct arguments {
+	mp_obj values[SERVE_ARGS_MAX];
+	int n;
+};
+
+static void free_arguments(struct arguments *arguments)
+{
+	while (arguments->n > 0)
+		mp_obj_free(&arguments->values[--arguments->n]);
+}
+
+/* False: answered, and nothing is to be freed. */
+static bool read_arguments(struct serve_call *call, struct arguments *ret)
+{
+	struct serve_bytes bytes;
+
+	ret->n = 0;
+	for (size_t i = 0; i < serve_args(call); i++) {
+		int r = -EINVAL;
+		if (serve_arg_value(call, i, &bytes)) {
+			r = mp_obj_decode(bytes.data, bytes.size, &ret->values[i]);
+			if (r < 0)
+				serve_fail_result(call, r);
+		}
+		if (r < 0) {
+			free_arguments(ret);
+			return false;
+		}
+		ret->n++;
+	}
+	return true;
+}
+
+static int answer(struct serve_call *call, const mp_obj *result)
+{
+	void *data;
+	size_t size;
+
+	int r = mp_obj_encode(*result, &data, &size);
+	if (r < 0)
+		return serve_fail_result(call, r);
+	r = serve_answer_value(call, (struct serve_bytes){data, size});
+	free(data);
+	return r;
+}
+
+/* --- calls -------------------------------------------------------------------------------------- */
+
+static mp_method_function *function_of(const struct serve_call *call)
+{
+	const mp_method *m = own_of(call)->type->methods;
+
+	while (strcmp(m->name, call->method->name) != 0)
+		m++;
+	return m->function;
+}
+
+static int run(struct serve_call *call)
+{
+	struct arguments arguments;
+	mp_obj result = mp_nil();
+
+	if (!read_arguments(call, &arguments))
+		return call->failed;
+	(void)mp_error_set(0, "%s failed", call->method->name);
+	int r = function_of(call)(call->object->state, arguments.n, arguments.values, &result);
+	free_arguments(&arguments);
+	if (r < 0)
+		return serve_fail_errno(call, r);
+	serve_changed(call->object);
+	r = answer(call, &result);
+	mp_obj_free(&result);
+	return r;
+}
+
+static bool make(struct serve_call *call)
+{
+	struct arguments arguments;
+	void *object = NULL;
+
+	if (!read_arguments(call, &arguments))
+		return false;
+	(void)mp_error_set(0, "a new %s failed", own_of(call)->type->name);
+	int r = own_of(call)->type->make(arguments.n, arguments.values, &object);
+	free_arguments(&arguments);
+	if (r < 0)
+		serve_fail_errno(call, r);
+	else
+		call->object->state = object;
+	return r >= 0;
+}
+
+static void drop(struct serve_object *object)
+{
+	const mp_served_type *type = ((const struct own *)object->class)->type;
+
+	if (type->free && object->state)
+		type->free(object->state);
+}
+
+/* --- the class ---------------------------------------------------------------------------------- */
+
+static bool is_name(const char *name)
+{
+	static const char *const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789_.-";
+
+	size_t length = name ? strlen(name) : 0;
+	return length > 0 && length <= SERVE_CLASS_NAME_MAX && strspn(name, allowed) == length;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(
+		((const struct serve_method *)a)->name, ((const struct serve_method *)b)->name);
+}
+
+static int check(const mp_served_type *type, size_t *ret_n)
+{
+	size_t n = 0;
+
+	if (!type || !is_name(type->name) || !type->make || !type->methods)
+		return mp_error_set(-EINVAL, "a type needs a name, a way to make it, and methods");
+	for (; type->methods[n].name; n++) {
+		if (!is_name(type->methods[n].name) || !type->methods[n].function)
+			return mp_error_set(-EINVAL,
+				"method %zu of type %s has no proper name, or no function", n,
+				type->name);
+	}
+	*ret_n = n;
+	return 0;
+}
+
+int mp__type_new(const mp_served_type *type, struct serve_class **ret_class)
+{
+	size_t n;
+
+	int r = check(type, &n);
+	if (r < 0)
+		return r;
+	struct own *own = calloc(1, sizeof(*own) + n * sizeof(own->methods[0]));
+	if (!own)
+		return mp_error_set(-ENOMEM, "no memory for type %s", type->name);
+	for (size_t i = 0; i < n; i++)
+		own->methods[i] =
+			(struct serve_method){type->methods[i].name, run, 0, SERVE_ARGS_MAX};
+	qsort(own->methods, n, sizeof(own->methods[0]), by_name);
+	for (size_t i = 1; i < n; i++) {
+		if (strcmp(own->methods[i - 1].name, own->methods[i].name) != 0)
+			continue;
+		r = mp_error_set(-EINVAL, "type %s has two methods of name %s", type->name,
+			own->methods[i].name);
+		free(own);
+		return r;
+	}
+	own->type = type;
+	own->class = (struct serve_class){.name = type->name,
+		.max_args = SERVE_ARGS_MAX,
+		.make = make,
+		.drop = drop,
+		.methods = own->methods,
+		.n_methods = n};
+	*ret_class = &own->class;
+	return 0;
+}
+
+void mp__type_free(struct serve_class *class)
+{
+	free(class);
+}
