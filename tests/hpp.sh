@@ -18,7 +18,7 @@ for compiler in $CXX g++ clang++; do
   case " $found " in *" $compiler "*) continue ;; esac
   takes "$compiler" -std=c++17 || continue
   found="$found $compiler"
-  for language in -std=c++17 -std=c++20 -std=c++23 "-std=c++17 -fno-exceptions -fno-rtti"; do
+  for language in -std=c++17 -std=c++20 "-std=c++17 -fno-exceptions -fno-rtti"; do
     # shellcheck disable=SC2086
     takes "$compiler" $language || continue
     # shellcheck disable=SC2086
