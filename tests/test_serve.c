@@ -502,3 +502,41 @@ Test(serve_wait, a_circle_by_the_end_of_a_condition_is_found)
 	f.inner = 1;
 	teardown(&f);
 }
+
+/* --- circles ---------------------------------------------------------------------------------- */
+
+static void store_in(struct serve_session *s, uint64_t id, uint64_t reference, const uint8_t *token)
+{
+	uint8_t args[2 + 2 + 2 + 2 + SERVE_TOKEN_SIZE + 2 + 5] = {MP__TAG_LIST, 29, MP__TAG_ITEM,
+		27, MP__TAG_REFERENCE, 25, MP__TAG_REFERENCE_TOKEN, SERVE_TOKEN_SIZE};
+
+	memcpy(args + 8, token, SERVE_TOKEN_SIZE);
+	memcpy(args + 8 + SERVE_TOKEN_SIZE, "\x12\x05value", 7);
+	call_with(s, id, reference, "set", 1, 0, (ProtobufCBinaryData){sizeof(args), args});
+	expect(s, id, MP__CODE__OK);
+}
+
+/* They stay until the end, and not longer: the sanitizers would see it. */
+Test(serve_call, objects_in_a_circle_stay_until_the_server_ends)
+{
+	static const char *const names[] = {"a", "b", "c"};
+	struct fixture f;
+	uint64_t r[3];
+
+	setup(&f, NULL);
+	struct serve_session *s = &f.sessions[0];
+	for (int i = 0; i < 3; i++)
+		r[i] = open_named(s, "value", names[i]);
+	for (int i = 0; i < 3; i++) {
+		const struct serve_object *next = serve_session_object(s, r[(i + 1) % 3]);
+		store_in(s, 3, r[i], next->token);
+	}
+	store_in(s, 4, r[2], serve_session_object(s, r[2])->token);
+	for (int i = 0; i < 3; i++) {
+		serve_registry_unname(serve_session_object(s, r[i]));
+		close_reference(s, 5, r[i]);
+	}
+	cr_assert(serve_registry_count(&f.context.registry) == 1);
+	f.inner = 1;
+	teardown(&f);
+}

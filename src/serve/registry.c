@@ -21,12 +21,34 @@ int serve_registry_init(struct serve_registry *registry, uint32_t max_objects)
 	return r == 0 ? serve_map_init(&registry->tokens) : r;
 }
 
+/* Let go of what stands in objects that are left because they refer to each other in circles. */
+static bool break_circles(struct serve_registry *registry)
+{
+	struct serve_map_entry *e;
+	bool found = false;
+
+	/* Entries move when others go: some may be missed, and are found the next time. */
+	for (uint64_t cursor = 0; (e = serve_map_next(&registry->tokens, &cursor));) {
+		struct serve_object *object = e->value;
+		if (object->n_refers == 0)
+			continue;
+		found = true;
+		serve_object_ref(object);
+		object->class->drop(object);
+		object->state = NULL;
+		serve_object_unref(object);
+	}
+	return found;
+}
+
 void serve_registry_deinit(struct serve_registry *registry)
 {
 	struct serve_map_entry *e;
 
 	for (uint64_t cursor = 0; (e = serve_map_next(&registry->names, &cursor));)
 		serve_object_unref(e->value);
+	while (break_circles(registry))
+		;
 	serve_map_deinit(&registry->names);
 	serve_map_deinit(&registry->tokens);
 }
