@@ -172,6 +172,51 @@ static void *use_dict(void *dict)
 	return NULL;
 }
 
+struct served {
+	mp_proxy *lock;
+	mp_proxy *semaphore;
+	mp_proxy *value;
+	int count; /* under the lock */
+};
+
+/* Calls that wait, and others, over one connection. */
+static void *use_served(void *argument)
+{
+	struct served *s = argument;
+
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		mp_obj content;
+		CHECK(mp_served_semaphore_acquire(s->semaphore, MP_FOREVER) == 0);
+		CHECK(mp_served_value_set(s->value, mp_handle(s->lock)) == 0);
+		CHECK(mp_served_value_get(s->value, &content) == 0);
+		mp_proxy *lock = mp_obj_proxy(&content);
+		CHECK(mp_served_lock_acquire(lock, MP_FOREVER, NULL) == 0);
+		s->count++;
+		CHECK(mp_served_lock_release(s->lock) == 0);
+		mp_obj_free(&content);
+		CHECK(mp_served_semaphore_release(s->semaphore) == 0);
+		int r = mp_served_lock_acquire(s->lock, 1, NULL);
+		CHECK(r == 0 || r == -ETIMEDOUT);
+		if (r == 0)
+			CHECK(mp_served_lock_release(s->lock) == 0);
+	}
+	return NULL;
+}
+
+static void stress_served(mp_manager *manager)
+{
+	struct served s = {0};
+
+	CHECK(mp_manager_lock(manager, NULL, &s.lock) == 0);
+	CHECK(mp_manager_semaphore(manager, NULL, 2, &s.semaphore) == 0);
+	CHECK(mp_manager_value(manager, NULL, mp_nil(), &s.value) == 0);
+	in_threads(use_served, &s);
+	CHECK(s.count == THREADS * (ROUNDS / 4));
+	mp_proxy_close(s.lock);
+	mp_proxy_close(s.semaphore);
+	mp_proxy_close(s.value);
+}
+
 static void stress_manager(void)
 {
 	mp_manager *manager;
@@ -183,6 +228,7 @@ static void stress_manager(void)
 	in_threads(use_dict, dict);
 	CHECK(mp_dict_len(dict, &len) == 0 && len == (size_t)THREADS * ROUNDS);
 	mp_dict_close(dict);
+	stress_served(manager);
 	mp_manager_close(manager);
 }
 #endif

@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/fds.h"
 #include "tests/support/daemon.h"
 
 #include <fcntl.h>
@@ -212,6 +213,97 @@ Test(served_death, a_stopped_holder_keeps_the_lock)
 	T_OK(mp_served_lock_release(lock));
 	mp_proxy_close(lock);
 	mp_manager_close(m);
+}
+
+static int acquire_and_release(void *argument)
+{
+	T_CHECK(mp_served_lock_acquire(argument, LONG_MS, NULL) >= 0);
+	T_CHECK(mp_served_lock_release(argument) == 0);
+	return 0;
+}
+
+/* Killed before, while and after it is given the lock, and while it gives it back. */
+Test(served_death, a_client_killed_at_any_step_keeps_nothing)
+{
+	static const char *const points[] = {"manager.connect.connected", "manager.call.begun",
+		"manager.call.sent", "manager.call.received"};
+	mp_manager *m = t_manager();
+	mp_proxy *lock = lock_of(m, "l");
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		t_arm(points[i], "kill");
+		struct t_child child = t_spawn(acquire_and_release, lock);
+		t_expect_signal(&child, SIGKILL);
+		cr_assert(t_fired(), "%s", points[i]);
+		t_disarm();
+		int r = mp_served_lock_acquire(lock, LONG_MS, NULL);
+		cr_assert(r == 0 || r == MP_OWNER_DIED, "%s: %d", points[i], r);
+		T_OK(mp_served_lock_release(lock));
+	}
+	mp_proxy_close(lock);
+	mp_manager_close(m);
+}
+
+/* The daemon finds the request when it goes on; by then nobody is there who would release the lock. */
+Test(served_death, a_daemon_that_was_stopped_gives_no_lock_to_who_has_left)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_manager *impatient;
+	mp_manager *m = connect_to(&daemon);
+	mp_proxy *lock = lock_of(m, "l");
+
+	T_OK(mp_manager_connect(daemon.address, MP_MANAGER_OPTIONS(.timeout_ms = 100), &impatient));
+	mp_proxy *theirs = lock_of(impatient, "l");
+	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
+	T_RESULT(mp_served_lock_acquire(theirs, 50, NULL), -ETIMEDOUT);
+	T_OK(mp__pidfd_signal(daemon.pidfd, SIGCONT));
+	int r = mp_served_lock_acquire(lock, LONG_MS, NULL);
+	cr_assert(r == 0 || r == MP_OWNER_DIED);
+	T_OK(mp_served_lock_release(lock));
+	mp_proxy_close(theirs);
+	mp_manager_close(impatient);
+	mp_proxy_close(lock);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+static int lose_the_daemon(void *argument)
+{
+	int r = mp_served_lock_acquire(argument, LONG_MS, NULL);
+
+	return r == -EPIPE ? 0 : 1;
+}
+
+/* Whoever waits when the daemon dies is told, at whatever step it was. */
+Test(served_death, a_daemon_killed_at_any_step_leaves_nobody_waiting)
+{
+	static const char *const points[] = {
+		"managerd.lock.taken", "managerd.lock.pass", "serve.hold.abandoned"};
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		struct t_child holder = {0};
+		t_arm(points[i], "kill");
+		struct t_daemon daemon = t_daemon_start(NULL);
+		mp_manager *m = connect_to(&daemon);
+		mp_proxy *lock = lock_of(m, "l");
+		if (i > 0) {
+			holder = t_spawn(hold_and_hang, lock);
+			t_wait_ready(&holder);
+		}
+		struct t_child child = t_spawn(lose_the_daemon, lock);
+		if (i > 0) {
+			/* It waits, or will, when the holder dies. */
+			T_RESULT(mp_served_lock_acquire(lock, 50, NULL), -ETIMEDOUT);
+			t_kill(&holder, SIGKILL);
+		}
+		t_expect_exit(&child, 0);
+		cr_assert(t_fired(), "%s", points[i]);
+		t_disarm();
+		t_daemon_kill(&daemon);
+		t_daemon_remove_directory(&daemon);
+		mp_proxy_close(lock);
+		mp_manager_close(m);
+	}
 }
 
 /* --- deadlocks -------------------------------------------------------------------------------- */
