@@ -9,6 +9,7 @@
 #include "managerd/classes.h"
 #include "obj/wireformat.h"
 #include "proto/manager.pb-c.h"
+#include "serve/peer.h"
 #include "serve/request.h"
 #include "serve/session.h"
 #include "serve/timer.h"
@@ -16,10 +17,15 @@
 #include "tests/support/support.h"
 
 #include <mp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 T_SUITE(serve_timer);
 T_SUITE(serve_call);
 T_SUITE(serve_wait);
+T_SUITE(serve_peer);
 
 #define NS_PER_MS ((int64_t)1000 * 1000)
 
@@ -539,4 +545,52 @@ Test(serve_call, objects_in_a_circle_stay_until_the_server_ends)
 	cr_assert(serve_registry_count(&f.context.registry) == 1);
 	f.inner = 1;
 	teardown(&f);
+}
+
+/* --- the process at the other end ------------------------------------------------------------- */
+
+static int hang(void *argument)
+{
+	(void)argument;
+	t_ready();
+	t_hang();
+}
+
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* As kernels before 6.5 need it. */
+Test(serve_peer, a_process_is_known_by_its_pid_and_by_when_it_started)
+{
+	int64_t before = serve_peer_clock_ns();
+	struct t_child child = t_spawn(hang, NULL);
+
+	t_wait_ready(&child);
+	int fd = serve_peer_open_by_pid(child.pid, serve_peer_clock_ns());
+	cr_assert(fd >= 0);
+	cr_assert(!has_ended(fd));
+	/* One of this number that started a second after we met is another. */
+	T_RESULT(serve_peer_open_by_pid(child.pid, before - 1000 * NS_PER_MS), -ESRCH);
+	pid_t pid = child.pid;
+	t_kill(&child, SIGKILL);
+	cr_assert(has_ended(fd));
+	close(fd);
+	T_RESULT(serve_peer_open_by_pid(pid, serve_peer_clock_ns()), -ESRCH);
+	T_RESULT(serve_peer_open_by_pid(0, serve_peer_clock_ns()), -ENOTSUP);
+}
+
+Test(serve_peer, a_socket_leads_to_the_process_that_made_it)
+{
+	int fds[2];
+
+	cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	int fd = serve_peer_open(fds[0], getpid(), serve_peer_clock_ns());
+	cr_assert(fd >= 0 && !has_ended(fd));
+	close(fd);
+	close(fds[0]);
+	close(fds[1]);
 }

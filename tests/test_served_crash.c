@@ -6,7 +6,9 @@
 #include <config.h>
 
 #include "base/fds.h"
+#include "proto/manager.pb-c.h"
 #include "tests/support/daemon.h"
+#include "wire/frame.h"
 
 #include <fcntl.h>
 #include <mp.h>
@@ -161,6 +163,89 @@ Test(served_death, a_child_that_holds_the_socket_does_not_keep_the_lock)
 	T_OK(mp_served_lock_release(lock));
 	close(fds[1]);
 	close(fds[0]);
+	mp_proxy_close(lock);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+static void pack_request(struct mp__buffer *frames, Mp__Request *request, uint64_t id)
+{
+	request->id = id;
+	T_OK(mp__frame_append(frames, &request->base, MP__FRAME_FIRST_MAX));
+}
+
+/* Hello, open, acquire, all at once: nobody has answered any of it yet. */
+static struct mp__buffer pack_all(void)
+{
+	struct mp__buffer frames = {0};
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Hello hello = MP__HELLO__INIT;
+	Mp__Open open = MP__OPEN__INIT;
+	Mp__Call call = MP__CALL__INIT;
+
+	hello.version = MP__PROTOCOL_VERSION;
+	request.op_case = MP__REQUEST__OP_HELLO;
+	request.hello = &hello;
+	pack_request(&frames, &request, 1);
+	open.class_name = (char *)"lock";
+	open.name = (ProtobufCBinaryData){1, (uint8_t *)"l"};
+	request.op_case = MP__REQUEST__OP_OPEN;
+	request.open = &open;
+	pack_request(&frames, &request, 2);
+	call.reference = (uint64_t)1 << 32; /* the first one of any connection */
+	call.method = (char *)"acquire";
+	request.op_case = MP__REQUEST__OP_CALL;
+	request.call = &call;
+	pack_request(&frames, &request, 3);
+	return frames;
+}
+
+struct early {
+	const struct t_daemon *daemon;
+	int hold[2]; /* the grandchild ends when the test closes its end */
+};
+
+static int ask_and_die(void *argument)
+{
+	struct early *early = argument;
+	struct mp__buffer frames = pack_all();
+	int fd = t_daemon_connect(early->daemon);
+
+	T_CHECK(mp__write_full(fd, mp__buffer_at(&frames), mp__buffer_size(&frames)) == 0);
+	mp__buffer_free(&frames);
+	pid_t pid = fork();
+	if (pid == 0) {
+		char byte;
+		close(early->hold[1]);
+		(void)!read(early->hold[0], &byte, 1);
+		_exit(0);
+	}
+	return pid > 0 ? 0 : 1;
+}
+
+/* When the daemon comes to serve it, it is gone and reaped; only its child has the socket. */
+Test(served_death, a_client_that_died_before_it_was_served_holds_nothing)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	struct early early = {.daemon = &daemon};
+	mp_manager *m = connect_to(&daemon);
+	mp_proxy *lock = lock_of(m, "l");
+
+	cr_assert(pipe2(early.hold, O_CLOEXEC) == 0);
+	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
+	struct t_child child = t_spawn(ask_and_die, &early);
+	t_expect_exit(&child, 0);
+	T_OK(mp__pidfd_signal(daemon.pidfd, SIGCONT));
+	int r = mp_served_lock_acquire(lock, LONG_MS, NULL);
+	/* Before it, or after it. */
+	cr_assert(r == 0 || r == MP_OWNER_DIED, "%d", r);
+	T_OK(mp_served_lock_release(lock));
+	T_OK(mp_manager_ping(m));
+	r = mp_served_lock_acquire(lock, LONG_MS, NULL);
+	cr_assert(r == 0 || r == MP_OWNER_DIED, "%d", r);
+	T_OK(mp_served_lock_release(lock));
+	close(early.hold[0]);
+	close(early.hold[1]);
 	mp_proxy_close(lock);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);

@@ -188,10 +188,14 @@ static void watch_process(struct serve_session *session)
 		close(fd);
 		client->process.fd = -1;
 	}
-	if (fd != -ESRCH)
-		serve_log("pid %d of uid %u cannot be watched: only the end of its connection will "
-			  "show",
-			(int)session->pid, (unsigned)session->uid);
+	if (fd == -ESRCH) {
+		/* Its child has its socket, and would keep what it gets. */
+		session->failed = true;
+		serve_session_make_dirty(session);
+		return;
+	}
+	serve_log("pid %d of uid %u cannot be watched: only the end of its connection will show",
+		(int)session->pid, (unsigned)session->uid);
 }
 
 /* Say no, if it can be said at once, and close. */

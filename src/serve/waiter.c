@@ -72,13 +72,23 @@ static void leave_session(struct serve_waiter *w)
 	session->n_waiters--;
 }
 
+static void enter_actor(struct serve_waiter *w)
+{
+	w->previous_of_actor = NULL;
+	w->next_of_actor = w->actor->waiters;
+	if (w->next_of_actor)
+		w->next_of_actor->previous_of_actor = w;
+	w->actor->waiters = w;
+}
+
 static void leave_actor(struct serve_waiter *w)
 {
-	struct serve_waiter **at = &w->actor->waiters;
-
-	while (*at != w)
-		at = &(*at)->next_of_actor;
-	*at = w->next_of_actor;
+	if (w->previous_of_actor)
+		w->previous_of_actor->next_of_actor = w->next_of_actor;
+	else
+		w->actor->waiters = w->next_of_actor;
+	if (w->next_of_actor)
+		w->next_of_actor->previous_of_actor = w->previous_of_actor;
 	serve_actor_put(w->actor);
 }
 
@@ -198,8 +208,7 @@ int serve_park(struct serve_call *call, struct serve_queue *queue, const struct 
 		return serve_fail_no_memory(call);
 	}
 	w->wait = wait;
-	w->next_of_actor = actor->waiters;
-	actor->waiters = w;
+	enter_actor(w);
 	serve_object_ref(call->object);
 	enter_session(w);
 	enqueue(w, queue);

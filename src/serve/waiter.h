@@ -64,6 +64,7 @@ struct serve_waiter {
 	struct serve_timer timer;
 	struct serve_actor *actor;
 	struct serve_waiter *next_of_actor;
+	struct serve_waiter *previous_of_actor;
 	/* The type's own. */
 	union {
 		int64_t number;
