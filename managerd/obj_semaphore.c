@@ -162,35 +162,40 @@ static void grant_all(struct serve_object *object)
 		grant(object, serve_queue_first(&s->queue));
 }
 
+/* What its session holds now may be gone by the time it is granted one. */
+static int acquire_later(struct serve_call *call, struct semaphore *s)
+{
+	struct permits *spare = s->ownerless ? NULL : calloc(1, sizeof(*spare));
+	struct serve_waiter *w;
+
+	if (!spare && !s->ownerless)
+		return serve_fail_no_memory(call);
+	int r = serve_park(call, &s->queue, &waits, &w);
+	if (w)
+		w->data = spare;
+	else
+		free(spare);
+	return r;
+}
+
 static int acquire(struct serve_call *call)
 {
 	struct semaphore *s = call->object->state;
-	struct permits *p = s->ownerless ? NULL : permits_of(call->session, call->object);
-	struct permits *spare = NULL;
-	struct serve_waiter *w;
 
-	if (!p && !s->ownerless) {
-		spare = calloc(1, sizeof(*spare));
-		if (!spare)
+	if (s->value == 0)
+		return acquire_later(call, s);
+	struct permits *p = s->ownerless ? NULL : permits_of(call->session, call->object);
+	if (p) {
+		p->count++;
+	} else if (!s->ownerless) {
+		p = calloc(1, sizeof(*p));
+		if (!p || !serve_hold_take(&p->hold, call)) {
+			free(p);
 			return serve_fail_no_memory(call);
-	}
-	if (s->value == 0) {
-		int r = serve_park(call, &s->queue, &waits, &w);
-		if (w)
-			w->data = spare;
-		else
-			free(spare);
-		return r;
-	}
-	if (spare && !serve_hold_take(&spare->hold, call)) {
-		free(spare);
-		return serve_fail_no_memory(call);
+		}
+		enlist(s, p);
 	}
 	s->value--;
-	if (spare)
-		enlist(s, spare);
-	else if (p)
-		p->count++;
 	return serve_answer_nil(call);
 }
 

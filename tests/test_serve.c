@@ -406,6 +406,32 @@ Test(serve_wait, the_end_of_the_server_answers_all)
 	teardown(&f);
 }
 
+/* One of its threads gives back what the session holds, and another one gets it. */
+Test(serve_wait, a_permit_goes_from_one_thread_to_another_of_the_same_session)
+{
+	struct fixture f;
+
+	setup(&f, NULL);
+	struct serve_session *a = &f.sessions[0];
+	struct serve_session *b = &f.sessions[1];
+	uint64_t sa = open_named(a, "semaphore", "s");
+	uint64_t sb = open_named(b, "semaphore", "s");
+	call(a, 3, sa, "acquire", 1, FOREVER);
+	expect(a, 3, MP__CODE__OK);
+	call(a, 4, sa, "acquire", 2, FOREVER);
+	call(a, 5, sa, "acquire", 3, FOREVER);
+	call(b, 6, sb, "acquire", 1, FOREVER);
+	call(a, 7, sa, "release", 1, 0);
+	expect(a, 4, MP__CODE__OK);
+	expect(a, 7, MP__CODE__OK);
+	call(b, 8, sb, "release", 1, 0); /* it has none: of the other's */
+	expect(a, 5, MP__CODE__OK);
+	expect(b, 8, MP__CODE__OK);
+	serve_session_leave(a);
+	expect(b, 6, MP__CODE__OK);
+	teardown(&f);
+}
+
 /* --- deadlocks -------------------------------------------------------------------------------- */
 
 Test(serve_wait, a_circle_of_three_is_found_by_the_last)
