@@ -92,7 +92,7 @@ static int read_command_line(struct command_line *line)
 			return EXIT_USAGE;
 	}
 	if (optind < line->argc) {
-		md_say("what is %s? See managerd --help", line->argv[optind]);
+		md_say("%s: there are options only. See managerd --help", line->argv[optind]);
 		return EXIT_USAGE;
 	}
 	return -1;

@@ -287,10 +287,12 @@ static int show(struct run *run)
 	}
 	int code = find_cycles(run) > 0 ? DEADLOCK : MPCTL_OK;
 	if (run->scene.unreadable > 0)
-		fprintf(stderr, "mpctl locks: %zu processes of other users can't be looked at\n",
+		fprintf(stderr,
+			"mpctl locks: %zu processes of other users can't be looked at; as root "
+			"they can\n",
 			run->scene.unreadable);
 	if (run->scene.no_memory) {
-		fprintf(stderr, "mpctl locks: no memory for all of it\n");
+		fprintf(stderr, "mpctl locks: there is not enough memory to show all of it\n");
 		code = MPCTL_FAILED;
 	}
 	scene_free(&run->scene);
@@ -309,15 +311,16 @@ static int run_locks(int argc, char **argv)
 		if (option == 'h')
 			return mpctl_help(&command_locks);
 		if (option != 'j')
-			return mpctl_usage(&command_locks, "what is that?");
+			return mpctl_usage(&command_locks, "there is no such option");
 		run.json = true;
 	}
 	if (argc - optind > 1)
-		return mpctl_usage(&command_locks, "one process at most");
+		return mpctl_usage(&command_locks, "it takes one process at most");
 	if (optind < argc) {
 		long pid = strtol(argv[optind], &end, 10);
 		if (*end != '\0' || pid <= 0 || pid > INT32_MAX)
-			return mpctl_usage(&command_locks, "%s is no process", argv[optind]);
+			return mpctl_usage(
+				&command_locks, "%s is no number of a process", argv[optind]);
 		run.pid = (pid_t)pid;
 		if (kill(run.pid, 0) < 0 && errno == ESRCH) {
 			fprintf(stderr, "mpctl locks: there is no process %d\n", (int)run.pid);

@@ -113,7 +113,8 @@ int mp__socket_send(int fd, const void *data, size_t size, const int *fds, size_
 		if (n >= 0) /* only a stream socket whose buffer is smaller than the message */
 			return -EMSGSIZE;
 		if (errno == ENOBUFS)
-			return mp_error_set(-ENOMEM, "sending: the kernel has no memory");
+			return mp_error_set(-ENOMEM, "sending over a socket: the kernel has no "
+						     "memory for it; try again later");
 		if (errno != EINTR)
 			return -errno;
 	}
@@ -191,10 +192,10 @@ int mp__memfd_sealed(const char *name, const void *data, size_t size)
 		mp__fd_above_std(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 
 	if (fd < 0)
-		return mp__error_errno("memfd_create");
+		return mp__error_errno("making a memfd");
 	if (size > mp__file_size_limit())
-		return mp_error_set(
-			-EMSGSIZE, "a memfd of %zu bytes is more than RLIMIT_FSIZE allows", size);
+		return mp_error_set(-EMSGSIZE,
+			"a memfd of %zu bytes is more than RLIMIT_FSIZE allows: raise it", size);
 	/* write(2) allocates the pages: a full /dev/shm is an error here, no SIGBUS later. */
 	int r = mp__write_full(fd, data, size);
 	if (r < 0)
@@ -219,7 +220,7 @@ int mp__pidfd_open(pid_t pid)
 {
 	int fd = mp__fd_above_std((int)syscall(SYS_pidfd_open, pid, 0));
 
-	return fd < 0 ? mp__error_errno("pidfd_open") : fd;
+	return fd < 0 ? mp__error_errno("opening a pidfd") : fd;
 }
 
 int mp__pidfd_signal(int pidfd, int signal)

@@ -38,7 +38,8 @@ static int read_table(struct plan *plan, const struct mp__launch *launch)
 		int there = launch->fds[i].there;
 		if (there < 0 || there > MP__LAUNCH_FD_MAX || launch->fds[i].here < 0 ||
 			plan->source[there] >= 0)
-			return mp_error_set(-EINVAL, "launching %s: descriptor %d as %d",
+			return mp_error_set(-EINVAL,
+				"launching %s: descriptor %d cannot be number %d there",
 				launch->path, launch->fds[i].here, there);
 		plan->source[there] = launch->fds[i].here;
 		if (there > plan->last)

@@ -35,8 +35,9 @@ MP__HOT int mp__options_load(
 	for (size_t i = known_size; i < head.size; i++) {
 		if (bytes[i] != 0)
 			return mp_error_set(-E2BIG,
-				"options: byte %zu is set, but libmp %s knows only %zu", i,
-				PACKAGE_VERSION, known_size);
+				"options: byte %zu is set, but libmp %s knows only %zu; the "
+				"program was compiled for a newer one",
+				i, PACKAGE_VERSION, known_size);
 	}
 
 	memcpy(&head, options, sizeof(head));

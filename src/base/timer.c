@@ -49,7 +49,7 @@ struct mp_timer {
 static int check_handle(const mp_timer *timer, const char *what)
 {
 	if (!timer)
-		return mp_error_set(-EINVAL, "%s: no timer handle", what);
+		return mp_error_set(-EINVAL, "%s: the timer is NULL", what);
 	if (!mp__origin_is_here(timer->origin))
 		return mp_error_set(-ECHILD, "%s: the timer belongs to the parent process", what);
 	return 0;
@@ -71,7 +71,8 @@ static int lock_started(mp_timer *timer, const char *what)
 	if (timer->was_started)
 		return 0;
 	pthread_mutex_unlock(&timer->lock);
-	return mp_error_set(-EINVAL, "%s: the timer was never started", what);
+	return mp_error_set(
+		-EINVAL, "%s: the timer was never started; call mp_timer_start() first", what);
 }
 
 /* --- with the lock held -------------------------------------------------------------------------- */
@@ -102,7 +103,7 @@ static int arm(mp_timer *timer)
 	if (timer->started)
 		at.it_value = mp__deadline_timespec((mp__deadline){timer->next_ns});
 	if (timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
-		return mp__error_errno("timerfd_settime");
+		return mp__error_errno("setting a timer");
 	return 0;
 }
 
@@ -253,7 +254,7 @@ int mp_timer_start(mp_timer *timer)
 		return r;
 	pthread_mutex_lock(&timer->lock);
 	if (timer->started) {
-		r = mp_error_set(-EALREADY, "start timer: it is started");
+		r = mp_error_set(-EALREADY, "start timer: it is started already; cancel it first");
 	} else {
 		timer->started = true;
 		timer->next_ns = mp__now_ns() + timer->interval_ns;
@@ -279,7 +280,8 @@ int mp_timer_cancel(mp_timer *timer, int timeout_ms)
 	uint64_t calls = timer->calls;
 	while (timer->running && timer->calls == calls && !runs_here(timer) && r == 0) {
 		if (mp__deadline_passed(deadline))
-			r = mp_error_set(-ETIMEDOUT, "cancel timer: its function has not returned");
+			r = mp_error_set(-ETIMEDOUT, "cancel timer: it is stopped, but its "
+						     "function has not returned in time");
 		else
 			sleep_until(timer, deadline);
 	}
@@ -292,7 +294,8 @@ int mp_timer_fd(mp_timer *timer)
 	int r = check_handle(timer, "timer descriptor");
 
 	if (r == 0 && timer->has_thread)
-		r = mp_error_set(-ENOTSUP, "timer descriptor: its own thread calls the function");
+		r = mp_error_set(-ENOTSUP, "timer descriptor: there is none to poll, the timer's "
+					   "own thread calls the function");
 	return r < 0 ? r : timer->fd;
 }
 
@@ -303,9 +306,10 @@ int mp_timer_dispatch(mp_timer *timer)
 	if (r < 0)
 		return r;
 	if (timer->has_thread)
-		r = mp_error_set(-ENOTSUP, "dispatch timer: its own thread calls the function");
+		r = mp_error_set(-ENOTSUP,
+			"dispatch timer: not needed, the timer's own thread calls the function");
 	else if (runs_here(timer))
-		r = mp_error_set(-EDEADLK, "dispatch timer: called from its function");
+		r = mp_error_set(-EDEADLK, "dispatch timer: called from its own function");
 	else if (timer->running)
 		r = mp_error_set(-EBUSY, "dispatch timer: its function runs in another thread");
 	else if (!is_due(timer))
@@ -338,12 +342,15 @@ int mp_timer_wait(mp_timer *timer, int timeout_ms)
 	if (r < 0)
 		return r;
 	if (runs_here(timer))
-		r = mp_error_set(-EDEADLK, "wait for timer: called from its function");
+		r = mp_error_set(-EDEADLK, "wait for timer: called from its own function, which "
+					   "would wait for itself");
 	while (r == 0 && (timer->started || timer->running)) {
 		if (wait_step(timer, deadline) < 0)
 			return -ECHILD;
 		if ((timer->started || timer->running) && mp__deadline_passed(deadline))
-			r = mp_error_set(-ETIMEDOUT, "wait for timer: it has not ended");
+			r = mp_error_set(-ETIMEDOUT,
+				"wait for timer: it was not called in time; if it is "
+				"periodic, somebody has to cancel it");
 	}
 	pthread_mutex_unlock(&timer->lock);
 	return r;
@@ -357,7 +364,8 @@ int mp_timer_close(mp_timer *timer)
 		pthread_mutex_lock(&timer->lock);
 		if (runs_here(timer)) {
 			pthread_mutex_unlock(&timer->lock);
-			return mp_error_set(-EDEADLK, "close timer: called from its function");
+			return mp_error_set(-EDEADLK, "close timer: called from its own function; "
+						      "cancel it there, and close it elsewhere");
 		}
 		timer->closing = true;
 		stop(timer);

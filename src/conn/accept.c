@@ -128,7 +128,7 @@ static void turn_away(mp_listener *l, struct turn *turn)
 	l->spare = mp__listener_spare();
 	if (fd < 0)
 		return;
-	mp_error_set(-EMFILE, "no descriptor is left");
+	mp_error_set(-EMFILE, "no descriptor is left; raise RLIMIT_NOFILE");
 	count(l, &l->stats.dropped, turn);
 }
 

@@ -28,7 +28,7 @@ static void word(uint8_t *out, int type)
 static int random_body(uint8_t *out)
 {
 	if (getrandom(out + AT_BODY, MP__HMAC_SIZE, 0) != MP__HMAC_SIZE)
-		return mp_error_set(-EIO, "no random numbers");
+		return mp_error_set(-EIO, "proving a key: getrandom(2) gives no random numbers");
 	return 0;
 }
 
@@ -88,20 +88,25 @@ int mp__auth_start(struct mp__auth *auth, enum mp__auth_role role, const void *k
 
 static int nonsense(void)
 {
-	return mp_error_set(-EPROTO, "the other side does not speak the protocol of connections");
+	return mp_error_set(
+		-EPROTO, "the other side does not speak libmp's protocol of connections");
 }
 
 static int meaning(int reason)
 {
 	switch (reason) {
 	case WRONG_KEY:
-		return mp_error_set(-EKEYREJECTED, "the keys of the two sides differ");
+		return mp_error_set(
+			-EKEYREJECTED, "the handshake failed: the keys of the two sides differ");
 	case KEY_WANTED:
-		return mp_error_set(-EKEYREJECTED, "the listener wants a key");
+		return mp_error_set(-EKEYREJECTED,
+			"the listener wants a key: open the connection with the option authkey");
 	case NO_KEY_HERE:
-		return mp_error_set(-EKEYREJECTED, "the listener has no key to prove");
+		return mp_error_set(-EKEYREJECTED, "the listener has no key to prove: open the "
+						   "connection without the option authkey");
 	case OTHER_VERSION:
-		return mp_error_set(-EPROTO, "the two sides speak different versions");
+		return mp_error_set(-EPROTO, "the handshake failed: the two sides speak different "
+					     "versions of the protocol");
 	default:
 		return nonsense();
 	}

@@ -83,7 +83,7 @@ static int connect_one(const struct mp__endpoint *to, const char *address, mp__d
 		to->at.any.sa_family, to->type | SOCK_CLOEXEC | (tcp ? SOCK_NONBLOCK : 0), 0));
 
 	if (fd < 0)
-		return mp__error_errno("socket");
+		return mp__error_errno("a socket to connect by");
 	int r = tcp ? connect_tcp(fd, to, address, deadline)
 		    : connect_unix(fd, to, address, deadline);
 	return r < 0 ? r : MP__TAKE_FD(fd);
@@ -123,7 +123,8 @@ static int shake_hands(int fd, const mp_connection_options *o, mp__deadline dead
 			return r < 0 ? r : 0;
 		r = mp__fd_wait(fd, POLLIN, deadline);
 		if (r == -ETIMEDOUT)
-			return mp_error_set(r, "the listener did not answer in time");
+			return mp_error_set(r,
+				"opening a connection: the listener did not prove the key in time");
 		if (r < 0)
 			return r;
 	}

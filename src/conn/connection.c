@@ -27,11 +27,14 @@ int mp__conn_options(
 	if (r < 0)
 		return r;
 	if (o.direction < MP_CONNECTION_DUPLEX || o.direction > MP_CONNECTION_WRITE)
-		return mp_error_set(-EINVAL, "a connection has no direction %d", o.direction);
+		return mp_error_set(
+			-EINVAL, "a new connection: there is no direction %d", o.direction);
 	if (with_key && o.direction != MP_CONNECTION_DUPLEX)
-		return mp_error_set(-EINVAL, "a connection to a listener has both directions");
+		return mp_error_set(-EINVAL, "opening a connection: to a listener it has both "
+					     "directions, leave the option away");
 	if (!with_key && (o.authkey || o.authkey_size > 0))
-		return mp_error_set(-EINVAL, "a key is for connections to a listener");
+		return mp_error_set(-EINVAL,
+			"a new pair: a key is for mp_connection_open() and listeners only");
 	if (!o.authkey && o.authkey_size > 0)
 		return mp_error_set(-EINVAL, "a key of %zu bytes at NULL", o.authkey_size);
 	if (o.max_message > SSIZE_MAX)
@@ -66,7 +69,7 @@ int mp__conn_opposite(int direction)
 
 static int no_handle(void)
 {
-	return mp_error_set(-EINVAL, "no connection");
+	return mp_error_set(-EINVAL, "no connection: the pointer is NULL");
 }
 
 static int check_direction(const mp_connection *c, int wrong)
@@ -74,9 +77,10 @@ static int check_direction(const mp_connection *c, int wrong)
 	if (!c)
 		return no_handle();
 	if (c->direction == wrong)
-		return mp_error_set(-EBADF, wrong == MP_CONNECTION_READ
-						    ? "this end of the connection only receives"
-						    : "this end of the connection only sends");
+		return mp_error_set(
+			-EBADF, wrong == MP_CONNECTION_READ
+					? "sending: this end of the connection only receives"
+					: "receiving: this end of the connection only sends");
 	return 0;
 }
 
@@ -90,8 +94,9 @@ static int send_message(mp_connection *c, const struct mp__outgoing *message, in
 {
 	if (message->size > c->max_message)
 		return mp_error_set(-EMSGSIZE,
-			"a message of %zu bytes; the connection takes at most %zu", message->size,
-			c->max_message);
+			"a message of %zu bytes; the connection takes at most %zu (option "
+			"max_message)",
+			message->size, c->max_message);
 	return in_time(c->ops->send(c, message, mp__deadline_in(timeout_ms)), timeout_ms);
 }
 
@@ -102,7 +107,7 @@ int mp_connection_send_bytes(mp_connection *c, const void *data, size_t size, in
 	if (r < 0)
 		return r;
 	if (!data && size > 0)
-		return mp_error_set(-EINVAL, "%zu bytes at NULL", size);
+		return mp_error_set(-EINVAL, "sending %zu bytes at NULL", size);
 	const struct mp__outgoing message = {.kind = MP__MESSAGE_BYTES, .data = data, .size = size};
 	return send_message(c, &message, timeout_ms);
 }
@@ -247,14 +252,15 @@ int mp_connection_recv_bytes_into(
 	struct mp__incoming message;
 
 	if (!buffer && size > 0)
-		return mp_error_set(-EINVAL, "room for %zu bytes at NULL", size);
+		return mp_error_set(-EINVAL, "receiving: room for %zu bytes at NULL", size);
 	int r = look_bytes(c, timeout_ms, &message);
 	if (r < 0)
 		return r;
 	if (message.size > size) {
 		release(c, false);
 		*ret_size = message.size;
-		return mp_error_set(-EMSGSIZE, "a message of %zu bytes; there is room for %zu",
+		return mp_error_set(-EMSGSIZE,
+			"receiving a message of %zu bytes: there is room for %zu; it stays",
 			message.size, size);
 	}
 	r = copy_out(c, &message, buffer);
@@ -300,7 +306,8 @@ int mp_connection_peer_credentials(mp_connection *c, pid_t *ret_pid, uid_t *ret_
 		return no_handle();
 	int r = c->ops->credentials
 			? c->ops->credentials(c, &pid, &uid, &gid)
-			: mp_error_set(-ENOTSUP, "only Unix sockets know who is on the other side");
+			: mp_error_set(-ENOTSUP,
+				  "credentials: only Unix sockets know who is on the other side");
 	if (r < 0)
 		return r;
 	if (ret_pid)

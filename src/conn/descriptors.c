@@ -36,7 +36,8 @@ void mp__control_room(struct mp__control *control, struct msghdr *message)
 
 static int lost(void)
 {
-	return mp_error_set(-EMFILE, "no room for the descriptors of a message: it is lost");
+	return mp_error_set(-EMFILE, "receiving: no room for the descriptors of a message, it is "
+				     "lost; raise RLIMIT_NOFILE");
 }
 
 /* Keep one; what cannot be kept is closed. */
@@ -100,7 +101,9 @@ int mp__envelope_new(const int *fds, size_t n_fds)
 		r = mp__socket_send(in, "", 1, fds + at, n);
 	}
 	if (r == -EAGAIN)
-		return mp_error_set(-EMSGSIZE, "%zu descriptors are too many", n_fds);
+		return mp_error_set(-EMSGSIZE,
+			"sending %zu descriptors in one message: too many; send them in several",
+			n_fds);
 	if (r < 0)
 		return mp_error_set(r, "sending %zu descriptors: %s", n_fds, strerrordesc_np(-r));
 	return MP__TAKE_FD(out);

@@ -22,8 +22,10 @@ static int say(int fd, const uint8_t *message)
 	if (n == (ssize_t)sizeof(bytes))
 		return 0;
 	/* The buffer of a new socket has room for this few, unless the other side plays tricks. */
-	return n < 0 && errno != EAGAIN ? mp__socket_error("sending a handshake")
-					: mp_error_set(-EPROTO, "no room for a handshake");
+	return n < 0 && errno != EAGAIN
+		       ? mp__socket_error("sending a handshake")
+		       : mp_error_set(
+				 -EPROTO, "sending a handshake: the new socket has no room for it");
 }
 
 /* 0 a whole message is there, -EAGAIN. */
@@ -41,9 +43,11 @@ static int hear(struct mp__handshake *h, int fd)
 		if (n < 0)
 			return mp__socket_error("receiving a handshake");
 		if (n == 0)
-			return mp_error_set(-EPIPE, "the other side left within the handshake");
+			return mp_error_set(
+				-EPIPE, "the other side left in the middle of the handshake");
 		if (h->packet && n != sizeof(h->in))
-			return mp_error_set(-EPROTO, "the other side sends no handshake");
+			return mp_error_set(
+				-EPROTO, "what the other side sends is no handshake of libmp");
 		h->size += (size_t)n;
 	}
 	return 0;
@@ -78,7 +82,8 @@ int mp__handshake_step(struct mp__handshake *h, int fd)
 		if (mp__head_read(h->in, MP__AUTH_SIZE, false, &head) < 0 ||
 			head.kind != MP__MESSAGE_HANDSHAKE || head.length != MP__AUTH_SIZE ||
 			head.flags != 0)
-			return mp_error_set(-EPROTO, "the other side sends no handshake");
+			return mp_error_set(
+				-EPROTO, "what the other side sends is no handshake of libmp");
 		r = mp__auth_feed(&h->auth, h->in + MP__HEAD_SIZE, MP__AUTH_SIZE, out, &answers);
 		if (answers) {
 			/* A refusal that cannot be told is one all the same. */

@@ -29,9 +29,14 @@ static int load_options(const mp_listener_options *options, mp_listener_options 
 		return mp_error_set(-EINVAL, "a key of %zu bytes at NULL", o->authkey_size);
 	if (o->handshake_ms < 0 || o->max_handshakes < 0 || o->max_handshakes > GUESTS_MAX ||
 		o->backlog < 0)
-		return mp_error_set(-EINVAL, "a listener's time or number is out of range");
+		return mp_error_set(-EINVAL,
+			"a new listener: handshake_ms %d, max_handshakes %d or backlog %d is out "
+			"of range",
+			o->handshake_ms, o->max_handshakes, o->backlog);
 	if (o->mode & ~0777u || o->max_message > SSIZE_MAX)
-		return mp_error_set(-EINVAL, "a listener's mode or longest message is none");
+		return mp_error_set(-EINVAL,
+			"a new listener: mode %#o or max_message %zu is out of range", o->mode,
+			o->max_message);
 	o->handshake_ms = o->handshake_ms ? o->handshake_ms : HANDSHAKE_MS;
 	o->max_handshakes = o->max_handshakes ? o->max_handshakes : GUESTS;
 	o->backlog = o->backlog ? o->backlog : BACKLOG;
@@ -153,10 +158,10 @@ static void reset(mp_listener *l)
 int mp__listener_take(mp_listener *l, mp__deadline deadline)
 {
 	if (!l)
-		return mp_error_set(-EINVAL, "no listener");
+		return mp_error_set(-EINVAL, "no listener: the pointer is NULL");
 	int r = mp__fork_lock_take(&l->lock, deadline);
 	if (r < 0)
-		return mp_error_set(r, "another thread is accepting");
+		return mp_error_set(r, "accepting: another thread has been at it all the time");
 	if (r > 0)
 		reset(l);
 	r = mp__listener_ensure(l);

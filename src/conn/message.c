@@ -35,12 +35,14 @@ int mp__head_read(const uint8_t *at, size_t max, bool beside_pipe, struct mp__he
 	if (head.kind < MP__MESSAGE_VALUE || head.kind > MP__MESSAGE_WAKE ||
 		(!beside_pipe && (head.kind == MP__MESSAGE_WAKE || head.tag != 0)) ||
 		head.flags & ~(MP__HEAD_LONG | MP__HEAD_ENVELOPE))
-		return mp_error_set(-EBADMSG, "what came over the connection is no message");
+		return mp_error_set(
+			-EBADMSG, "receiving: what came over the connection is no message");
 	if (head.n_fds > 0 && head.kind != MP__MESSAGE_VALUE)
 		return mp_error_set(-EBADMSG, "a message without handles has descriptors");
 	if (head.length > max)
 		return mp_error_set(-EBADMSG,
-			"a message of %" PRIu64 " bytes came; the connection takes at most %zu",
+			"receiving: a message of %" PRIu64
+			" bytes came; the connection takes at most %zu (option max_message)",
 			head.length, max);
 	*ret_head = head;
 	return 0;

@@ -160,7 +160,8 @@ static int post(struct packet *p, const struct parcel *parcel, mp__deadline dead
 			return mp__socket_error("sending a message");
 		int r = mp__fd_wait(p->fd, POLLOUT, deadline);
 		if (r == -ETIMEDOUT)
-			return mp_error_set(r, "the other side takes no more messages just now");
+			return mp_error_set(
+				r, "sending: the other side takes no more messages just now");
 		if (r < 0)
 			return r;
 	}
@@ -199,7 +200,7 @@ static int take_lock(struct packet *p, mp__deadline deadline)
 
 	if (r > 0)
 		drop(p);
-	return r < 0 ? mp_error_set(r, "another thread is receiving") : 0;
+	return r < 0 ? mp_error_set(r, "receiving: another thread has been at it all the time") : 0;
 }
 
 static int damaged(const char *what)
@@ -327,7 +328,7 @@ static int packet_look(struct mp_connection *c, mp__deadline deadline, struct mp
 			return r;
 		r = mp__fd_wait(p->fd, POLLIN, deadline);
 		if (r == -ETIMEDOUT)
-			return mp_error_set(r, "no message came");
+			return mp_error_set(r, "receiving: no message came");
 		if (r < 0)
 			return r;
 	}
@@ -435,7 +436,8 @@ static int packet_export(struct mp_connection *c, struct mp__handle_wire *ret_wi
 	int r = take_lock(p, MP__DEADLINE_NEVER);
 	if (r < 0)
 		return r;
-	r = p->pending ? mp_error_set(-EBUSY, "a message was looked at and not received yet")
+	r = p->pending ? mp_error_set(-EBUSY, "a handle of the connection: a message was looked at "
+					      "here and not received; receive it first")
 		       : mp__socket_export(c, p->fd, ret_wire);
 	mp__fork_lock_release(&p->lock);
 	return r;

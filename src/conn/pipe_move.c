@@ -153,7 +153,7 @@ static int wait_for_room(
 		mp__waiting_end();
 	}
 	if (r == -ETIMEDOUT)
-		return mp_error_set(r, "the pipe is full");
+		return mp_error_set(r, "sending: the pipe is full");
 	return r;
 }
 
@@ -279,7 +279,7 @@ static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 		mp__waiting_end();
 		some = !mp__ring_is_empty(&e->in);
 		if (r < 0 && !some && ask)
-			return mp_error_set(r, "no message came");
+			return mp_error_set(r, "receiving: no message came");
 	}
 	return 0;
 }
@@ -366,7 +366,8 @@ int mp__pipe_look(struct mp_connection *c, mp__deadline deadline, struct mp__inc
 		if (r != -EAGAIN)
 			return r;
 		if (flood && mp__deadline_passed(deadline))
-			return mp_error_set(-ETIMEDOUT, "no message came, but much that is none");
+			return mp_error_set(
+				-ETIMEDOUT, "receiving: no message came, but much that is none");
 	}
 }
 

@@ -157,7 +157,7 @@ static int open_endpoint(struct mp__place *place, int backlog, unsigned int mode
 		return r;
 	place->at.size = sizeof(place->at.at);
 	if (getsockname(place->fd, &place->at.at.any, &place->at.size) < 0)
-		return mp__error_errno("getsockname");
+		return mp__error_errno("asking for the address of a listener");
 	r = mp__endpoint_format(&place->at, text, sizeof(text));
 	if (r < 0)
 		return r;

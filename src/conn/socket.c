@@ -175,7 +175,8 @@ int mp__socket_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid)
 	if (r < 0)
 		return r;
 	if (domain != AF_UNIX)
-		return mp_error_set(-ENOTSUP, "only Unix sockets know who is on the other side");
+		return mp_error_set(
+			-ENOTSUP, "credentials: only Unix sockets know who is on the other side");
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return mp__error_errno("the other side's credentials");
 	*pid = peer.pid;

@@ -57,7 +57,8 @@ static struct stream *stream_of(struct mp_connection *c)
 
 static int foreign_part(void)
 {
-	return mp_error_set(-EBUSY, "the parent process is within a message");
+	return mp_error_set(-EBUSY, "the parent process was in the middle of a message at the "
+				    "fork: only it can go on here");
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
@@ -72,7 +73,7 @@ static int take_out(struct stream *s, mp__deadline deadline)
 		s->rest = NULL;
 		s->out_broken = -EBUSY;
 	}
-	return r < 0 ? mp_error_set(r, "another thread is sending") : 0;
+	return r < 0 ? mp_error_set(r, "sending: another thread has been at it all the time") : 0;
 }
 
 /* Send until all is gone or the deadline passes; *done counts. */
@@ -89,8 +90,8 @@ static int push(
 		if (n < 0) {
 			int r = mp__fd_wait(s->fd, POLLOUT, deadline);
 			if (r < 0)
-				return mp_error_set(
-					r, "the other side takes no more messages just now");
+				return mp_error_set(r,
+					"sending: the other side takes no more messages just now");
 			continue;
 		}
 		*done += (size_t)n;
@@ -160,7 +161,8 @@ static int stream_send(
 	size_t done = 0;
 
 	if (message->n_fds > 0)
-		return mp_error_set(-ENOTSUP, "handles do not travel over a stream socket");
+		return mp_error_set(-ENOTSUP, "sending: handles do not travel over a stream "
+					      "socket; use a Unix socket or a pipe");
 	mp__head_write(bytes, &head);
 	struct iovec iov[2] = {
 		{bytes, MP__HEAD_SIZE},
@@ -202,7 +204,7 @@ static int take_in(struct stream *s, mp__deadline deadline)
 			s->in_broken = -EBUSY;
 		next_message(s);
 	}
-	return r < 0 ? mp_error_set(r, "another thread is receiving") : 0;
+	return r < 0 ? mp_error_set(r, "receiving: another thread has been at it all the time") : 0;
 }
 
 /* Up to `size` bytes; -EAGAIN none yet. */
@@ -228,7 +230,8 @@ static int parse(struct stream *s)
 	if (r == 0 && (s->head.flags != 0 || s->head.n_fds != 0))
 		r = mp_error_set(-EBADMSG, "a stream carries no descriptors");
 	if (r == 0 && s->head.kind == MP__MESSAGE_HANDSHAKE && s->head.length != MP__AUTH_SIZE)
-		r = mp_error_set(-EBADMSG, "what came over the connection is no message");
+		r = mp_error_set(-EBADMSG, "receiving: what came over the connection is no "
+					   "message; nothing more can be received");
 	return r;
 }
 
@@ -323,7 +326,7 @@ static int stream_look(struct mp_connection *c, mp__deadline deadline, struct mp
 			return r;
 		r = wait_in(s, deadline);
 		if (r == -ETIMEDOUT)
-			return mp_error_set(r, "no message came");
+			return mp_error_set(r, "receiving: no message came");
 		if (r < 0)
 			return r;
 	}
@@ -394,7 +397,8 @@ static int stream_shutdown(struct mp_connection *c)
 	if (r < 0)
 		return r;
 	if (s->rest)
-		r = mp_error_set(-EBUSY, "a part of a message is still to be sent");
+		r = mp_error_set(-EBUSY, "ending a connection: a part of a message is still to be "
+					 "sent; send once more first");
 	else if (shutdown(s->fd, SHUT_WR) < 0)
 		r = mp__socket_error("ending a connection");
 	mp__fork_lock_release(&s->out_lock);
@@ -427,7 +431,8 @@ static int stream_export(struct mp_connection *c, struct mp__handle_wire *ret_wi
 		return r;
 	within = within || s->rest;
 	mp__fork_lock_release(&s->out_lock);
-	return within ? mp_error_set(-EBUSY, "a message was received or sent in part")
+	return within ? mp_error_set(-EBUSY, "a handle of the connection: a message was received "
+					     "or sent in part; finish it first")
 		      : mp__socket_export(c, s->fd, ret_wire);
 }
 

@@ -53,7 +53,7 @@ static int connect_path(const char *path, mp__deadline deadline)
 	int r;
 
 	if (fd < 0)
-		return mp__error_errno("socket");
+		return mp__error_errno("a socket to managerd");
 	strcpy(address.sun_path, path);
 	do {
 		set_send_timeout(fd, deadline);
@@ -74,7 +74,7 @@ static int connect_connector(int connector, mp__deadline deadline)
 	int r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return mp__error_errno("socketpair");
+		return mp__error_errno("sockets for the private managerd");
 	MP__AUTO_CLOSE int ours = pair[0];
 	MP__AUTO_CLOSE int theirs = pair[1];
 	do {

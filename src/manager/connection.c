@@ -238,7 +238,8 @@ static int break_connection(struct mp__connection *c, int result)
 
 static int hung_up(void)
 {
-	return mp_error_set(-EPIPE, "managerd has closed the connection");
+	return mp_error_set(
+		-EPIPE, "managerd has closed the connection: it has ended, or dropped this client");
 }
 
 /* Take in what has come; wait for it until the deadline, which may be at once (-EAGAIN). */
@@ -296,7 +297,8 @@ static int last_words(const uint8_t *message, size_t size)
 		r = mp__code_to_result((int)response->code);
 		r = mp_error_set(r < 0 ? r : -EPROTO, "managerd: %s", response->detail);
 	} else {
-		r = mp_error_set(-EPROTO, "managerd sent what is no reply");
+		r = mp_error_set(
+			-EPROTO, "managerd sent what is no reply: does it speak another version?");
 	}
 	return r;
 }

@@ -58,7 +58,8 @@ static int encode_pair(
 	if (r == 0)
 		r = mp__argument_encode(v, proxy_of(dict)->manager, &value);
 	if (r == 0 && k->size + v->size > MP__PAYLOAD_MAX)
-		r = mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
+		r = mp_error_set(-EMSGSIZE,
+			"a key and value of %zu bytes for a dict; at most %zu may be",
 			k->size + v->size, MP__PAYLOAD_MAX);
 	return r;
 }
@@ -120,7 +121,8 @@ static int call_count(mp_dict *dict, Mp__Request *request, uint64_t *reference, 
 
 static int no_dict(void)
 {
-	return mp_error_set(-EINVAL, "no dict, or no place for the result");
+	return mp_error_set(
+		-EINVAL, "a call on a dict: the dict, or the place for the result, is NULL");
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -241,7 +243,8 @@ int mp_dict_update(mp_dict *dict, mp_obj pairs)
 	if (!dict)
 		return no_dict();
 	if (pairs.type != MP_TYPE_DICT)
-		return mp_error_set(-EINVAL, "an update with something that is not a dict");
+		return mp_error_set(
+			-EINVAL, "updating a dict with something that is not one; use MP_DICT()");
 	int r = mp__argument_encode(&p, proxy_of(dict)->manager, &pairs);
 	if (r < 0)
 		return r;

@@ -66,7 +66,8 @@ static int take_lock(struct mp_manager *m, mp__deadline deadline)
 	int r = mp__fork_lock_take(&m->lock, deadline);
 
 	if (r < 0)
-		return mp_error_set(r, "managerd has not answered others in time");
+		return mp_error_set(
+			r, "managerd has not answered in time what other threads asked before");
 	if (r > 0 && m->connection) {
 		mp__connection_forget(m->connection);
 		m->connection = NULL;
@@ -132,7 +133,9 @@ static int load_options(const mp_manager_options *options, mp_manager_options *k
 	int r = mp__options_load(known, sizeof(*known), 0, options);
 
 	if (r == 0 && known->timeout_ms < MP_FOREVER)
-		r = mp_error_set(-EINVAL, "options: timeout_ms is %d", known->timeout_ms);
+		r = mp_error_set(-EINVAL,
+			"options of a manager: timeout_ms is %d; it is 0 for no limit, or more",
+			known->timeout_ms);
 	return r;
 }
 
@@ -219,7 +222,7 @@ int mp_manager_ping(mp_manager *manager)
 	struct mp__reply reply;
 
 	if (!manager)
-		return mp_error_set(-EINVAL, "ping: no manager");
+		return mp_error_set(-EINVAL, "ping: the manager is NULL");
 	mp__deadline deadline = mp__manager_deadline(manager);
 	int r = mp__manager_lock(manager, deadline, &connection);
 	if (r < 0)
@@ -237,9 +240,9 @@ int mp_manager_ping(mp_manager *manager)
 int mp_manager_pid(mp_manager *manager)
 {
 	if (!manager)
-		return mp_error_set(-EINVAL, "pid: no manager");
+		return mp_error_set(-EINVAL, "pid: the manager is NULL");
 	if (manager->daemon.pidfd < 0 || !mp__origin_is_here(manager->daemon.origin))
-		return mp_error_set(-EINVAL, "this process has not started that managerd");
+		return mp_error_set(-EINVAL, "pid: this process has not started that managerd");
 	return manager->daemon.pid;
 }
 

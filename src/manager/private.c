@@ -40,7 +40,7 @@ int mp__private_start(const char *program, struct mp__daemon *ret_daemon, int *r
 
 	program = choose_program(program);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return mp__error_errno("socketpair");
+		return mp__error_errno("sockets for a private managerd");
 	MP__AUTO_CLOSE int ours = pair[0];
 	MP__AUTO_CLOSE int theirs = pair[1];
 	MP__AUTO_CLOSE int self = mp__pidfd_open(getpid());

@@ -172,7 +172,8 @@ static int decode_large(const void *data, size_t size, struct mp__cargo *cargo, 
 	if (r < 0)
 		return r;
 	if (info.handles > 0 && (!cargo || cargo->referrer))
-		return mp_error_set(-ENOTSUP, "a handle came in bytes alone");
+		return mp_error_set(
+			-ENOTSUP, "a handle came in bytes alone, without what it stands for");
 	if (info.references > 0 && (!cargo || !cargo->referrer))
 		return mp_error_set(-ENOTSUP, "an object of a managerd, not from there");
 	struct mp__block_plan plan = {

@@ -122,7 +122,8 @@ static int encode_reference(struct encoder *e, const mp_obj *from, Mp__Value *to
 static int encode_handle(struct encoder *e, const mp_obj *from, Mp__Value *to)
 {
 	if (!e->cargo)
-		return mp_error_set(-ENOTSUP, "a handle cannot travel in bytes alone");
+		return mp_error_set(-ENOTSUP, "a handle cannot travel in bytes alone: pass it as "
+					      "an argument, or over a connection");
 	if (e->cargo->referrer)
 		return encode_reference(e, from, to);
 	Mp__Handle *handle = mp__arena_alloc(e->arena, sizeof(*handle));

@@ -46,9 +46,10 @@ int mp_obj_take_fd(const mp_obj *value)
 		return not_fd(value);
 	struct mp__held *held = mp__held_fd(value);
 	if (!held)
-		return mp_error_set(-EPERM, "the descriptor is borrowed: it was made by mp_fd()");
+		return mp_error_set(-EPERM, "taking a descriptor that is borrowed, by mp_fd(): use "
+					    "the number as it is");
 	int fd = atomic_exchange(&held->fd, -1);
 	if (fd < 0)
-		return mp_error_set(-EBADF, "the descriptor was taken already");
+		return mp_error_set(-EBADF, "taking a descriptor that was taken already");
 	return fd;
 }

@@ -65,7 +65,7 @@ int mp__item_args(const mp_obj *item, bool star, mp_obj *ret_args)
 	else if (item->type == MP_TYPE_LIST)
 		*ret_args = *item;
 	else
-		return mp_error_set(-EINVAL, "an item is not a list of arguments");
+		return mp_error_set(-EINVAL, "a map with star: an item is not a list of arguments");
 	return 0;
 }
 
@@ -290,7 +290,7 @@ static int take_chunk(const struct mp__chunk *chunk, mp_obj *results, size_t *n_
 		const uint8_t *item;
 		size_t size;
 		if (!mp__pool_bytes_next(f->data, f->size, &at, &item, &size))
-			r = mp_error_set(-EBADMSG, "a worker left out results");
+			r = mp_error_set(-EBADMSG, "a map: a worker left out results");
 		else
 			r = mp__obj_decode(item, size, &cargo, &results[*n_results]);
 		if (r == 0)

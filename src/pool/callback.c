@@ -80,7 +80,7 @@ int mp_future_add_done_callback(mp_future *future, mp_future_callback *callback,
 	if (r < 0)
 		return r;
 	if (!callback)
-		return mp_error_set(-EINVAL, "callback of a task: none");
+		return mp_error_set(-EINVAL, "a callback for a task: the function is NULL");
 	struct mp__future_call *call = malloc(sizeof(*call));
 	mp_pool *pool = future->pool;
 	pthread_mutex_lock(&pool->lock);

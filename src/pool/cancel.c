@@ -102,7 +102,9 @@ int mp_future_cancel(mp_future *future, int flags)
 		return mp_error_set(-EINVAL, "cancel: unknown flags %#x", (unsigned)flags);
 	mp_pool *pool = future->pool;
 	if ((flags & MP_CANCEL_KILL) && pool->start_method == MP_START_THREAD)
-		return mp_error_set(-ENOTSUP, "cancel: threads cannot be killed");
+		return mp_error_set(-ENOTSUP,
+			"cancel: a worker that is a thread cannot be killed; leave "
+			"MP_CANCEL_KILL away, and ask mp_task_cancelled() in the task");
 	pthread_mutex_lock(&pool->lock);
 	r = cancel_locked(pool, future, flags);
 	bool due = mp__callback_wanted(pool);

@@ -36,7 +36,8 @@ static bool has_room(mp_pool *pool, void *unused)
 static int check_open(mp_pool *pool)
 {
 	if (pool->no_more)
-		return mp_error_set(-EPIPE, "the pool takes no more tasks");
+		return mp_error_set(-EPIPE, "submitting: the pool takes no more tasks, it was "
+					    "joined, shut down or terminated");
 	if (pool->broken)
 		return mp_error_set(-EPIPE, "the pool has no workers: %s", pool->failure);
 	return 0;

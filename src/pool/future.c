@@ -56,7 +56,7 @@ MP__HOT void mp__future_unref(mp_future *future)
 MP__HOT int mp__future_check(mp_future *future, const char *what)
 {
 	if (!future)
-		return mp_error_set(-EINVAL, "%s: no future", what);
+		return mp_error_set(-EINVAL, "%s: the future is NULL", what);
 	return mp__pool_check_origin(future->pool->origin, what);
 }
 
@@ -315,7 +315,8 @@ int mp_future_crash(mp_future *future, int n, mp_crash *ret_crash)
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return mp_error_set(-EAGAIN, "crash of a task: it has not ended");
+		return mp_error_set(
+			-EAGAIN, "crash of a task: it has not ended; wait for it first");
 	pthread_mutex_lock(&future->pool->lock);
 	struct mp__future_more *more = future->more;
 	bool known = more && n < more->n_crashes;

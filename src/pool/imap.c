@@ -262,7 +262,7 @@ static int take_one(mp_imap *m, mp_obj *ret_result)
 	if (r < 0)
 		return r;
 	if (!mp__pool_bytes_next(f->data, f->size, &p->at, &item, &size) || size < sizeof(code))
-		return mp_error_set(-EBADMSG, "a worker left out results");
+		return mp_error_set(-EBADMSG, "imap: a worker left out results");
 	memcpy(&code, item, sizeof(code));
 	item += sizeof(code);
 	size -= sizeof(code);
@@ -328,7 +328,8 @@ int mp_pool_imap(mp_pool *pool, mp_task *task, mp_source *source, void *data,
 	if (!pool || !task || !source || !ret_imap)
 		return mp_error_set(-EINVAL, "imap: no pool, task or source, or nowhere to put it");
 	if (o.chunk > UINT32_MAX / 2 || o.window > SIZE_MAX / 2)
-		return mp_error_set(-EINVAL, "imap: chunks of %zd items, a window of %zd",
+		return mp_error_set(-EINVAL,
+			"imap: chunks of %zd items, a window of %zd; both are 0 or more",
 			(ssize_t)o.chunk, (ssize_t)o.window);
 	r = mp__pool_check_origin(pool->origin, "imap");
 	if (r < 0)

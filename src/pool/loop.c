@@ -394,7 +394,8 @@ int mp_pool_for(
 	if (r < 0)
 		return r;
 	if (o.chunk > SIZE_MAX / 2)
-		return mp_error_set(-EINVAL, "loop: pieces of %zd iterations", (ssize_t)o.chunk);
+		return mp_error_set(-EINVAL, "loop: pieces of %zd iterations; a chunk is 0 or more",
+			(ssize_t)o.chunk);
 	if (n >= ITERATIONS_MAX || (o.chunk && n / o.chunk >= PIECE_MASK))
 		return mp_error_set(-EOVERFLOW,
 			"loop: %zu iterations in pieces of %zu are too many", n, o.chunk);

@@ -35,7 +35,8 @@ static int check(struct map *m, const mp_map_options *options, const void *ret)
 			: !m->items ? "items"
 				    : "results");
 	if (m->o.chunk > SIZE_MAX / 2)
-		return mp_error_set(-EINVAL, "map: chunks of %zd items", (ssize_t)m->o.chunk);
+		return mp_error_set(-EINVAL, "map: chunks of %zd items; a chunk is 0 or more",
+			(ssize_t)m->o.chunk);
 	return mp__pool_check_origin(m->pool->origin, "map");
 }
 

@@ -62,17 +62,19 @@ void mp__pool_unref(mp_pool *pool)
 static int check_options(mp_pool_options *o)
 {
 	if (o->workers < 0 || o->workers > (int)MP__POOL_WORKERS_MAX)
-		return mp_error_set(-EINVAL, "a pool has 1 to %u workers, not %d",
+		return mp_error_set(-EINVAL, "a new pool: it has 1 to %u workers, not %d",
 			MP__POOL_WORKERS_MAX, o->workers);
 	if (o->max_pending < 0 || o->max_pending > (int)MP__POOL_PENDING_MAX)
-		return mp_error_set(-EINVAL, "max_pending is 1 to %u, not %d", MP__POOL_PENDING_MAX,
-			o->max_pending);
+		return mp_error_set(-EINVAL, "a new pool: max_pending is 1 to %u, not %d",
+			MP__POOL_PENDING_MAX, o->max_pending);
 	if (o->start_method != MP_START_DEFAULT && !mp_start_method_name(o->start_method))
-		return mp_error_set(-EINVAL, "there is no start method %d", o->start_method);
+		return mp_error_set(
+			-EINVAL, "a new pool: there is no start method %d", o->start_method);
 	if (o->start_method == MP_START_DEFAULT)
 		o->start_method = mp_start_method_get();
 	if (o->tasks_per_worker < 0 || o->idle_ms < 0)
-		return mp_error_set(-EINVAL, "a pool with %d tasks per worker, %d ms idle",
+		return mp_error_set(-EINVAL,
+			"a new pool: tasks_per_worker %d or idle_ms %d is below 0",
 			o->tasks_per_worker, o->idle_ms);
 	if (o->worker_cpu < 0)
 		return mp_error_set(
@@ -80,7 +82,8 @@ static int check_options(mp_pool_options *o)
 	if (o->start_method == MP_START_THREAD && (o->worker_memory || o->worker_cpu))
 		return mp_error_set(-ENOTSUP, "workers that are threads cannot be limited");
 	if (o->initializer_args.type != MP_TYPE_LIST && o->initializer_args.type != MP_TYPE_NIL)
-		return mp_error_set(-EINVAL, "initializer_args is neither a list nor nil");
+		return mp_error_set(-EINVAL,
+			"a new pool: initializer_args is neither a list nor nil; use MP_ARGS()");
 	if (o->workers == 0)
 		o->workers = mp_cpu_count();
 	if (o->workers > (int)MP__POOL_WORKERS_MAX)
@@ -116,7 +119,7 @@ static int make_channels(mp_pool *pool)
 
 	pool->eventfd = mp__fd_above_std(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (pool->eventfd < 0)
-		return mp__error_errno("eventfd");
+		return mp__error_errno("a new pool: eventfd");
 	pool->epoll = mp__fd_above_std(epoll_create1(EPOLL_CLOEXEC));
 	if (pool->epoll < 0)
 		return mp__error_errno("epoll_create1");
@@ -272,10 +275,13 @@ int mp_pool_workers(mp_pool *pool)
 static int check_task_options(const mp_pool *pool, const mp_task_options *o)
 {
 	if (o->retries < 0 || o->timeout_ms < 0 || o->cpu_ms < 0)
-		return mp_error_set(-EINVAL, "a task with %d retries, %d ms, %d ms of CPU time",
-			o->retries, o->timeout_ms, o->cpu_ms);
+		return mp_error_set(-EINVAL,
+			"submitting: retries %d, timeout_ms %d or cpu_ms %d is below 0", o->retries,
+			o->timeout_ms, o->cpu_ms);
 	if (pool->start_method == MP_START_THREAD && (o->timeout_ms || o->cpu_ms || o->memory))
-		return mp_error_set(-ENOTSUP, "a task that runs in a thread cannot be limited");
+		return mp_error_set(-ENOTSUP,
+			"submitting: a task whose worker is a thread cannot be limited; "
+			"use processes, or leave the limits away");
 	return 0;
 }
 
@@ -313,7 +319,8 @@ MP__HOT int mp_pool_submit_with(mp_pool *pool, mp_task *task, mp_obj args,
 	if (r < 0)
 		return r;
 	if (args.type != MP_TYPE_LIST && args.type != MP_TYPE_NIL)
-		return mp_error_set(-EINVAL, "submit: arguments are neither a list nor nil");
+		return mp_error_set(
+			-EINVAL, "submit: the arguments are neither a list nor nil; use MP_ARGS()");
 
 	struct mp__pool_bytes bytes;
 	MP__CARGO(cargo);
@@ -385,7 +392,8 @@ int mp_pool_join(mp_pool *pool, int timeout_ms)
 	if (r < 0)
 		return r;
 	if (mp__pool_is_inside(pool))
-		return mp_error_set(-EDEADLK, "join: this is a task of the same pool");
+		return mp_error_set(-EDEADLK,
+			"join: this is a task of the same pool, which would wait for itself");
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 
 	mp__pool_ref(pool); /* a callback may close it */
@@ -521,7 +529,8 @@ int mp_pool_close(mp_pool *pool)
 		return r;
 	}
 	if (mp__pool_is_inside(pool))
-		return mp_error_set(-EDEADLK, "close: this is a task of the same pool");
+		return mp_error_set(
+			-EDEADLK, "close: this is a task of the same pool; close it outside");
 	pthread_mutex_lock(&pool->lock);
 	while (pool->closing) /* another thread terminates it */
 		pthread_cond_wait(&pool->changed, &pool->lock);

@@ -89,7 +89,7 @@ int mp__pool_segment_create(
 		return fd;
 	payload_fd = mp__fd_above_std(memfd_create("mp-pool-payload", MFD_CLOEXEC));
 	if (payload_fd < 0)
-		return mp__error_errno("memfd_create");
+		return mp__error_errno("making the memory of a pool");
 	s.fd = fd;
 	s.payload_fd = payload_fd;
 	int r = map(&s, &p);

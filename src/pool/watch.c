@@ -79,7 +79,8 @@ int mp__gather(
 {
 	struct mp__gathering g = {.wake = -1};
 	size_t room = 0;
-	int r = n > 0 && !futures ? mp_error_set(-EINVAL, "%s: no futures", what) : 0;
+	int r = n > 0 && !futures ? mp_error_set(-EINVAL, "%s: the array of futures is NULL", what)
+				  : 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		r = mp__future_check(futures[i], what);
@@ -89,7 +90,7 @@ int mp__gather(
 	if (r == 0 && g.n_pools > 1) {
 		g.wake = mp__fd_above_std(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 		if (g.wake < 0)
-			r = mp__error_errno("eventfd");
+			r = mp__error_errno("waiting for several pools: eventfd");
 	}
 	if (r < 0) {
 		while (g.n_pools > 0)

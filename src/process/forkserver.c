@@ -391,8 +391,8 @@ int mp__start_forkserver(
 			return r;
 		/* The target never ran: trying once more with a new server does nothing twice. */
 		if (attempt > 0)
-			return mp_error_set(
-				-EOWNERDEAD, "start: the fork server ended twice in a row");
+			return mp_error_set(-EOWNERDEAD, "start: the fork server ended twice in a "
+							 "row; does something kill it?");
 	}
 }
 

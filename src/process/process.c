@@ -24,9 +24,10 @@
 static int check_new(mp_target *target, const mp_obj *args, const mp_process_options *options)
 {
 	if (!target)
-		return mp_error_set(-EINVAL, "new process: no target");
+		return mp_error_set(-EINVAL, "new process: the target is NULL");
 	if (args->type != MP_TYPE_LIST && args->type != MP_TYPE_NIL)
-		return mp_error_set(-EINVAL, "new process: the arguments are neither list nor nil");
+		return mp_error_set(-EINVAL,
+			"new process: the arguments are neither a list nor nil; use MP_ARGS()");
 	if (options->start_method < MP_START_DEFAULT || options->start_method > MP_START_THREAD)
 		return mp_error_set(
 			-EINVAL, "new process: %d is no start method", options->start_method);
@@ -97,7 +98,7 @@ int mp_process_new(
 static int check_handle(const mp_process *process, const char *what)
 {
 	if (!process)
-		return mp_error_set(-EINVAL, "%s: no process handle", what);
+		return mp_error_set(-EINVAL, "%s: the process is NULL", what);
 	if (!mp__origin_is_here(process->origin))
 		return mp_error_set(-ECHILD, "%s: the handle of %s belongs to the parent process",
 			what, process->name);
@@ -113,7 +114,9 @@ static int check_started(mp_process *process, const char *what)
 		return r;
 	uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
 	if (state < MP__PROCESS_RUNNING)
-		return mp_error_set(-EINVAL, "%s: %s was not started", what, process->name);
+		return mp_error_set(-EINVAL,
+			"%s: %s was not started; call mp_process_start() first", what,
+			process->name);
 	return (int)state;
 }
 
@@ -207,12 +210,13 @@ int mp_process_exit_code(mp_process *process, int *ret_code)
 	if (r < 0)
 		return r;
 	if (mp__process_wait(process, mp__deadline_in(0)) < 0)
-		return mp_error_set(
-			-EAGAIN, "exit_code: %s (pid %d) still runs", process->name, process->pid);
+		return mp_error_set(-EAGAIN, "exit_code: %s (pid %d) still runs; join it first",
+			process->name, process->pid);
 	if (!process->code_known)
 		return mp_error_set(-ESRCH,
-			"exit_code: %s (pid %d) has ended, but how is not known", process->name,
-			process->pid);
+			"exit_code: %s (pid %d) has ended, but how is not known: somebody else "
+			"reaped it, or its fork server was killed",
+			process->name, process->pid);
 	*ret_code = process->code;
 	return 0;
 }
@@ -224,10 +228,12 @@ int mp_process_usage(mp_process *process, struct rusage *ret_usage)
 	if (r < 0)
 		return r;
 	if (mp__process_wait(process, mp__deadline_in(0)) < 0)
-		return mp_error_set(
-			-EAGAIN, "usage: %s (pid %d) still runs", process->name, process->pid);
+		return mp_error_set(-EAGAIN, "usage: %s (pid %d) still runs; join it first",
+			process->name, process->pid);
 	if (!process->usage_known)
-		return mp_error_set(-ESRCH, "usage: what %s (pid %d) used is not known",
+		return mp_error_set(-ESRCH,
+			"usage: what %s (pid %d) used is not known: somebody else reaped it, or "
+			"its fork server was killed",
 			process->name, process->pid);
 	memcpy(ret_usage, &process->usage, sizeof(*ret_usage));
 	return 0;

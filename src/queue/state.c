@@ -146,7 +146,8 @@ static int take_one(struct mp__queue_cell *cell)
 int mp_queue_task_done(mp_queue *queue)
 {
 	if (!queue || !(queue->flags & MP__QUEUE_JOINABLE))
-		return mp_error_set(-EINVAL, "task done: no queue, or it is not joinable");
+		return mp_error_set(
+			-EINVAL, "task done: no queue, or it is not joinable (option joinable)");
 	struct mp__queue_cell *cell = own_cell(queue, mp__stamp_process());
 	int r = cell ? take_one(cell) : -1;
 	/* A message may have been handed on, to a child for example. */
@@ -221,7 +222,8 @@ int mp_queue_join(mp_queue *queue, int timeout_ms)
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
 
 	if (!queue || !(queue->flags & MP__QUEUE_JOINABLE))
-		return mp_error_set(-EINVAL, "joining: no queue, or it is not joinable");
+		return mp_error_set(
+			-EINVAL, "joining: no queue, or it is not joinable (option joinable)");
 	wait.suspicious = timeout_ms == 0;
 	while (!all_done(queue, wait.suspicious)) {
 		/* What the dead had leased may be set aside, and then is done. */
@@ -235,7 +237,7 @@ int mp_queue_join(mp_queue *queue, int timeout_ms)
 		int r = mp__queue_wait_for(
 			queue, &queue->control->done_bell, &wait, may_be_done, NULL);
 		if (r < 0)
-			return mp_error_set(r, "joining: not all messages are done");
+			return mp_error_set(r, "joining a queue: not all messages are done");
 	}
 	return 0;
 }

@@ -28,7 +28,7 @@
 static int load(mp_block_options *o, const mp_block_options *options, mp_block **ret_block)
 {
 	if (!ret_block)
-		return mp_error_set(-EINVAL, "no place for the block");
+		return mp_error_set(-EINVAL, "a block: the place for its handle is NULL");
 	return mp__options_load(o, sizeof(*o), 0, options);
 }
 
@@ -316,7 +316,8 @@ int mp_block_grow(mp_block *block, size_t size)
 	if (size <= mp_block_size(block))
 		return 0;
 	if (block->seg.readonly)
-		return mp_error_set(-EPERM, "the block was opened for looking only");
+		return mp_error_set(-EPERM,
+			"growing a block that was opened for looking only (option readonly)");
 	if (block->plain)
 		return mp_error_set(-ENOTSUP, "%s is not libmp's to grow", block->name.path);
 	if (size > MP__SEGMENT_MAX)

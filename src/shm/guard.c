@@ -48,7 +48,8 @@ static int too_long(uint64_t owner)
 {
 	if (mp__stamp_is_of_here(owner))
 		return mp_error_set(-ETIMEDOUT,
-			"thread %d stands still in the middle of a change of this object",
+			"thread %d is stopped in the middle of a change of this object; let it go "
+			"on, or kill it",
 			(int)mp__stamp_tid(owner));
 	return mp_error_set(-ETIMEDOUT,
 		"thread %d of another PID namespace stands still in the middle of a change of this "

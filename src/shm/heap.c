@@ -156,7 +156,9 @@ int mp_heap_new(uint64_t size, const mp_heap_options *options, mp_heap **ret_hea
 		return mp_error_set(-EINVAL, "a new heap: nowhere to put it");
 	uint64_t max_size = o.max_size ? o.max_size : size;
 	if (size == 0 || max_size < size || max_size > MP__HEAP_SIZE_MAX / 2)
-		return mp_error_set(-EINVAL, "a heap of %llu bytes that grows up to %llu",
+		return mp_error_set(-EINVAL,
+			"a new heap of %llu bytes that grows up to %llu: out of range, or the "
+			"other way round",
 			(unsigned long long)size, (unsigned long long)max_size);
 	uint64_t pages = (size + MP__HEAP_UNIT - 1 + around + 4095) & ~UINT64_C(4095);
 	uint64_t max_pages = (max_size + MP__HEAP_UNIT - 1 + around + 4095) & ~UINT64_C(4095);
@@ -309,8 +311,8 @@ int mp_heap_alloc_aligned(mp_heap *heap, size_t alignment, size_t size, void *re
 {
 	if (alignment == 0 || alignment > ALIGN_MAX || (alignment & (alignment - 1)) != 0)
 		return mp_error_set(-EINVAL,
-			"an alignment of %zu: it must be a power of two up to %u", alignment,
-			ALIGN_MAX);
+			"allocating with an alignment of %zu: it must be a power of two up to %u",
+			alignment, ALIGN_MAX);
 	return alloc(
 		heap, alignment < MP__HEAP_UNIT ? MP__HEAP_UNIT : alignment, size, ret_pointer);
 }
@@ -320,7 +322,8 @@ int mp_heap_calloc(mp_heap *heap, size_t count, size_t size, void *ret_pointer)
 	size_t bytes;
 
 	if (__builtin_mul_overflow(count, size, &bytes))
-		return mp_error_set(-EOVERFLOW, "%zu items of %zu bytes", count, size);
+		return mp_error_set(-EOVERFLOW,
+			"allocating %zu items of %zu bytes: more than there can be", count, size);
 	int r = alloc(heap, MP__HEAP_UNIT, bytes, ret_pointer);
 	if (r == 0) {
 		void *pointer;

@@ -444,7 +444,8 @@ int mp__heap_give(struct mp__heap_view *v, uint64_t at)
 			"overwritten",
 			(unsigned long long)mp__heap_bytes_of(at));
 	if (!block.used)
-		return mp_error_set(-EINVAL, "the block at offset %llu is free already",
+		return mp_error_set(-EINVAL,
+			"freeing the block of a heap at offset %llu: it is free already",
 			(unsigned long long)mp__heap_bytes_of(at));
 	if (!see(v, at + block.size, end, &next))
 		return damaged(at + block.size);

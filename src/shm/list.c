@@ -230,9 +230,11 @@ static int measure(const mp_obj *items, const mp_block_options *options, size_t 
 	if (r < 0)
 		return r;
 	if (o.max_size || o.plain)
-		return mp_error_set(-EINVAL, "max_size and plain are not for shared lists");
+		return mp_error_set(-EINVAL,
+			"a shared list: the options max_size and plain are for blocks only");
 	if (items->type != MP_TYPE_LIST || (items->count > 0 && !items->as.items))
-		return mp_error_set(-EINVAL, "a shared list is made of the items of a list");
+		return mp_error_set(
+			-EINVAL, "a new shared list is made of the items of a list; use MP_LIST()");
 	uint64_t size = sizeof(struct mp__list_header);
 	for (size_t i = 0; i < items->count; i++) {
 		struct raw raw;
@@ -366,8 +368,8 @@ static int with_item(
 	if (place.room > SMALL) {
 		large = calloc(1, place.room);
 		if (!large)
-			return mp_error_set(
-				-ENOMEM, "no memory for an item of %u bytes", place.room);
+			return mp_error_set(-ENOMEM,
+				"no memory for an item of %u bytes of a shared list", place.room);
 	}
 	uint64_t *buffer = large ? large : small;
 	uint64_t head = slot_read(&place, buffer);
@@ -383,7 +385,8 @@ static int copy(const mp_obj *item, void *data)
 int mp_shared_list_get(mp_shared_list *list, int64_t index, mp_obj *ret_item)
 {
 	if (!ret_item)
-		return mp_error_set(-EINVAL, "no place for the item");
+		return mp_error_set(
+			-EINVAL, "getting an item of a shared list: the place for it is NULL");
 	return with_item(list, index, copy, ret_item);
 }
 
@@ -399,10 +402,12 @@ int mp_shared_list_set(mp_shared_list *list, int64_t index, mp_obj item)
 		return r;
 	if (length_of(raw.head) > place.room)
 		return mp_error_set(-EMSGSIZE,
-			"%" PRIu64 " bytes are more than the %u that item %" PRId64 " has room for",
+			"%" PRIu64 " bytes are more than the %u that item %" PRId64
+			" of a shared list has room for",
 			length_of(raw.head), place.room, index);
 	if (block_of(list)->seg.readonly)
-		return mp_error_set(-EPERM, "the shared list was opened for looking only");
+		return mp_error_set(-EPERM, "setting an item of a shared list that was opened for "
+					    "looking only (option readonly)");
 	mp__guard *guard = &header_of(list)->guard;
 	r = mp__guard_enter(guard, mp__deadline_in(WRITE_MS));
 	if (r < 0)
@@ -445,7 +450,7 @@ int64_t mp_shared_list_index(mp_shared_list *list, mp_obj item)
 		if (r != 0)
 			return r < 0 ? r : i;
 	}
-	return mp_error_set(-ENOENT, "no item of the shared list is equal");
+	return mp_error_set(-ENOENT, "looking for an item in a shared list: none is equal");
 }
 
 mp_shared_list *mp_shared_list_ref(mp_shared_list *list)

@@ -70,7 +70,7 @@ int mp__memory_new(const char *name, unsigned int memfd_flags, uint64_t size, ui
 		mp__fd_above_std(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | memfd_flags));
 
 	if (fd < 0)
-		return mp__error_errno("memfd_create");
+		return mp__error_errno("making shared memory");
 	if (memfd_flags & MFD_HUGETLB)
 		size = whole_pages(fd, size);
 	if (size > mp__file_size_limit())

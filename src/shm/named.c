@@ -27,8 +27,8 @@ int mp__named_path(const char *name, char path[MP__NAMED_PATH_SIZE], const char 
 	const char *plain = name && name[0] == '/' ? name + 1 : name;
 
 	if (!plain || plain[0] == '\0' || strchr(plain, '/'))
-		return mp_error_set(-EINVAL,
-			"the name of shared memory is missing, empty or has a slash inside");
+		return mp_error_set(
+			-EINVAL, "the name of shared memory is NULL, empty or has a slash inside");
 	if (strlen(plain) > MP_BLOCK_NAME_MAX)
 		return mp_error_set(-ENAMETOOLONG,
 			"the name of shared memory has %zu bytes, more than %d", strlen(plain),
@@ -74,8 +74,8 @@ static int enter(int fd, const char *path)
 			return failed("locking", path);
 		if (mp__deadline_passed(deadline))
 			return mp_error_set(-EBUSY,
-				"%s: another process stands in the middle of opening or removing "
-				"it",
+				"%s: another process is stopped in the middle of opening or "
+				"removing it; let it go on, or kill it",
 				path);
 		nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 	}
@@ -171,7 +171,8 @@ int mp__named_link(int fd, const char *path)
 		if (r < 0)
 			return r;
 		if (r == 0)
-			return mp_error_set(-EEXIST, "%s is there already", path);
+			return mp_error_set(-EEXIST,
+				"making %s: somebody uses or keeps one of this name already", path);
 	}
 	MP__TEST_POINT("block.linked");
 	return 0;
@@ -181,7 +182,7 @@ int mp__named_link(int fd, const char *path)
 
 static int no_such(const char *path)
 {
-	return mp_error_set(-ENOENT, "%s does not exist", path);
+	return mp_error_set(-ENOENT, "%s does not exist, or all who used it are dead", path);
 }
 
 /* Behind the door. 1 used; 0 it lost its name before we came, or was a leftover: look again. */

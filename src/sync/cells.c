@@ -311,8 +311,8 @@ int mp__cells_copy(struct mp__cells *cells, int timeout_ms, struct mp__cells **r
 
 static int no_lock(const struct mp__cells *cells)
 {
-	return mp_error_set(
-		-ENOTSUP, "this %s was made without a lock", what_of(cells->handle.class->kind));
+	return mp_error_set(-ENOTSUP, "the lock of a %s that was made without one (MP_VALUE_RAW)",
+		what_of(cells->handle.class->kind));
 }
 
 int mp__cells_acquire(struct mp__cells *cells, int timeout_ms)

@@ -394,7 +394,8 @@ static int notify(mp_condition *condition, uint32_t n)
 int mp_condition_notify(mp_condition *condition, int n)
 {
 	if (n < 0 && check(layout(condition)) == 0)
-		return mp_error_set(-EINVAL, "condition %p: notify of %d", (void *)condition, n);
+		return mp_error_set(-EINVAL, "condition %p: notifying %d; it must be 0 or more",
+			(void *)condition, n);
 	return notify(condition, n < 0 ? 0 : (uint32_t)n);
 }
 

@@ -120,7 +120,8 @@ static int not_set(struct mp__event *e, int result)
 {
 	char name[MP__SYNC_NAME_SIZE];
 
-	return mp_error_set(result, "event \"%s\" is not set", mp__sync_name(&e->head, name));
+	return mp_error_set(
+		result, "waiting for event \"%s\": it is not set", mp__sync_name(&e->head, name));
 }
 
 static bool spin_for_it(struct mp__event *e, uint32_t first)

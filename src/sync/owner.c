@@ -84,7 +84,8 @@ static int take(mp__owner_word *word, uint64_t seen, uint64_t mark)
 	mp__stamp owner = seen & ~MP__STAMP_MARKS;
 
 	if (seen & MP__OWNER_GONE)
-		return mp_error_set(-EINVAL, "what this thread waited for was destroyed");
+		return mp_error_set(
+			-EINVAL, "waiting: what this thread waited for was destroyed meanwhile");
 	if (owner != 0 && !mp__owner_dead(owner))
 		return -EBUSY;
 	MP__TEST_POINT("lock.take");

@@ -242,8 +242,8 @@ static int admitted(struct mp__rwlock *rw)
 	if (__builtin_expect(word == 0, 1))
 		return 0;
 	if (word & MP__OWNER_GONE)
-		return mp_error_set(
-			-EINVAL, "the rwlock that this thread waited for was destroyed");
+		return mp_error_set(-EINVAL,
+			"waiting: the rwlock that this thread waited for was destroyed meanwhile");
 	if ((word & ~MP__STAMP_MARKS) == 0)
 		return 0;
 	return mp__stamp_tid(word) == 0 ? MP_OWNER_DIED : -EBUSY;

@@ -332,7 +332,7 @@ static int none_left(struct mp__semaphore *s, int result)
 {
 	char name[MP__SYNC_NAME_SIZE];
 
-	return mp_error_set(result, "semaphore \"%s\": all %u permits are taken",
+	return mp_error_set(result, "acquiring from semaphore \"%s\": all %u permits are taken",
 		mp__sync_name(&s->head, name), LOAD(s->total));
 }
 

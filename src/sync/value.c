@@ -212,7 +212,7 @@ static int integer(const mp_value *value, enum op op, int64_t a, int64_t b, int6
 	if (!value)
 		return missing();
 	if (!ops[value->cells.cell])
-		return mp_error_set(-EINVAL, "this shared value is no integer");
+		return mp_error_set(-EINVAL, "an operation on integers: this shared value is none");
 	return ops[value->cells.cell](value, op, a, b, ret_old);
 }
 
@@ -297,7 +297,8 @@ static int floating(const mp_value *value, enum op op, double a, double b, doubl
 	if (!value)
 		return missing();
 	if (value->cells.cell != MP__CELL_F64 && value->cells.cell != MP__CELL_F32)
-		return mp_error_set(-EINVAL, "this shared value is no floating point number");
+		return mp_error_set(-EINVAL,
+			"an operation on floating point numbers: this shared value is none");
 	uint64_t old = load_bits(value);
 	if (op == COMPARE_EXCHANGE) {
 		old = bits_of(value, a);

@@ -311,7 +311,8 @@ int mp_wait(mp_waitable *items, size_t n, int timeout_ms)
 	if ((!items && n > 0) || n > INT_MAX)
 		return mp_error_set(-EINVAL, "waiting for %zu things at %p", n, (void *)items);
 	if (n == 0 && timeout_ms < 0)
-		return mp_error_set(-EINVAL, "waiting for nothing, for ever");
+		return mp_error_set(
+			-EINVAL, "waiting for nothing, for ever: give items or a timeout");
 	w.items = items;
 	w.n = n;
 	w.n_fds = w.n_watched = 0;

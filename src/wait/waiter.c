@@ -23,7 +23,7 @@
 static int check(const mp_waiter *w)
 {
 	if (!w)
-		return mp_error_set(-EINVAL, "no waiter");
+		return mp_error_set(-EINVAL, "no waiter: the pointer is NULL");
 	if (!mp__origin_is_here(w->origin))
 		return mp_error_set(-ECHILD, "the waiter belongs to the parent process");
 	return 0;
@@ -378,7 +378,7 @@ static int sleep_and_hear(mp_waiter *w, struct found *f, mp__deadline deadline)
 	w->sleepers--;
 	if (n < 0 && error != EINTR) {
 		errno = error;
-		return mp__error_errno("waiting");
+		return mp__error_errno("waiting for a set");
 	}
 	hear(w, f, events, n);
 	give_turns(w, f);
@@ -392,7 +392,7 @@ int mp_waiter_wait(mp_waiter *w, mp_ready *ret_ready, size_t room, int timeout_m
 
 	int r = check(w);
 	if (r == 0 && (!ret_ready || room == 0 || room > INT_MAX))
-		r = mp_error_set(-EINVAL, "a wait without room for what is ready");
+		r = mp_error_set(-EINVAL, "waiting for a set: there is no room for what is ready");
 	if (r < 0)
 		return r;
 	found.ready = ret_ready;
