@@ -47,6 +47,11 @@ enum mp_type {
 
 typedef struct mp_obj mp_obj;
 struct mp_obj {
+	/*
+	 * What mp_obj_free() releases; NULL when borrowed. It stands first so that a compiler says
+	 * something about MP_ARGS(5) and MP_ARGS("text"), which lack mp_i64() and mp_str().
+	 */
+	struct mp__block *block;
 	uint32_t type; /* enum mp_type */
 	uint32_t kind; /* of a handle; otherwise 0 */
 	size_t count;  /* STR, BYTES: bytes; LIST: items; DICT: items, that is keys plus values;
@@ -61,7 +66,6 @@ struct mp_obj {
 		const mp_obj *items; /* of a dict: key, value, key, value, ... */
 		void *handle;
 	} as;
-	void *block; /* what mp_obj_free() releases; NULL when borrowed */
 };
 
 /* --- making ---------------------------------------------------------------------------------- */
