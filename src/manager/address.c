@@ -62,7 +62,9 @@ static int connect_path(const char *path, mp__deadline deadline)
 	if (r < 0 && errno == EAGAIN)
 		return mp_error_set(-ETIMEDOUT, "connecting to %s: nobody accepts", path);
 	if (r < 0)
-		return mp_error_set(-errno, "connecting to %s: %s", path, strerror(errno));
+		return mp_error_set(-errno, "connecting to %s: %s%s", path, strerror(errno),
+			errno == ENOENT || errno == ECONNREFUSED ? "; is managerd running there?"
+								 : "");
 	set_send_timeout(fd, MP__DEADLINE_NEVER);
 	return MP__TAKE_FD(fd);
 }

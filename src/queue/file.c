@@ -63,8 +63,8 @@ static int check_options(const mp_queue_options *o)
 {
 	if (o->maxsize > MP__QUEUE_ITEMS_MAX)
 		return mp_error_set(-EINVAL,
-			"a new queue: maxsize is %zu, at most %llu is possible", o->maxsize,
-			(unsigned long long)MP__QUEUE_ITEMS_MAX);
+			"a new queue: maxsize is %zu, at most %llu is possible; 0 is no limit",
+			o->maxsize, (unsigned long long)MP__QUEUE_ITEMS_MAX);
 	if (o->max_bytes > MP__QUEUE_BYTES_MAX)
 		return mp_error_set(-EINVAL,
 			"a new queue: max_bytes is %llu, at most %llu is possible",
