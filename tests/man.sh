@@ -51,4 +51,14 @@ for name in $(grep -o '\(Fn\|Xr\) mp_[a-z0-9_]*' man/mp.7 man/mp-python.7 man/mp
 done
 
 sh man/embed-examples --check || status=1
+
+# As HTML, no link leads nowhere.
+if command -v mandoc > /dev/null 2>&1; then
+  html=$(mktemp -d)
+  trap 'rm -rf "$lint" "$html"' EXIT
+  sh man/html "$html"
+  for link in $(grep -oh 'href="[^":#]\+["#]' "$html"/*.html | sed 's/href="//; s/.$//' | sort -u); do
+    [ -s "$html/$link" ] || fail "the HTML pages lead to $link, which is not there"
+  done
+fi
 exit $status
