@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Beside a map without end nobody starves: what others submit, iterate over or loop over in the same pool
- * comes to its end while the map goes on.
+ * comes to its end while the map goes on. And who waits leaves nobody without a worker.
  */
 #include <config.h>
 
 #include "tests/support/pool.h"
 
+#include "pool/pool.h"
+
+#include <fcntl.h>
+#include <mp/handle.h>
 #include <mp/map.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -151,4 +156,49 @@ Test(pool_fair, submit_imap_and_loops_where_places_are_scarce)
 Test(pool_fair, submit_imap_and_loops_among_threads)
 {
 	all_beside(MP_START_THREAD, 256);
+}
+
+struct waiter {
+	mp_future *future;
+	int result;
+};
+
+static void *wait_for_it(void *argument)
+{
+	struct waiter *w = argument;
+
+	w->result = mp_future_result(w->future, T_TIMEOUT_MS, NULL);
+	return NULL;
+}
+
+static int write_byte(int argc, const mp_obj *argv, mp_obj *ret)
+{
+	(void)argc, (void)ret;
+	return write(mp_obj_fd(&argv[0]), "x", 1) == 1 ? 0 : -EIO;
+}
+
+/* The one needs the other, for which there is no worker yet; and somebody waits already. */
+Test(pool_fair, task_on_demand_gets_its_worker_whoever_waits)
+{
+	for (int i = 0; i < 20; i++) {
+		struct waiter w;
+		pthread_t thread;
+		mp_pool *pool;
+		int ends[2];
+		T_OK(pipe2(ends, O_CLOEXEC));
+		T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .on_demand = true), &pool));
+		w.future = t_submit(pool, t_read_byte, MP_ARGS(mp_fd(ends[0])));
+		while (mp_future_running(w.future) != 1)
+			sched_yield();
+		T_OK(pthread_create(&thread, NULL, wait_for_it, &w));
+		while (i % 2 && !(atomic_load(&pool->seg.header->owner_waiting) & MP__POOL_SLEEPS))
+			sched_yield();
+		T_OK(mp_pool_submit(pool, write_byte, MP_ARGS(mp_fd(ends[1])), NULL));
+		T_OK(pthread_join(thread, NULL));
+		T_OK(w.result);
+		mp_future_close(w.future);
+		t_pool_end(pool);
+		close(ends[0]);
+		close(ends[1]);
+	}
 }

@@ -410,7 +410,16 @@ MP__HOT bool mp__pool_has_looked(const mp_pool *pool)
 	return roughly_now() - pool->looked_ns < LOOK_MS * INT64_C(1000000);
 }
 
-/* What epoll_wait() has found. The lock is given up while workers are started. */
+/* The lock is given up while workers are started. */
+static void see_to_crew(mp_pool *pool)
+{
+	if (!pool->closing)
+		mp__pool_crew_fill(pool);
+	if (pool->resend && !pool->closing)
+		mp__pool_resend(pool);
+}
+
+/* What epoll_wait() has found. */
 static void attend(mp_pool *pool, const struct epoll_event *events, int n)
 {
 	uint64_t count;
@@ -422,10 +431,7 @@ static void attend(mp_pool *pool, const struct epoll_event *events, int n)
 		else if (read(pool->eventfd, &count, sizeof(count)) < 0)
 			continue; /* emptied already */
 	}
-	if (!pool->closing)
-		mp__pool_crew_fill(pool);
-	if (pool->resend && !pool->closing)
-		mp__pool_resend(pool);
+	see_to_crew(pool);
 }
 
 /*
@@ -473,11 +479,16 @@ MP__HOT static void lead(mp_pool *pool, mp__deadline deadline)
 		atomic_fetch_and_explicit(
 			&header->owner_waiting, ~MP__POOL_SLEEPS, memory_order_relaxed);
 	pool->leading_bulk = false;
-	if (!pool->napping)
-		attend(pool, events, n);
-	else if (atomic_load_explicit(&header->done, memory_order_relaxed) == MP__POOL_NONE)
+	/* From here on a nudge writes to the eventfd, for the next sleep. */
+	bool napped = pool->napping;
+	pool->napping = false;
+	if (napped && atomic_load_explicit(&header->done, memory_order_relaxed) == MP__POOL_NONE)
 		pool->looked_ns = 0; /* Perhaps a death woke us: the next sleep hears of all. */
-	pool->leading = pool->napping = false;
+	if (napped)
+		see_to_crew(pool); /* or somebody who wants a worker */
+	else
+		attend(pool, events, n);
+	pool->leading = false;
 	if (pool->closing)
 		pthread_cond_broadcast(&pool->changed);
 }
