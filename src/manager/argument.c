@@ -78,8 +78,3 @@ int mp__argument_decode(struct mp_manager *manager, uint64_t serial, const Mp__R
 		return mp_error_set(-EPROTO, "managerd sent %s", mp_error_detail());
 	return r;
 }
-
-int mp__argument_unexpected(void)
-{
-	return mp_error_set(-EPROTO, "managerd answered with something else");
-}

@@ -8,6 +8,7 @@
 #define MP_MANAGER_ARGUMENT_H
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "manager/manager.h"
 
 #include <stdlib.h>
@@ -43,6 +44,9 @@ int mp__argument_decode(struct mp_manager *manager, uint64_t serial, const Mp__R
 	ProtobufCBinaryData bytes, mp_obj *ret_value);
 
 /* The answer is of another kind than the request's: -EPROTO. */
-int mp__argument_unexpected(void);
+static inline int mp__argument_unexpected(void)
+{
+	return mp_error_set(-EPROTO, "managerd answered with something else");
+}
 
 #endif

@@ -258,8 +258,7 @@ int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *re
 	if (r < 0)
 		return r;
 	*ret_serial = mp__connection_serial(connection);
-	if (proxy->serial != *ret_serial)
-		r = open_again(proxy, connection, deadline);
+	r = proxy->serial != *ret_serial ? open_again(proxy, connection, deadline) : 0;
 	*reference = proxy->reference;
 	mp__manager_unlock(proxy->manager);
 	if (r == 0)
@@ -368,7 +367,7 @@ static int call(struct mp_proxy *proxy, Mp__Call *op, int timeout_ms, mp_obj *re
 		call_deadline(proxy, op->method, timeout_ms), &reply, &serial);
 	if (r == -ETIMEDOUT && request.id > 0 && !reply.answered)
 		give_up(proxy->manager, serial, &request);
-	if (r < 0)
+	if (r < 0 || !reply.answered)
 		return r;
 	int d = decode_result(proxy, serial, reply.response, &result);
 	mp__reply_free(&reply);
@@ -421,7 +420,7 @@ int mp__proxy_call(struct mp_proxy *proxy, const char *class_name, const char *m
 int mp__proxy_call_i64(struct mp_proxy *proxy, const char *class_name, const char *method,
 	mp_obj args, int timeout_ms, int64_t *ret_number)
 {
-	mp_obj result;
+	mp_obj result = mp_nil();
 
 	int r = mp__proxy_call(proxy, class_name, method, args, timeout_ms, &result);
 	if (r < 0)
@@ -438,7 +437,7 @@ int mp__proxy_call_i64(struct mp_proxy *proxy, const char *class_name, const cha
 int mp__proxy_call_bool(struct mp_proxy *proxy, const char *class_name, const char *method,
 	mp_obj args, int timeout_ms)
 {
-	mp_obj result;
+	mp_obj result = mp_nil();
 
 	int r = mp__proxy_call(proxy, class_name, method, args, timeout_ms, &result);
 	if (r < 0)
