@@ -131,7 +131,7 @@ Test(store, applies_batches_in_order)
 
 Test(registry, every_class_is_sound)
 {
-	for (const struct serve_class *const *class = md_served.classes; *class; class++) {
+	for (const struct serve_class *const *class = md_served.classes; *class; class ++) {
 		cr_assert(serve_class_is_sound(*class), "%s", (*class)->name);
 		cr_assert(serve_class_find(md_served.classes, (*class)->name,
 				  strlen((*class)->name)) == *class,
