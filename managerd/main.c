@@ -36,7 +36,7 @@ static const char usage[] =
 	"  --help, --version\n";
 
 /* What is no setting. */
-enum option_id { OPTION_CONFIG = 1, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_FIRST };
+enum option_id { OPTION_CONFIG = 256, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_FIRST };
 
 /* Those above, a row for each setting, and the end. */
 #define LONG_OPTIONS_MAX 128

@@ -3,6 +3,8 @@
 #include "tests/support/hpp.hpp"
 
 #include <algorithm>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 namespace
 {
@@ -146,7 +148,8 @@ TEST(wait_for_several)
 	auto q = mp::queue::make().value();
 	auto e = mp::event::make().value();
 	auto [here, there] = mp::connection::pair().value();
-	mp_waitable items[] = {mp::on(q), mp::on(e), mp::on(here), mp::on(STDIN_FILENO, POLLPRI)};
+	int quiet = eventfd(0, EFD_CLOEXEC);
+	mp_waitable items[] = {mp::on(q), mp::on(e), mp::on(here), mp::on(quiet, POLLIN)};
 	CHECK(mp::wait(items, 1ms).value() == 0);
 	CHECK(e.set() && there.send(1, soon));
 	CHECK(mp::wait(items, soon).value() == 2 && !items[0].ready && items[1].ready &&
@@ -158,6 +161,7 @@ TEST(wait_for_several)
 	CHECK(found.size() == 1 && found[0].data == nullptr);
 	CHECK(set.remove(mp::on_room(q)) && q.put(1) &&
 		set.wait(ready, soon).value()[0].data == &q);
+	close(quiet);
 }
 
 // --- locks and the like -------------------------------------------------------------------------

@@ -372,7 +372,10 @@ Test(served_queue, wrong_arguments_are_errors)
 	T_RESULT(mp_served_queue_task_done(q), -EINVAL);
 	T_RESULT(mp_served_queue_join(q, MP_NOWAIT), -EINVAL);
 	T_RESULT(mp_served_queue_put(q, mp_fd(0), MP_NOWAIT), -ENOTSUP);
-	T_OK(mp_manager_lock(m, NULL, &other));
+	T_OK(mp_manager_lock(m, "door", &other));
+	mp_proxy *door;
+	T_RESULT(mp_manager_queue(m, "door", NULL, &door), -EEXIST);
+	T_RESULT(mp_manager_queue(m, "\xff", NULL, &door), -EILSEQ);
 	T_RESULT(mp_served_queue_size(other, &size), -EINVAL);
 	T_RESULT(mp_served_queue_get(other, MP_NOWAIT, &value), -EINVAL);
 	mp_proxy_close(other);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -290,6 +291,40 @@ Test(server, names_of_the_dead_are_taken_over)
 	mp_server_close(server);
 	T_OK(mp_server_new(address, NULL, &other));
 	mp_server_close(other);
+	cr_assert_eq(rmdir(directory), 0);
+}
+
+/* As many as it may: new ones are refused, and nothing is left behind. */
+static int poor(void *argument)
+{
+	const struct rlimit few = {.rlim_cur = 3, .rlim_max = 3};
+	mp_server *other;
+
+	T_CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	T_CHECK(mp_server_new(argument, NULL, &other) == -EMFILE);
+	return 0;
+}
+
+Test(server, addresses_that_cannot_be_had)
+{
+	char path[160];
+	mp_server *other;
+	struct {
+		mp_server_options known;
+		uint64_t more;
+	} newer = {.known = {.size = sizeof(newer)}, .more = 1};
+
+	open_server();
+	T_RESULT(mp_server_new(address, &newer.known, &other), -E2BIG);
+	snprintf(path, sizeof(path), "/tmp/%0120d", 1);
+	T_RESULT(mp_server_new(path, NULL, &other), -ENAMETOOLONG);
+	T_RESULT(mp_server_new(directory, NULL, &other), -EEXIST);
+	snprintf(path, sizeof(path), "%s/other", directory);
+	struct t_child beggar = t_spawn(poor, path);
+	t_expect_exit(&beggar, 0);
+	cr_assert_eq(chmod(directory, 0777), 0);
+	T_RESULT(mp_server_new(path, NULL, &other), -EPERM);
+	mp_server_close(server);
 	cr_assert_eq(rmdir(directory), 0);
 }
 

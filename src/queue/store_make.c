@@ -107,7 +107,7 @@ static int fill_heap(mp_heap *heap, const mp_queue_options *o, uint64_t max_byte
 	if (r == 0)
 		r = mp_heap_calloc(heap, MP__STORE_CHUNK_FIRST,
 			sizeof(struct mp__store_entry) + sizeof(uint32_t), &chunk);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	*root = (struct mp__store_root){
 		.magic = MP__STORE_MAGIC,
@@ -173,7 +173,7 @@ static int make_store(const mp_queue_options *o, struct mp__store **ret_store)
 	int r = choose_bytes(o, &max_bytes);
 	if (r == 0)
 		r = make_heap(max_bytes, &heap);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = fill_heap(heap, o, max_bytes);
 	if (r == 0)
@@ -198,7 +198,7 @@ int mp__store_new(const mp_queue_options *options, struct mp_queue *q)
 	if (r < 0)
 		return r;
 	r = make_store(options, &s);
-	if (r < 0) {
+	if (r != 0) {
 		mp__queue_file_close(q);
 		return r;
 	}
