@@ -308,6 +308,8 @@ static int multiply(struct serve_call *call)
 		return call->failed;
 	if (times <= 0)
 		return clear(call);
+	if (length == 0)
+		return serve_answer_nil(call);
 	if (call->object->n_refers > 0)
 		return serve_fail(call, MP__CODE__UNSUPPORTED,
 			"a list with other objects in it is not multiplied");
