@@ -77,7 +77,7 @@ static bool has_word(const char *text, const char *word)
 /* May groups be made here, and have they these limits? */
 static bool serves(const char *directory, bool memory, bool cpu)
 {
-	char enabled[512];
+	char enabled[512] = "";
 
 	return read_file(directory, "cgroup.subtree_control", enabled, sizeof(enabled)) == 0 &&
 	       (!memory || has_word(enabled, "memory")) && (!cpu || has_word(enabled, "cpu")) &&
