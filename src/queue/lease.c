@@ -20,7 +20,7 @@
 
 #define ENTRY_MASK ((UINT64_C(1) << MP__STORE_LEASE_BITS) - 1)
 
-_Static_assert(MP__STORE_ENTRIES_MAX < ENTRY_MASK, "a lease names its entry");
+_Static_assert(MP__STORE_ENTRIES_MAX < (uint32_t)ENTRY_MASK, "a lease names its entry");
 
 /* --- one lease ------------------------------------------------------------------------------------ */
 
