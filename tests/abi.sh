@@ -6,6 +6,7 @@ lib=$top_builddir/.libs/libmp.so
 abi=$top_srcdir/abi/libmp.abi
 [ -e "$lib" ] && command -v python3 > /dev/null 2>&1 || exit 77
 [ "$(getconf LONG_BIT)" = 64 ] || exit 77 # it describes the 64-bit one
+[ -z "${MP_WITHOUT_MANAGER-}" ] || exit 77 # nor a part of the library
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 describe() {
