@@ -3,14 +3,99 @@
 
 #include "managerd/access.h"
 
+#include "base/error.h"
+#include "managerd/number.h"
+#include "managerd/users.h"
 #include "serve/listener.h"
 
-#include <errno.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /* Few users are in more groups than that; who is, costs an allocation. */
 #define GROUPS_ON_STACK 64
+#define NAMES_SIZE 16384
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+int md_group_parse(const char *text, gid_t *ret_gid)
+{
+	struct group group;
+	struct group *found = NULL;
+	char names[NAMES_SIZE];
+	uint64_t number;
+
+	if (md_number_scan(text, false, &number) && number < SERVE_GROUP_NONE) {
+		*ret_gid = (gid_t)number;
+		return 0;
+	}
+	int error = getgrnam_r(text, &group, names, sizeof(names), &found);
+	if (!found)
+		return mp_error_set(-EINVAL, "there is no group %s%s%s", text, error ? ": " : "",
+			error ? strerrordesc_np(error) : "");
+	*ret_gid = found->gr_gid;
+	return 0;
+}
+
+static int parse_whom(const char *text, struct md_rule *rule)
+{
+	if (strcmp(text, "*") == 0) {
+		rule->whom = MD_EVERYBODY;
+		return 0;
+	}
+	if (strncmp(text, "user:", 5) == 0) {
+		rule->whom = MD_USER;
+		return md_user_parse(text + 5, &rule->id);
+	}
+	if (strncmp(text, "group:", 6) == 0) {
+		rule->whom = MD_GROUP;
+		return md_group_parse(text + 6, &rule->id);
+	}
+	return mp_error_set(
+		-EINVAL, "%s is neither user:NAME nor group:NAME nor * for everybody", text);
+}
+
+static int add_rule(struct md_rules *rules, const struct md_rule *rule, const char *name)
+{
+	size_t size = strlen(name);
+	const char *star = strchr(name, '*');
+
+	if (rules->n == MD_RULES_MAX)
+		return mp_error_set(-E2BIG, "there may be %d rules", MD_RULES_MAX);
+	if (star && star[1] != '\0')
+		return mp_error_set(-EINVAL, "%s: a * may stand at the end of a name only", name);
+	if (size >= MD_RULE_NAME_SIZE)
+		return mp_error_set(
+			-EINVAL, "a name in a rule has at most %d bytes", MD_RULE_NAME_SIZE - 1);
+	struct md_rule *to = &rules->rules[rules->n++];
+	*to = *rule;
+	to->is_prefix = star ? 1 : 0;
+	memcpy(to->name, name, star ? size - 1 : size);
+	return 0;
+}
+
+int md_rules_add(struct md_rules *rules, bool allow, const char *text)
+{
+	struct md_rule rule = {.allow = allow};
+	char copy[512];
+	char *rest = NULL;
+
+	if (strlen(text) >= sizeof(copy))
+		return mp_error_set(-EINVAL, "the rule is too long");
+	strcpy(copy, text);
+	const char *whom = strtok_r(copy, " \t", &rest);
+	if (!whom)
+		return mp_error_set(-EINVAL, "a rule begins with whom it is about");
+	int r = parse_whom(whom, &rule);
+	const char *name = strtok_r(NULL, " \t", &rest);
+	if (r == 0 && !name)
+		return add_rule(rules, &rule, "*");
+	for (; r == 0 && name; name = strtok_r(NULL, " \t", &rest))
+		r = add_rule(rules, &rule, name);
+	return r;
+}
+
+/* --- peers ------------------------------------------------------------------------------------ */
 
 static bool contains(const gid_t *groups, size_t n, gid_t group)
 {
@@ -21,12 +106,14 @@ static bool contains(const gid_t *groups, size_t n, gid_t group)
 	return false;
 }
 
-/* Supplementary groups, as they were when the peer connected. */
-static bool is_member(int fd, gid_t group)
+/* Also by supplementary groups, as they were when the peer connected. */
+static bool is_member(int fd, const struct ucred *peer, gid_t group)
 {
 	gid_t few[GROUPS_ON_STACK];
 	socklen_t size = sizeof(few);
 
+	if (peer->gid == group)
+		return true;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, few, &size) == 0)
 		return contains(few, size / sizeof(gid_t), group);
 	if (errno != ERANGE)
@@ -38,9 +125,51 @@ static bool is_member(int fd, gid_t group)
 	return found;
 }
 
-bool md_access_admits(int fd, const struct ucred *peer, gid_t group)
+static bool is_about(const struct md_rule *rule, int fd, const struct ucred *peer)
 {
-	if (peer->uid == 0 || peer->uid == geteuid())
+	switch (rule->whom) {
+	case MD_USER:
+		return rule->id == peer->uid;
+	case MD_GROUP:
+		return is_member(fd, peer, rule->id);
+	default:
 		return true;
-	return group != SERVE_GROUP_NONE && (peer->gid == group || is_member(fd, group));
+	}
+}
+
+static bool is_trusted(const struct ucred *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid();
+}
+
+bool md_access_admits(int fd, const struct ucred *peer, gid_t group, const struct md_rules *rules)
+{
+	if (is_trusted(peer) || (group != SERVE_GROUP_NONE && is_member(fd, peer, group)))
+		return true;
+	for (uint32_t i = 0; i < rules->n; i++) {
+		if (rules->rules[i].allow && is_about(&rules->rules[i], fd, peer))
+			return true;
+	}
+	return false;
+}
+
+static bool is_of(const struct md_rule *rule, const void *name, size_t size)
+{
+	size_t length = strlen(rule->name);
+
+	return (rule->is_prefix ? size >= length : size == length) &&
+	       memcmp(rule->name, name, length) == 0;
+}
+
+bool md_access_allows(int fd, const struct ucred *peer, const struct md_rules *rules,
+	const void *name, size_t size)
+{
+	if (rules->n == 0 || is_trusted(peer))
+		return true;
+	for (uint32_t i = 0; i < rules->n; i++) {
+		const struct md_rule *rule = &rules->rules[i];
+		if (is_of(rule, name, size) && is_about(rule, fd, peer))
+			return rule->allow;
+	}
+	return false;
 }

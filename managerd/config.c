@@ -18,6 +18,10 @@
 #define SENTENCE_SIZE 512
 #define OPTIONS_MAX 128
 
+/* Sections that are not of options with one value each. */
+#define USER "user "
+#define ACCESS "access"
+
 struct reading {
 	const char *path;
 	FILE *file;
@@ -50,6 +54,21 @@ static bool is_comment(const char *text)
 	return *text == '\0' || *text == ';' || *text == '#';
 }
 
+static void begin_section(struct reading *reading, const char *name)
+{
+	reading->skip = false;
+	if (strncmp(name, USER, sizeof(USER) - 1) == 0) {
+		const char *who = name + sizeof(USER) - 1;
+		reading->skip =
+			md_users_begin(&reading->settings.users, who + strspn(who, " ")) < 0;
+		if (reading->skip)
+			complain(reading, "%s", mp_error_detail());
+	} else if (strcmp(name, ACCESS) != 0 && !md_section_exists(name)) {
+		complain(reading, "there is no section [%s]", name);
+		reading->skip = true;
+	}
+}
+
 /* inih tells of a section only with its first key, cuts long names, and takes what is behind. */
 static void look_at_section(struct reading *reading, char *line)
 {
@@ -62,9 +81,7 @@ static void look_at_section(struct reading *reading, char *line)
 		return;
 	}
 	*end = '\0';
-	reading->skip = !md_section_exists(line + 1);
-	if (reading->skip)
-		complain(reading, "there is no section [%s]", line + 1);
+	begin_section(reading, line + 1);
 	*end = ']';
 }
 
@@ -113,7 +130,18 @@ static char *next_line(char *buffer, int size, void *data)
 	return buffer;
 }
 
-/* inih: 0 means an error. */
+static int add_rule(struct reading *reading, const char *name, const char *value)
+{
+	bool allow = strcmp(name, "allow") == 0;
+
+	if (!allow && strcmp(name, "deny") != 0)
+		complain(reading, "a rule is allow or deny, not %s", name);
+	else if (md_rules_add(&reading->settings.rules, allow, value) < 0)
+		complain(reading, "%s: %s", name, mp_error_detail());
+	return 1;
+}
+
+/* inih: 0 means an error; but what is wrong has been said here, and is known. */
 static int take_value(void *data, const char *section, const char *name, const char *value)
 {
 	struct reading *reading = data;
@@ -123,6 +151,13 @@ static int take_value(void *data, const char *section, const char *name, const c
 	if (*section == '\0') {
 		complain(reading, "%s stands before any section", name);
 		return 0;
+	}
+	if (strcmp(section, ACCESS) == 0)
+		return add_rule(reading, name, value);
+	if (strncmp(section, USER, sizeof(USER) - 1) == 0) {
+		if (md_users_set(&reading->settings.users, name, value) < 0)
+			complain(reading, "%s", mp_error_detail());
+		return 1;
 	}
 	const struct md_option *option = md_option_find(section, name);
 	if (!option) {

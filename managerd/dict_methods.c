@@ -33,6 +33,8 @@ bool md_dict_refer(struct serve_call *call, struct serve_bytes value)
 {
 	struct serve_store *dict = dict_of(call);
 
+	if (!serve_may_grow(call, value.size))
+		return false;
 	if (call->session->context->args_references == 0)
 		return true;
 	dict->gone = value_gone;

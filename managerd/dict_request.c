@@ -70,6 +70,8 @@ static bool read_value(struct serve_call *call, ProtobufCBinaryData field, size_
 		serve_fail_result(call, r);
 		return false;
 	}
+	if (!serve_may_grow(call, field.len + key_size))
+		return false;
 	*ret_value = (struct serve_bytes){field.data, field.len};
 	return refer(call, *ret_value, info.references);
 }
@@ -213,7 +215,7 @@ static int run_update(struct serve_call *call, const Mp__DictUpdate *op)
 	if (r < 0)
 		return serve_fail_result(call, r);
 	serve_effort(call, info.nodes);
-	if (!refer(call, pairs, info.references))
+	if (!serve_may_grow(call, pairs.size) || !refer(call, pairs, info.references))
 		return call->failed;
 	r = md_dict_update(dict_of(call), op->pairs.data, op->pairs.len);
 	if (r != 0)

@@ -13,8 +13,6 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define TEXT_SIZE 512
@@ -36,8 +34,8 @@ struct place {
 
 static struct place places[PLACES];
 static struct md_journal journal = {.fd = -1};
-static struct serve_source timer = {.fd = -1};
-static bool timer_runs;
+static struct serve_timers *timers; /* NULL: there is no loop */
+static struct serve_timer timer;
 
 /* --- where it goes ---------------------------------------------------------------------------- */
 
@@ -87,10 +85,6 @@ void md_log_close(void)
 {
 	(void)md_log_sum_up(INT64_MAX);
 	md_journal_close(&journal);
-	if (timer.fd >= 0)
-		close(timer.fd);
-	timer.fd = -1;
-	timer_runs = false;
 }
 
 /* --- floods ----------------------------------------------------------------------------------- */
@@ -166,34 +160,26 @@ int64_t md_log_sum_up(int64_t now)
 	return next;
 }
 
-static void set_timer(int64_t at_ns)
+static void period_is_over(struct serve_timer *unused)
 {
-	struct itimerspec at = {
-		.it_value = {.tv_sec = at_ns / 1000000000, .tv_nsec = at_ns % 1000000000}};
+	int64_t next = md_log_sum_up(mp__now_ns());
 
-	timer_runs = at_ns != 0 && timer.fd >= 0 &&
-		     timerfd_settime(timer.fd, TFD_TIMER_ABSTIME, &at, NULL) == 0;
+	(void)unused;
+	if (next != 0)
+		(void)serve_timer_set(timers, &timer, next);
 }
 
-static int timer_ready(struct serve_source *source, uint32_t events)
+void md_log_join(struct serve_timers *of_loop)
 {
-	uint64_t times;
-
-	(void)events;
-	if (read(source->fd, &times, sizeof(times)) == (ssize_t)sizeof(times))
-		set_timer(md_log_sum_up(mp__now_ns()));
-	return 0;
+	timers = of_loop;
+	timer = (struct serve_timer){.fire = period_is_over};
 }
 
-int md_log_join(struct serve_loop *loop)
+void md_log_leave(void)
 {
-	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-
-	if (fd < 0)
-		return mp__error_errno("timerfd_create");
-	timer = (struct serve_source){.fd = fd, .events = EPOLLIN, .ready = timer_ready};
-	int r = serve_loop_add(loop, &timer);
-	return r < 0 ? mp_error_set(r, "epoll_ctl: %s", mp_strerror(r)) : 0;
+	if (timers)
+		serve_timer_stop(timers, &timer);
+	timers = NULL;
 }
 
 /* --- remarks ---------------------------------------------------------------------------------- */
@@ -228,8 +214,8 @@ static void remark(
 	int64_t now = mp__now_ns();
 
 	if (!md_log_admit(event, peer ? peer->uid : UID_ANY, now)) {
-		if (!timer_runs)
-			set_timer(now + PERIOD_NS);
+		if (timers && timer.place == 0)
+			(void)serve_timer_set(timers, &timer, now + PERIOD_NS);
 		return;
 	}
 	vsnprintf(text, sizeof(text), format, args);
@@ -242,14 +228,5 @@ void md_remark(int level, const char *event, const struct md_peer *peer, const c
 
 	va_start(args, format);
 	remark(level, event, peer, format, args);
-	va_end(args);
-}
-
-void md_log(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	remark(MP_LOG_WARNING, "client", NULL, format, args);
 	va_end(args);
 }

@@ -11,7 +11,7 @@
 #ifndef MANAGERD_LOG_H
 #define MANAGERD_LOG_H
 
-#include "serve/loop.h"
+#include "serve/timer.h"
 
 #include <mp/cdefs.h>
 #include <mp/log.h>
@@ -26,8 +26,9 @@ struct md_peer {
 /* Where remarks go from now on: the journal if standard error is the journal's. */
 void md_log_open(void);
 void md_log_close(void);
-/* From here on counts are told in time, by a timer of the loop. -errno. */
-int md_log_join(struct serve_loop *loop);
+/* From here on counts are told in time, by one of these timers; and no more. */
+void md_log_join(struct serve_timers *timers);
+void md_log_leave(void);
 
 /* What the operator asked for or has to know: always. */
 void md_say(const char *format, ...) MP__PRINTF(1, 2);
@@ -36,8 +37,6 @@ void md_say_at(int level, const char *event, const char *format, ...) MP__PRINTF
 /* What a client has caused; peer NULL: nobody knows which. */
 void md_remark(int level, const char *event, const struct md_peer *peer, const char *format, ...)
 	MP__PRINTF(4, 5);
-/* The same as a warning of the event "client". */
-void md_log(const char *format, ...) MP__PRINTF(1, 2);
 
 /* --- for tests -------------------------------------------------------------------------------- */
 

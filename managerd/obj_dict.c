@@ -191,10 +191,18 @@ static void drop(struct serve_object *object)
 		store->class->free(store);
 }
 
+static uint64_t bytes(const struct serve_object *object)
+{
+	struct serve_store *store = object->state;
+
+	return store->class->bytes(store);
+}
+
 const struct serve_class md_dict_class = {
 	.name = "dict",
 	.make = make,
 	.drop = drop,
 	.methods = md_dict_methods,
 	.n_methods = MD_DICT_METHODS,
+	.bytes = bytes,
 };

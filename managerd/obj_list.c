@@ -316,6 +316,8 @@ static int multiply(struct serve_call *call)
 	if (length > 0 && times > MD_MANY_MAX / (int64_t)length)
 		return serve_fail(call, MP__CODE__TOO_LARGE, "%lld times %zu items are too many",
 			(long long)times, length);
+	if (!serve_may_grow(call, call->object->charged * (uint64_t)(times - 1)))
+		return call->failed;
 	if (!md_items_open(&copies, 0, length * (size_t)(times - 1)))
 		return serve_fail_no_memory(call);
 	for (size_t i = 0; i < copies.n; i++) {
@@ -327,6 +329,7 @@ static int multiply(struct serve_call *call)
 			return serve_fail_no_memory(call);
 		}
 	}
+	md_items_charge(call->object, &copies);
 	serve_effort(call, copies.n);
 	return put_all(call, length, &copies) ? serve_answer_nil(call) : call->failed;
 }
@@ -413,7 +416,7 @@ static int set_slice(struct serve_call *call)
 		return call->failed;
 	size_t n = more.n;
 	if (s.step != 1 && n != s.n) {
-		md_items_clear(&more);
+		md_items_drop(call->object, &more);
 		return serve_fail(
 			call, MP__CODE__INVALID, "%zu values for a slice of %zu items", n, s.n);
 	}

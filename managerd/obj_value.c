@@ -31,7 +31,7 @@ static struct value *take(struct serve_call *call)
 {
 	struct serve_bytes bytes;
 
-	if (!serve_arg_value(call, 0, &bytes))
+	if (!serve_arg_value(call, 0, &bytes) || !serve_may_grow(call, bytes.size))
 		return NULL;
 	struct value *value = malloc(sizeof(*value) + bytes.size);
 	if (!value) {
@@ -106,7 +106,15 @@ static const struct serve_method value_methods[] = {
 	{"set", set, 1, 1},
 };
 
+static uint64_t bytes(const struct serve_object *object)
+{
+	const struct value *value = object->state;
+
+	return value ? sizeof(*value) + value->size : 0;
+}
+
 const struct serve_class md_value_class = {
+	.bytes = bytes,
 	.name = "value",
 	.max_args = 1,
 	.make = make_value,

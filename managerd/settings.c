@@ -4,10 +4,10 @@
 #include "managerd/settings.h"
 
 #include "base/error.h"
+#include "managerd/number.h"
 #include "wire/frame.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,10 @@ const struct md_option md_options[] = {
 		"of the socket (0600; 0660 with a group)"},
 	{"socket-group", "daemon", MD_KIND_GROUP, MD_AT_START, AT(socket_group), 0, 0, "GROUP",
 		"whose members may use it too"},
+	{"metrics", "daemon", MD_KIND_ADDRESS, MD_AT_START, AT(metrics), 0, 0, "unix:/PATH",
+		"tell how it is, for Prometheus, on this socket"},
+	{"metrics-mode", "daemon", MD_KIND_MODE, MD_AT_START, AT(metrics_mode), 0, 0, "MODE",
+		"of that socket (0600)"},
 	{"drain-ms", "daemon", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.drain_ms), 0, 3600000, "N",
 		"time for replies to go out at the end"},
 	{"private-fd", NULL, MD_KIND_FD, MD_AT_START, AT(private_fd), 0, 0, "N",
@@ -38,6 +42,8 @@ const struct md_option md_options[] = {
 		"in the daemon"},
 	{"max-references", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.max_references), 1, MUCH,
 		"N", "objects that one connection has open"},
+	{"max-waiters", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.max_waiters), 1, MUCH, "N",
+		"calls of one connection that wait"},
 	{"max-output", "limits", MD_KIND_BYTES, MD_ALWAYS, AT(limits.max_output), 1, MUCH, "BYTES",
 		"unread replies after which a connection has to wait"},
 	{"stall-ms", "limits", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.stall_ms), 1, INT32_MAX, "N",
@@ -50,6 +56,7 @@ void md_settings_init(struct md_settings *settings)
 	/* Padding too, since settings are compared as bytes. */
 	memset(settings, 0, sizeof(*settings));
 	settings->socket_mode = MD_MODE_DEFAULT;
+	settings->metrics_mode = 0600;
 	settings->socket_group = SERVE_GROUP_NONE;
 	settings->private_fd = settings->owner_fd = settings->ready_fd = -1;
 	settings->limits = (struct serve_limits)SERVE_LIMITS_DEFAULT;
@@ -76,35 +83,11 @@ bool md_section_exists(const char *section)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Digits, and behind them K, M or G where that makes sense. */
-static bool scan_number(const char *text, bool with_unit, uint64_t *ret)
-{
-	static const char units[] = "KMG";
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	uint64_t number = strtoull(text, &end, 10);
-	if (errno != 0)
-		return false;
-	const char *unit = with_unit && *end != '\0' ? strchr(units, *end) : NULL;
-	if (unit) {
-		int shift = 10 * (int)(unit - units + 1);
-		if (number > UINT64_MAX >> shift)
-			return false;
-		number <<= shift;
-		end++;
-	}
-	*ret = number;
-	return *end == '\0';
-}
-
 static int read_number(const struct md_option *option, const char *text, uint32_t *ret)
 {
 	uint64_t number;
 
-	if (!scan_number(text, option->kind == MD_KIND_BYTES, &number) || number < option->min ||
+	if (!md_number_scan(text, option->kind == MD_KIND_BYTES, &number) || number < option->min ||
 		number > option->max)
 		return mp_error_set(-EINVAL, "%s: %s is not a number from %" PRIu64 " to %" PRIu64,
 			option->name, text, option->min, option->max);
@@ -142,24 +125,14 @@ static int read_mode(const struct md_option *option, const char *text, uint32_t 
 /* Names are looked up where the system keeps them, now and not later. */
 static int read_group(const struct md_option *option, const char *text, uint32_t *ret)
 {
-	struct group group;
-	struct group *found = NULL;
-	char buffer[16384];
-	uint64_t number;
+	char why[MP__DETAIL_SIZE];
+	int r = md_group_parse(text, ret);
 
-	if (scan_number(text, false, &number)) {
-		if (number >= SERVE_GROUP_NONE)
-			return mp_error_set(
-				-EINVAL, "%s: there is no group %s", option->name, text);
-		*ret = (uint32_t)number;
-		return 0;
+	if (r < 0) {
+		strcpy(why, mp_error_detail());
+		mp_error_set(r, "%s: %s", option->name, why);
 	}
-	int error = getgrnam_r(text, &group, buffer, sizeof(buffer), &found);
-	if (!found)
-		return mp_error_set(-EINVAL, "%s: there is no group %s%s%s", option->name, text,
-			error ? ": " : "", error ? strerrordesc_np(error) : "");
-	*ret = group.gr_gid;
-	return 0;
+	return r;
 }
 
 /* An inherited descriptor that is really open. */
@@ -167,7 +140,7 @@ static int read_fd(const struct md_option *option, const char *text, int *ret_fd
 {
 	uint64_t fd;
 
-	if (!scan_number(text, false, &fd) || fd < 3 || fd > INT32_MAX)
+	if (!md_number_scan(text, false, &fd) || fd < 3 || fd > INT32_MAX)
 		return mp_error_set(-EINVAL, "%s: %s is no descriptor above 2", option->name, text);
 	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
 		return mp_error_set(-EINVAL, "%s: descriptor %s is not open", option->name, text);

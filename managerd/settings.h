@@ -10,6 +10,8 @@
 #ifndef MANAGERD_SETTINGS_H
 #define MANAGERD_SETTINGS_H
 
+#include "managerd/access.h"
+#include "managerd/users.h"
 #include "serve/limits.h"
 #include "serve/listener.h"
 
@@ -25,13 +27,17 @@
 
 /* Plain bytes, so that settings are copied and compared as such. */
 struct md_settings {
-	char listen[MD_SOCKET_PATH_SIZE]; /* "": none */
-	uint32_t socket_mode;             /* MD_MODE_DEFAULT: as the group says */
-	uint32_t socket_group;            /* SERVE_GROUP_NONE: none */
-	int private_fd;                   /* or -1, as the two others */
+	char listen[MD_SOCKET_PATH_SIZE];  /* "": none */
+	uint32_t socket_mode;              /* MD_MODE_DEFAULT: as the group says */
+	uint32_t socket_group;             /* SERVE_GROUP_NONE: none */
+	char metrics[MD_SOCKET_PATH_SIZE]; /* "": none */
+	uint32_t metrics_mode;
+	int private_fd; /* or -1, as the two others */
 	int owner_fd;
 	int ready_fd;
 	struct serve_limits limits;
+	struct md_users users;
+	struct md_rules rules;
 };
 
 enum md_kind {

@@ -11,13 +11,32 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* What an item takes besides its bytes: itself, its place, and what malloc adds. */
+#define ITEM_BYTES (sizeof(struct md_item) + sizeof(struct md_item *) + 16)
+
+static void charge(struct serve_object *object, const struct md_item *item)
+{
+	serve_object_grow(object, ITEM_BYTES + item->size);
+}
+
+static void credit(struct serve_object *object, const struct md_item *item)
+{
+	serve_object_shrink(object, ITEM_BYTES + item->size);
+}
+
+void md_items_charge(struct serve_object *object, const struct md_items *items)
+{
+	for (size_t i = 0; i < items->n; i++)
+		charge(object, *md_items_at(items, i));
+}
+
 /* --- arguments ---------------------------------------------------------------------------------- */
 
 bool md_arg_item(struct serve_call *call, size_t arg, struct md_item **ret)
 {
 	struct serve_bytes value;
 
-	if (!serve_arg_value(call, arg, &value))
+	if (!serve_arg_value(call, arg, &value) || !serve_may_grow(call, value.size))
 		return false;
 	struct md_item *item = md_item_new(value);
 	if (!item) {
@@ -28,6 +47,7 @@ bool md_arg_item(struct serve_call *call, size_t arg, struct md_item **ret)
 		free(item);
 		return false;
 	}
+	charge(call->object, item);
 	*ret = item;
 	return true;
 }
@@ -62,6 +82,8 @@ bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret)
 		serve_fail(call, MP__CODE__INVALID, "argument %zu is no list", arg + 1);
 		return false;
 	}
+	if (!serve_may_grow(call, list.size))
+		return false;
 	/* The bytes are looked at only. */
 	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
 	for (struct mp__items counted = items; mp__items_next(&counted, &data, &size);)
@@ -74,6 +96,7 @@ bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret)
 		md_items_clear(&copies);
 		return false;
 	}
+	md_items_charge(call->object, &copies);
 	*ret = copies;
 	return true;
 }
@@ -95,7 +118,9 @@ bool md_arg_sum(
 	if (r < 0)
 		return false;
 	*ret = md_item_new(sum);
-	if (!*ret)
+	if (*ret)
+		charge(call->object, *ret);
+	else
 		serve_fail_no_memory(call);
 	return *ret;
 }
@@ -123,8 +148,10 @@ bool md_arg_equals(struct serve_call *call, size_t arg, struct serve_bytes store
 
 void md_item_drop(struct serve_object *object, struct md_item *item)
 {
-	if (item)
-		serve_unrefer(object, md_item_bytes(item));
+	if (!item)
+		return;
+	serve_unrefer(object, md_item_bytes(item));
+	credit(object, item);
 	free(item);
 }
 
@@ -132,6 +159,8 @@ void md_items_drop(struct serve_object *object, struct md_items *items)
 {
 	for (size_t i = 0; i < items->n && object->n_refers > 0; i++)
 		serve_unrefer(object, md_item_bytes(*md_items_at(items, i)));
+	for (size_t i = 0; i < items->n; i++)
+		credit(object, *md_items_at(items, i));
 	md_items_clear(items);
 }
 

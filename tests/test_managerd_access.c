@@ -112,6 +112,58 @@ Test(access, members_are_told_from_others_by_more_than_the_mode)
 	t_daemon_stop(&daemon);
 }
 
+/* --- names ------------------------------------------------------------------------------------------ */
+
+/* Another user opens two names: what may be seen of each in the exit code. */
+static int open_names(void *argument)
+{
+	const struct visitor *visitor = argument;
+	mp_manager *m;
+	mp_dict *d;
+
+	T_CHECK(setgroups(1, &visitor->group) == 0);
+	T_CHECK(setresgid(USER, USER, USER) == 0 && setresuid(USER, USER, USER) == 0);
+	int r = mp_manager_connect(visitor->daemon->path, NULL, &m);
+	if (r < 0)
+		return r == -EACCES ? NO_WAY_IN : DENIED;
+	T_CHECK(mp_manager_dict(m, "app.x", &d) == 0);
+	mp_dict_close(d);
+	T_CHECK(mp_manager_dict(m, NULL, &d) == 0);
+	mp_dict_close(d);
+	r = mp_manager_dict(m, "other", &d);
+	T_CHECK(r == -EACCES || r == -EPERM);
+	T_CHECK(strstr(mp_error_detail(), "may not open") != NULL);
+	r = mp_manager_dict(m, "app.secret", &d);
+	T_CHECK(r == -EACCES || r == -EPERM);
+	mp_manager_close(m);
+	return ANSWERED;
+}
+
+Test(access, rules_say_who_may_open_which_names)
+{
+	char config[] = "/tmp/mp-test-conf-XXXXXX";
+	static const char text[] = "[daemon]\nsocket-mode = 0666\n[access]\ndeny = * app.secret\n"
+				   "allow = group:60222 app.*\n";
+	int fd = mkstemp(config);
+
+	cr_assert(fd >= 0 && write(fd, text, sizeof(text) - 1) == sizeof(text) - 1);
+	close(fd);
+	struct t_daemon daemon = start_open((const char *[]){"--config", config, NULL});
+	struct visitor visitor = {&daemon, GROUP};
+	struct t_child child = t_spawn(open_names, &visitor);
+	t_expect_exit(&child, ANSWERED);
+	expect_visit(&daemon, OTHER_GROUP, DENIED);
+	/* Ours is the user of the daemon, which may open all names. */
+	mp_manager *m;
+	mp_dict *d;
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_dict(m, "app.secret", &d));
+	mp_dict_close(d);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+	unlink(config);
+}
+
 /* --- other managerds -------------------------------------------------------------------------------- */
 
 #define RIVALS 8

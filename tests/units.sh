@@ -17,19 +17,19 @@ fail() {
 # Its group is made with the installation only.
 sed 's/^socket-group = managerd/socket-group = 0/' "$top_srcdir/units/managerd.conf" > "$work/some.conf"
 "$MP_MANAGERD" --check-config --config "$work/some.conf" || fail "managerd.conf"
-sed 's/^#\([a-z-]* =\)/\1/' "$work/some.conf" > "$work/all.conf"
+sed -e 's/^#\([a-z-]* =\)/\1/' -e 's/^#\[/[/' -e 's/group:managerd/group:0/' "$work/some.conf" > "$work/all.conf"
 "$MP_MANAGERD" --check-config --config "$work/all.conf" || fail "managerd.conf, the defaults"
 
 grep -q "@[a-z]*dir@" "$top_builddir/units/managerd.service" && fail "managerd.service is not finished"
 # The program of the build stands where the installed one will.
-for unit in managerd.service.in managerd.socket; do
+for unit in managerd.service.in managerd.socket managerd-metrics.socket; do
   sed -e "s|@bindir@/managerd|$MP_MANAGERD|" -e 's|@sysconfdir@|/etc|' \
     "$top_srcdir/units/$unit" > "$work/${unit%.in}"
 done
 cd "$work"
 if command -v systemd-analyze > /dev/null 2>&1; then
   # It complains about units of the machine too, which are not ours to mend.
-  systemd-analyze verify --man=no ./managerd.service ./managerd.socket > verify 2>&1 || status=1
+  systemd-analyze verify --man=no ./managerd.service ./managerd.socket ./managerd-metrics.socket > verify 2>&1 || status=1
   if grep -i managerd verify >&2; then
     fail "systemd-analyze verify complains"
   fi

@@ -353,6 +353,15 @@ bool serve_arg_key(struct serve_call *call, size_t index, struct mp__key *key)
 	return r == 0;
 }
 
+bool serve_may_grow(struct serve_call *call, size_t bytes)
+{
+	if (serve_account_may(call->object->account, SERVE_BYTES, bytes))
+		return true;
+	serve_fail(call, MP__CODE__LIMIT,
+		"the user who made the object has as many bytes in objects as he may");
+	return false;
+}
+
 void serve_effort(struct serve_call *call, size_t entries)
 {
 	call->session->context->effort += entries;
@@ -387,6 +396,7 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 	call.method = method;
 	/* A method may give back the last reference of others, but not of what it runs on. */
 	serve_object_ref(call.object);
+	serve_count_method(&session->context->stats, call.object->class, method);
 	int r = method->run(&call);
 	serve_object_unref(call.object);
 	return r;

@@ -67,6 +67,12 @@ bool serve_text_of(struct serve_bytes value, struct serve_bytes *ret);
 /* Work that grows with the object: so that one call does not keep the others waiting for long. */
 void serve_effort(struct serve_call *call, size_t entries);
 
+/*
+ * May the object become so much larger? False: its user has as many bytes as he may, and that is
+ * answered.
+ */
+bool serve_may_grow(struct serve_call *call, size_t bytes);
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 int serve_answer_nil(struct serve_call *call);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct serve_call;
 struct serve_hold;
@@ -41,6 +42,11 @@ struct serve_class {
 	bool (*make)(struct serve_call *call);
 	/* Free the state, which may be NULL. Nobody waits for it or holds it any more. */
 	void (*drop)(struct serve_object *object);
+	/*
+	 * About how many bytes the contents take, found at once; NULL: not worth counting. It is asked
+	 * after serve_changed(). Methods that store something ask serve_may_grow() before.
+	 */
+	uint64_t (*bytes)(const struct serve_object *object);
 	/* Somebody died who held something of it (serve/hold.h): the hold is dissolved already. */
 	void (*abandoned)(struct serve_object *object, struct serve_hold *hold);
 	const struct serve_method *methods; /* by name, ascending */

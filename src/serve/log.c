@@ -8,9 +8,9 @@
 
 #define TEXT_SIZE 512
 
-void (*serve_log_sink)(const char *text);
+void (*serve_log_sink)(const char *event, pid_t pid, uid_t uid, const char *text);
 
-void serve_log(const char *format, ...)
+void serve_log(const char *event, pid_t pid, uid_t uid, const char *format, ...)
 {
 	char text[TEXT_SIZE];
 	va_list args;
@@ -20,5 +20,5 @@ void serve_log(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	serve_log_sink(text);
+	serve_log_sink(event, pid, uid, text);
 }

@@ -8,10 +8,17 @@
 #define SERVE_LOG_H
 
 #include <mp/cdefs.h>
+#include <sys/types.h>
 
-/* Gets each remark, without a newline. NULL, as it is at first: they are dropped. */
-extern void (*serve_log_sink)(const char *text);
+/* Nobody in particular has caused it. */
+#define SERVE_LOG_NOBODY 0, (uid_t)-1
 
-void serve_log(const char *format, ...) MP__PRINTF(1, 2);
+/*
+ * Gets each remark: a word that says what kind of thing has happened and stays the same, who has
+ * caused it, and a sentence without a newline. NULL, as it is at first: they are dropped.
+ */
+extern void (*serve_log_sink)(const char *event, pid_t pid, uid_t uid, const char *text);
+
+void serve_log(const char *event, pid_t pid, uid_t uid, const char *format, ...) MP__PRINTF(4, 5);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "serve/loop.h"
 
+#include "base/deadline.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -54,6 +56,8 @@ int serve_loop_turn(struct serve_loop *loop, int timeout_ms)
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
+	if (loop->timed)
+		loop->woken_ns = mp__now_ns();
 	for (int i = 0; i < n; i++) {
 		struct serve_source *source = events[i].data.ptr;
 		int r = source->ready(source, events[i].events);

@@ -8,6 +8,7 @@
 #ifndef SERVE_LOOP_H
 #define SERVE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct serve_source {
@@ -19,6 +20,8 @@ struct serve_source {
 
 struct serve_loop {
 	int epoll;
+	bool timed;       /* woken_ns is wanted */
+	int64_t woken_ns; /* when the turn's work began */
 };
 
 int serve_loop_init(struct serve_loop *loop);

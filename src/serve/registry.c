@@ -70,6 +70,39 @@ struct serve_object *serve_registry_find_token(struct serve_registry *registry, 
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+void serve_object_charge(struct serve_object *object, struct serve_account *account)
+{
+	if (!account)
+		return;
+	object->account = account;
+	serve_account_ref(account);
+	serve_account_charge(account, SERVE_OBJECTS, 1);
+}
+
+void serve_object_grow(struct serve_object *object, uint64_t bytes)
+{
+	object->charged += bytes;
+	serve_account_charge(object->account, SERVE_BYTES, bytes);
+}
+
+void serve_object_shrink(struct serve_object *object, uint64_t bytes)
+{
+	if (bytes > object->charged)
+		bytes = object->charged;
+	object->charged -= bytes;
+	serve_account_credit(object->account, SERVE_BYTES, bytes);
+}
+
+void serve_object_weigh(struct serve_object *object)
+{
+	if (!object->account || !object->class->bytes)
+		return;
+	uint64_t bytes = object->class->bytes(object);
+	serve_account_charge(object->account, SERVE_BYTES, bytes);
+	serve_account_credit(object->account, SERVE_BYTES, object->charged);
+	object->charged = bytes;
+}
+
 static void bury(struct serve_object *object)
 {
 	struct serve_registry *registry = object->registry;
@@ -80,6 +113,9 @@ static void bury(struct serve_object *object)
 		serve_map_remove(&registry->tokens, e);
 	object->class->drop(object);
 	free(object->watchers);
+	serve_account_credit(object->account, SERVE_OBJECTS, 1);
+	serve_account_credit(object->account, SERVE_BYTES, object->charged);
+	serve_account_unref(object->account);
 	free(object);
 }
 

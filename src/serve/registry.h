@@ -12,6 +12,7 @@
 
 #include "serve/bytes.h"
 #include "serve/class.h"
+#include "serve/account.h"
 #include "serve/map.h"
 
 #include <stdbool.h>
@@ -46,6 +47,8 @@ struct serve_object {
 	uint64_t version; /* another one after each change; random at first */
 	struct serve_queue *watchers; /* NULL: there were none yet */
 	struct serve_registry *registry;
+	struct serve_account *account; /* of the user who made it; NULL: nothing is charged */
+	uint64_t charged;              /* bytes */
 	struct serve_object *next_dead;
 };
 
@@ -72,6 +75,9 @@ static inline void serve_object_ref(struct serve_object *object)
 	object->references++;
 }
 
+/* It belongs to this user's account, until it goes. NULL is allowed. */
+void serve_object_charge(struct serve_object *object, struct serve_account *account);
+
 /*
  * Drop a reference, and the object with the last one. NULL is allowed. Objects that refer to each
  * other in a long chain go one after the other, not inside each other.
@@ -80,6 +86,11 @@ void serve_object_unref(struct serve_object *object);
 
 /* All who wait for a change of it (serve/watch.h). */
 void serve_tell_watchers(struct serve_object *object);
+/* For types that count what comes and goes, instead of having serve_class.bytes. */
+void serve_object_grow(struct serve_object *object, uint64_t bytes);
+void serve_object_shrink(struct serve_object *object, uint64_t bytes);
+/* Its contents have another size than before, see serve_class.bytes. */
+void serve_object_weigh(struct serve_object *object);
 
 /* To be called by methods that change what clients can see, after the change. */
 static inline void serve_changed(struct serve_object *object)
@@ -87,6 +98,7 @@ static inline void serve_changed(struct serve_object *object)
 	object->version = (object->version + 1) & INT64_MAX;
 	if (object->watchers)
 		serve_tell_watchers(object);
+	serve_object_weigh(object);
 }
 
 /* "the lock 'jobs'", "a lock without a name", for sentences: at most `room` bytes. */

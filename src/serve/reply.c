@@ -28,6 +28,7 @@ static int reply_error(struct serve_session *session, uint64_t id, Mp__Code code
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 
+	serve_count_code(&session->context->stats, (unsigned int)code);
 	response.id = id;
 	response.code = code;
 	response.error = error;

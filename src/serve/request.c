@@ -16,7 +16,9 @@
 
 int serve_request_refuse(struct serve_session *session, const char *why)
 {
-	serve_log("pid %d of uid %u: %s", (int)session->pid, (unsigned)session->uid, why);
+	session->context->stats.violations++;
+	serve_log("violation", session->pid, session->uid, "pid %d of uid %u: %s",
+		(int)session->pid, (unsigned)session->uid, why);
 	(void)serve_reply_error(session, 0, MP__CODE__VIOLATION, "%s", why);
 	return SERVE_SESSION_E_END;
 }
@@ -107,6 +109,23 @@ static bool check_open(
 	return !why;
 }
 
+/* Whether it may be done; a refusal is answered. */
+static bool may_open(struct serve_call *call, const Mp__Open *open)
+{
+	if (serve_session_allows(call->session, open->name.data, open->name.len))
+		return true;
+	serve_fail(call, MP__CODE__DENIED, "this user may not open an object of that name");
+	return false;
+}
+
+static bool may_make(struct serve_call *call)
+{
+	if (serve_account_may(call->session->account, SERVE_OBJECTS, 1))
+		return true;
+	serve_fail(call, MP__CODE__LIMIT, "this user has as many objects as he may");
+	return false;
+}
+
 /* The object that is there, NULL if none is. False: the failure is answered. */
 static bool find_object(struct serve_call *call, const Mp__Open *open)
 {
@@ -127,8 +146,12 @@ static bool find_object(struct serve_call *call, const Mp__Open *open)
 static bool make_object(
 	struct serve_call *call, const Mp__Open *open, const struct serve_class *class)
 {
+	if (!may_make(call))
+		return false;
 	int r = serve_registry_add(&call->session->context->registry, class, open->name.data,
 		open->name.len, &call->object);
+	if (r == 0)
+		serve_object_charge(call->object, call->session->account);
 
 	if (r < 0) {
 		serve_fail(call, MP__CODE__INTERNAL, "the server has no random numbers");
@@ -139,6 +162,7 @@ static bool make_object(
 	} else if (serve_call_args(
 			   call, class->name, open->args, class->min_args, class->max_args) &&
 		   class->make(call)) {
+		serve_object_weigh(call->object);
 		return true;
 	} else {
 		serve_registry_unname(call->object);
@@ -153,7 +177,7 @@ static bool open_object(struct serve_call *call, const Mp__Open *open, bool *ret
 	const struct serve_class *class;
 
 	if (!class_of(call, open, &class) || !check_open(call, open, class) ||
-		!find_object(call, open))
+		!may_open(call, open) || !find_object(call, open))
 		return false;
 	*ret_created = !call->object;
 	if (!call->object && !class) {
@@ -211,6 +235,7 @@ static int dispatch(struct serve_session *session, const Mp__Request *request)
 	uint64_t id = request->id;
 	int r;
 
+	serve_count_operation(&session->context->stats, (unsigned int)request->op_case);
 	switch (request->op_case) {
 	case MP__REQUEST__OP_HELLO:
 		return run_hello(session, id, request->hello);
@@ -239,8 +264,10 @@ int serve_request_run(struct serve_session *session, const uint8_t *message, siz
 
 	const struct serve_service *service = session->context->service;
 	if (session->greeted && !session->context->draining && service->run_quick &&
-		mp__quick_read(message, size, &quick))
+		mp__quick_read(message, size, &quick)) {
+		serve_count_operation(&session->context->stats, (unsigned int)quick.op);
 		return service->run_quick(session, &quick);
+	}
 	mp__arena_reset(arena, MP__UNPACK_BUDGET(size));
 	Mp__Request *request = mp__request__unpack(&arena->allocator, size, message);
 	if (!request)

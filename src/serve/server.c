@@ -113,6 +113,7 @@ static void end_client(struct client *client)
 	if (client->next)
 		client->next->previous = client->previous;
 	server->context.n_sessions--;
+	serve_account_credit(client->session.account, SERVE_CONNECTIONS, 1);
 	client->next = server->ended;
 	server->ended = client;
 	serve_session_leave(&client->session);
@@ -194,16 +195,38 @@ static void watch_process(struct serve_session *session)
 		serve_session_make_dirty(session);
 		return;
 	}
-	serve_log("pid %d of uid %u cannot be watched: only the end of its connection will show",
+	serve_log("unwatched", session->pid, session->uid,
+		"pid %d of uid %u cannot be watched: only the end of its connection will show",
 		(int)session->pid, (unsigned)session->uid);
 }
 
+/* How a connection is turned away: for the counters, the log, and the client. */
+static const struct {
+	const char *event;
+	int code;
+	const char *text;
+} refusals[] = {
+	[SERVE_REFUSED_DENIED] = {"denied", MP__CODE__DENIED, "this user may not use this server"},
+	[SERVE_REFUSED_FULL] = {"full", MP__CODE__LIMIT,
+		"the server has as many connections as it may"},
+	[SERVE_REFUSED_USER] = {"limit", MP__CODE__LIMIT,
+		"this user has as many connections as he may"},
+	[SERVE_REFUSED_RATE] = {"rate", MP__CODE__LIMIT,
+		"this user's connections come faster than they may"},
+	[SERVE_REFUSED_MEMORY] = {"memory", MP__CODE__NO_MEMORY, "the server is out of memory"},
+};
+
 /* Say no, if it can be said at once, and close. */
-static void deny(int fd, int code, const char *why)
+static void turn_away(
+	struct server *server, int fd, const struct ucred *peer, enum serve_refusal why)
 {
 	uint8_t frame[MP__DETAIL_SIZE];
-	size_t size = serve_request_denial(code, why, frame, sizeof(frame));
+	size_t size =
+		serve_request_denial(refusals[why].code, refusals[why].text, frame, sizeof(frame));
 
+	server->context.stats.refused[why]++;
+	serve_log(refusals[why].event, peer->pid, peer->uid, "pid %d of uid %u is turned away: %s",
+		(int)peer->pid, (unsigned)peer->uid, refusals[why].text);
 	(void)!send(fd, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
 }
@@ -219,6 +242,59 @@ static bool is_allowed(const struct server *server, int fd, const struct ucred *
 	return peer->uid == 0 || peer->uid == geteuid();
 }
 
+/* Which of the reasons to turn it away holds; or SERVE_N_REFUSALS. */
+static enum serve_refusal judge(
+	struct server *server, int fd, const struct ucred *peer, struct serve_account *account)
+{
+	if (!is_allowed(server, fd, peer))
+		return SERVE_REFUSED_DENIED;
+	if (!account)
+		return SERVE_REFUSED_MEMORY;
+	if (!serve_account_admit(account, mp__now_ns()))
+		return SERVE_REFUSED_RATE;
+	if (!serve_account_may(account, SERVE_CONNECTIONS, 1))
+		return SERVE_REFUSED_USER;
+	if (server->context.n_sessions >= server->context.limits.max_connections)
+		return SERVE_REFUSED_FULL;
+	return SERVE_N_REFUSALS;
+}
+
+/* Takes the descriptor and the reference of the account. False: it does neither, for want of memory. */
+static bool enter(
+	struct server *server, int fd, const struct ucred *peer, struct serve_account *account)
+{
+	struct client *client = calloc(1, sizeof(*client));
+
+	if (!client)
+		return false;
+	serve_session_init(&client->session, &server->context, fd);
+	client->session.source.ready = client_ready;
+	client->session.loop = &server->loop;
+	client->session.pid = peer->pid;
+	client->session.uid = peer->uid;
+	client->session.gid = peer->gid;
+	client->server = server;
+	client->stall.fire = stalled;
+	client->process.fd = -1;
+	client->met_ns = serve_peer_clock_ns();
+	if (serve_loop_add(&server->loop, &client->session.source) < 0) {
+		client->session.source.fd = -1;
+		serve_session_deinit(&client->session);
+		free(client);
+		return false;
+	}
+	client->session.account = account;
+	serve_account_charge(account, SERVE_CONNECTIONS, 1);
+	client->next = server->clients;
+	if (client->next)
+		client->next->previous = client;
+	server->clients = client;
+	server->context.n_sessions++;
+	server->context.stats.connections++;
+	update_owed(client);
+	return true;
+}
+
 /* Takes the descriptor. A connection that cannot be served is closed, and that is all. */
 static void admit(struct server *server, int fd)
 {
@@ -229,42 +305,19 @@ static void admit(struct server *server, int fd)
 		close(fd);
 		return;
 	}
-	if (!is_allowed(server, fd, &peer)) {
-		serve_log("denied: pid %d of uid %u", (int)peer.pid, (unsigned)peer.uid);
-		deny(fd, MP__CODE__DENIED, "this user may not use this managerd");
+	struct serve_account *account = serve_account_get(&server->context.accounts, peer.uid);
+	enum serve_refusal why = judge(server, fd, &peer, account);
+	if (why == SERVE_N_REFUSALS && enter(server, fd, &peer, account))
 		return;
-	}
-	if (server->context.n_sessions >= server->context.limits.max_connections) {
-		serve_log("too many connections: pid %d of uid %u is turned away", (int)peer.pid,
-			(unsigned)peer.uid);
-		deny(fd, MP__CODE__LIMIT, "managerd has as many connections as it may");
-		return;
-	}
-	struct client *client = calloc(1, sizeof(*client));
-	if (!client) {
-		deny(fd, MP__CODE__NO_MEMORY, "managerd is out of memory");
-		return;
-	}
-	serve_session_init(&client->session, &server->context, fd);
-	client->session.source.ready = client_ready;
-	client->session.loop = &server->loop;
-	client->session.pid = peer.pid;
-	client->session.uid = peer.uid;
-	client->server = server;
-	client->stall.fire = stalled;
-	client->process.fd = -1;
-	client->met_ns = serve_peer_clock_ns();
-	if (serve_loop_add(&server->loop, &client->session.source) < 0) {
-		serve_session_deinit(&client->session);
-		free(client);
-		return;
-	}
-	client->next = server->clients;
-	if (client->next)
-		client->next->previous = client;
-	server->clients = client;
-	server->context.n_sessions++;
-	update_owed(client);
+	serve_account_unref(account);
+	turn_away(server, fd, &peer, why == SERVE_N_REFUSALS ? SERVE_REFUSED_MEMORY : why);
+}
+
+static void turned_away_unseen(struct server *server)
+{
+	server->context.stats.refused[SERVE_REFUSED_DESCRIPTORS]++;
+	serve_log(
+		"descriptors", SERVE_LOG_NOBODY, "out of descriptors: a connection is turned away");
 }
 
 static const char *owes(const struct serve_session *session)
@@ -286,7 +339,9 @@ static void stalled(struct serve_timer *timer)
 		(void)serve_timer_set(&server->context.timers, timer, end);
 		return;
 	}
-	serve_log("pid %d of uid %u %s for %u ms: dropped", (int)client->session.pid,
+	server->context.stats.stalled++;
+	serve_log("stalled", client->session.pid, client->session.uid,
+		"pid %d of uid %u %s for %u ms: dropped", (int)client->session.pid,
 		(unsigned)client->session.uid, owes(&client->session),
 		server->context.limits.stall_ms);
 	end_client(client);
@@ -310,7 +365,7 @@ static void listen_again(struct serve_timer *timer)
  */
 static int stop_listening(struct server *server, int why)
 {
-	serve_log("accept: %s", mp_strerror(why));
+	serve_log("accept", SERVE_LOG_NOBODY, "accept: %s", mp_strerror(why));
 	server->deaf.fire = listen_again;
 	if (!serve_timer_set(
 		    &server->context.timers, &server->deaf, mp__now_ns() + DEAF_MS * NS_PER_MS))
@@ -328,7 +383,7 @@ static int listener_ready(struct serve_source *source, uint32_t events)
 		if (fd == -EAGAIN)
 			break;
 		if (fd == -EMFILE)
-			serve_log("out of descriptors: a connection is turned away");
+			turned_away_unseen(server);
 		else if (fd < 0)
 			return stop_listening(server, fd);
 		else
@@ -368,7 +423,7 @@ static int connector_ready(struct serve_source *source, uint32_t events)
 			return 0;
 		}
 		if (n == -EMSGSIZE)
-			serve_log("out of descriptors: a connection is turned away");
+			turned_away_unseen(server);
 		/* A message without a descriptor, or with one that found no room here. */
 		if (n < 0 || n_fds == 0)
 			continue;
@@ -403,6 +458,7 @@ static void reload(struct server *server)
 		return;
 	hooks->reload(&context->limits, hooks->data);
 	context->registry.max_objects = context->limits.max_objects;
+	serve_accounts_renew(&context->accounts);
 }
 
 static int signals_ready(struct serve_source *source, uint32_t events)
@@ -493,6 +549,8 @@ static int turn(struct server *server, mp__deadline deadline)
 	if (r < 0)
 		return mp_error_set(r, "the loop: %s", mp_strerror(r));
 	free_ended(server);
+	if (server->loop.timed)
+		serve_count_turn(&context->stats, mp__now_ns() - server->loop.woken_ns);
 	return 0;
 }
 
@@ -534,6 +592,10 @@ static int drain(struct server *server)
 
 static void deinit(struct server *server)
 {
+	const struct serve_hooks *hooks = &server->config->hooks;
+
+	if (hooks->ended)
+		hooks->ended(hooks->data);
 	while (server->clients)
 		end_client(server->clients);
 	free_ended(server);

@@ -28,6 +28,8 @@ struct serve_hooks {
 	void (*reload)(struct serve_limits *limits, void *data);
 	/* Nothing more is accepted. */
 	void (*draining)(void *data);
+	/* The loop does not turn any more: what has joined it leaves. */
+	void (*ended)(void *data);
 	void *data;
 };
 

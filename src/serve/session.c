@@ -47,6 +47,7 @@ int serve_context_init(struct serve_context *context, const struct serve_service
 void serve_context_deinit(struct serve_context *context)
 {
 	serve_registry_deinit(&context->registry);
+	serve_accounts_deinit(&context->accounts);
 	serve_timers_deinit(&context->timers);
 	free(context->actors.buckets);
 	mp__arena_release(&context->unpacked);
@@ -108,6 +109,8 @@ void serve_session_deinit(struct serve_session *session)
 	for (uint32_t i = 0; i < session->n_references; i++)
 		serve_object_unref(session->references[i].object);
 	free(session->references);
+	serve_account_credit(session->account, SERVE_OUTPUT, session->charged_output);
+	serve_account_unref(session->account);
 	mp__buffer_free(&session->in);
 	mp__buffer_free(&session->out);
 	if (session->source.fd >= 0)
@@ -187,6 +190,14 @@ bool serve_session_drop_reference(struct serve_session *session, uint64_t refere
 	return true;
 }
 
+bool serve_session_allows(const struct serve_session *session, const void *name, size_t size)
+{
+	const struct serve_context *context = session->context;
+
+	return size == 0 || !context->allows ||
+	       context->allows(session, name, size, context->allows_data);
+}
+
 /* --- bytes ------------------------------------------------------------------------------------ */
 
 bool serve_session_is_owed(const struct serve_session *session)
@@ -210,9 +221,35 @@ static int flush(struct serve_session *session)
 			return errno == EAGAIN ? 0 : SERVE_SESSION_E_END;
 		MP__TEST_POINT("managerd.session.sent");
 		mp__buffer_consume(&session->out, (size_t)n);
+		session->context->stats.sent += (uint64_t)n;
 		session->stall_begin_ns = mp__now_ns();
 	}
 	return 0;
+}
+
+/*
+ * Are there so many replies to be read that no more are made? By the connection's limit, and by that of
+ * its user over all his connections; but who has read everything gets one reply, or he would wait for
+ * others of whom he knows nothing.
+ */
+static bool has_enough_output(const struct serve_session *session)
+{
+	const struct serve_account *account = session->account;
+	size_t size = mp__buffer_size(&session->out);
+
+	if (size == 0 || size >= session->context->limits.max_output)
+		return size > 0;
+	return account && account->has[SERVE_OUTPUT] - session->charged_output + size >=
+				  account->quota.max[SERVE_OUTPUT];
+}
+
+static void charge_output(struct serve_session *session)
+{
+	size_t size = mp__buffer_size(&session->out);
+
+	serve_account_credit(session->account, SERVE_OUTPUT, session->charged_output);
+	serve_account_charge(session->account, SERVE_OUTPUT, size);
+	session->charged_output = size;
 }
 
 /* Carry out the whole requests in these bytes; *ret_used of them are dealt with. */
@@ -229,9 +266,9 @@ static int work(struct serve_session *session, const uint8_t *data, size_t size,
 		size_t max = session->greeted ? limits->max_frame : MP__FRAME_FIRST_MAX;
 		size_t length;
 
-		if (mp__buffer_size(&session->out) >= limits->max_output) {
+		if (has_enough_output(session)) {
 			r = flush(session);
-			session->paused = mp__buffer_size(&session->out) >= limits->max_output;
+			session->paused = has_enough_output(session);
 			if (r != 0 || session->paused)
 				break;
 		}
@@ -316,6 +353,7 @@ static int receive(struct serve_session *session)
 		session->eof = true;
 		return 0;
 	}
+	session->context->stats.received += (uint64_t)n;
 	MP__TEST_POINT("managerd.session.received");
 	if (at == session->context->input)
 		return serve_session_feed(session, at, (size_t)n);
@@ -347,6 +385,7 @@ int serve_session_io(struct serve_session *session, uint32_t events)
 		mp__buffer_free(&session->in);
 	}
 
+	charge_output(session);
 	bool unsent = mp__buffer_size(&session->out) > 0;
 	if (session->paused && !unsent) /* everything went out at once: go on in the next turn */
 		unsent = true;

@@ -13,10 +13,12 @@
 #define SERVE_SESSION_H
 
 #include "obj/arena.h"
+#include "serve/account.h"
 #include "serve/class.h"
 #include "serve/limits.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
+#include "serve/stats.h"
 #include "serve/timer.h"
 #include "wire/frame.h"
 
@@ -67,7 +69,14 @@ struct serve_context {
 	size_t input_size;
 	void *unpack_block;
 	uint64_t effort; /* entries that the requests of one turn of one session went over */
+	struct serve_accounts accounts;
+	struct serve_stats stats;
+	/* May this client open objects of that name? NULL: any. */
+	bool (*allows)(
+		const struct serve_session *session, const void *name, size_t size, void *data);
+	void *allows_data;
 	uint32_t n_sessions;
+	uint32_t n_waiters;
 	bool draining; /* nothing new is begun */
 };
 
@@ -87,6 +96,9 @@ struct serve_session {
 	struct serve_loop *loop;
 	pid_t pid; /* who connected, for the log */
 	uid_t uid;
+	gid_t gid;
+	struct serve_account *account; /* of the user; NULL: nothing is charged */
+	size_t charged_output;
 	bool greeted;
 	bool paused;            /* requests wait until replies are read */
 	bool eof;               /* nothing more will come */
@@ -121,6 +133,9 @@ void serve_session_deinit(struct serve_session *session);
  * second time. serve_session_deinit() does it too, if it was not done.
  */
 void serve_session_leave(struct serve_session *session);
+
+/* Without a name, there is nothing to allow: it is known by a token, or new. */
+bool serve_session_allows(const struct serve_session *session, const void *name, size_t size);
 
 /* Bytes from the client. SERVE_SESSION_E_END: what stands in the output is still to be sent. */
 int serve_session_feed(struct serve_session *session, const void *data, size_t size);

@@ -51,6 +51,8 @@ struct serve_store_class {
 	/* The pair that was inserted last. SERVE_STORE_E_NOT_FOUND. */
 	int (*last)(struct serve_store *store, struct serve_bytes *ret_key,
 		struct serve_bytes *ret_value);
+	/* About how much memory all of it takes. */
+	uint64_t (*bytes)(struct serve_store *store);
 	/* Pairs by first insertion; *cursor starts at 0. SERVE_STORE_E_NOT_FOUND at the end. */
 	int (*next)(struct serve_store *store, uint64_t *cursor, struct serve_bytes *ret_key,
 		struct serve_bytes *ret_value);

@@ -15,6 +15,7 @@
 struct memory {
 	struct serve_store store;
 	struct serve_map map; /* of struct blob */
+	uint64_t bytes;       /* of its entries */
 };
 
 struct blob {
@@ -28,6 +29,15 @@ struct prepared {
 	void *key;
 	struct blob *blob;
 };
+
+/* What there is of an entry besides key and value: its place in the map, and what malloc adds. */
+#define ENTRY_BYTES \
+	(sizeof(struct serve_map_entry) + sizeof(struct blob) + 2 * sizeof(uint64_t) + 16)
+
+static uint64_t weight(size_t key_size, const struct blob *blob)
+{
+	return ENTRY_BYTES + key_size + blob->room;
+}
 
 static struct memory *memory_of(struct serve_store *store)
 {
@@ -54,6 +64,7 @@ static void memory_clear(struct memory *memory)
 	for (uint64_t cursor = 0; (e = serve_map_next(&memory->map, &cursor));)
 		let_go(memory, e->value);
 	serve_map_clear(&memory->map);
+	memory->bytes = 0;
 }
 
 static void free_store(struct serve_store *store)
@@ -137,14 +148,18 @@ static void commit(
 
 	if (change->remove) {
 		if (e) {
+			memory->bytes -= weight(e->key_size, e->value);
 			let_go(memory, e->value);
 			serve_map_remove(&memory->map, e);
 		}
 	} else if (e) {
+		memory->bytes -= weight(e->key_size, e->value);
+		memory->bytes += weight(e->key_size, prepared->blob);
 		let_go(memory, e->value);
 		e->value = prepared->blob;
 		prepared->blob = NULL;
 	} else {
+		memory->bytes += weight(change->key.size, prepared->blob);
 		serve_map_insert(&memory->map, prepared->key, change->key.size, prepared->blob);
 		prepared->key = NULL;
 		prepared->blob = NULL;
@@ -201,6 +216,11 @@ static size_t count(struct serve_store *store)
 	return memory_of(store)->map.live;
 }
 
+static uint64_t bytes(struct serve_store *store)
+{
+	return memory_of(store)->bytes;
+}
+
 static int next(struct serve_store *store, uint64_t *cursor, struct serve_bytes *ret_key,
 	struct serve_bytes *ret_value)
 {
@@ -234,6 +254,7 @@ static const struct serve_store_class class = {
 	.clear = clear,
 	.count = count,
 	.last = last,
+	.bytes = bytes,
 	.next = next,
 };
 

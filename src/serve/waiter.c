@@ -57,6 +57,9 @@ static void enter_session(struct serve_waiter *w)
 		session->waiters->previous_of_session = w;
 	session->waiters = w;
 	session->n_waiters++;
+	session->context->n_waiters++;
+	session->context->stats.waited++;
+	serve_account_charge(session->account, SERVE_WAITERS, 1);
 }
 
 static void leave_session(struct serve_waiter *w)
@@ -70,6 +73,8 @@ static void leave_session(struct serve_waiter *w)
 	if (w->next_of_session)
 		w->next_of_session->previous_of_session = w->previous_of_session;
 	session->n_waiters--;
+	session->context->n_waiters--;
+	serve_account_credit(session->account, SERVE_WAITERS, 1);
 }
 
 static void enter_actor(struct serve_waiter *w)
@@ -170,6 +175,8 @@ static bool may_wait(struct serve_call *call, const struct serve_queue *queue)
 	else if (call->session->n_waiters >= limits->max_waiters)
 		serve_fail(call, MP__CODE__LIMIT, "a connection may have %" PRIu32 " calls waiting",
 			limits->max_waiters);
+	else if (!serve_account_may(call->session->account, SERVE_WAITERS, 1))
+		serve_fail(call, MP__CODE__LIMIT, "this user has as many calls waiting as he may");
 	else
 		return true;
 	return false;

@@ -29,8 +29,11 @@ struct mp_server {
 	size_t n_classes;
 };
 
-static void remark(const char *text)
+static void remark(const char *event, pid_t pid, uid_t uid, const char *text)
 {
+	(void)event;
+	(void)pid;
+	(void)uid;
 	mp__log(MP_LOG_WARNING, "server", "%s", text);
 }
 
