@@ -8,6 +8,7 @@
 #include "managerd/transaction.h"
 #include "managerd/values.h"
 #include "obj/wireformat.h"
+#include "serve/assemble.h"
 #include "serve/refer.h"
 
 #include <inttypes.h>
@@ -49,10 +50,6 @@ int md_dict_fail(struct serve_call *call, int r)
 		return serve_fail(call, MP__CODE__NOT_FOUND, "no such key");
 	case MD_DICT_E_NO_MEMORY:
 		return serve_fail_no_memory(call);
-	case MD_DICT_E_TOO_LARGE:
-		return serve_fail(call, MP__CODE__TOO_LARGE,
-			"the dict does not fit in a frame of %" PRIu32 " bytes",
-			call->session->context->limits.max_frame);
 	case MD_DICT_E_BAD_KEY:
 		return serve_fail(call, MP__CODE__INVALID, "%s", mp_error_detail());
 	case MD_DICT_E_BAD_VALUE:
@@ -115,14 +112,12 @@ static int compare_and_swap(struct serve_call *call)
 	return serve_answer_bool(call, true);
 }
 
-/* A dict of those that are there: sizes first, then bytes. */
+/* A dict of those that are there. */
 static int get_many(struct serve_call *call)
 {
-	struct mp__buffer *out = &call->session->context->assembled;
 	struct serve_bytes list;
 	struct serve_bytes value;
 	struct mp__key key;
-	size_t size = 0;
 	uint8_t *data;
 	size_t length;
 
@@ -130,52 +125,34 @@ static int get_many(struct serve_call *call)
 		return call->failed;
 	if (serve_arg_type(call, 0) != MP_TYPE_LIST)
 		return serve_fail(call, MP__CODE__INVALID, "the keys are no list");
-	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
-	for (struct mp__items at = items; mp__items_next(&at, &data, &length);) {
+	struct mp__items keys = mp__items_of((uint8_t *)list.data, list.size);
+	while (mp__items_next(&keys, &data, &length)) {
 		int r = mp__key_canonical(data, length, &key);
-		if (r < 0)
+		if (r < 0) {
+			serve_assemble_nothing(call);
 			return serve_fail_result(call, r);
-		if (md_dict_get(dict_of(call), bytes_of(&key), &value) == 0)
-			size += mp__item_size(key.size) + mp__item_size(value.size);
+		}
+		if (md_dict_get(dict_of(call), bytes_of(&key), &value) == 0 &&
+			(!serve_assemble(call, bytes_of(&key)) || !serve_assemble(call, value)))
+			return call->failed;
 	}
-	if (size > MP__PAYLOAD_MAX)
-		return md_dict_fail(call, MD_DICT_E_TOO_LARGE);
-	uint8_t *begin = mp__buffer_reserve(out, MP__LIST_HEAD_MAX + size);
-	if (!begin)
-		return serve_fail_no_memory(call);
-	uint8_t *put = mp__list_head_put(begin, true, size);
-	while (mp__items_next(&items, &data, &length)) {
-		(void)mp__key_canonical(data, length, &key);
-		if (md_dict_get(dict_of(call), bytes_of(&key), &value) != 0)
-			continue;
-		put = mp__item_put(put, key.data, key.size);
-		put = mp__item_put(put, value.data, value.size);
-	}
-	out->end += (size_t)(put - begin);
-	return md_answer_assembled(call);
+	return serve_answer_dict(call);
 }
 
 /* The one that was put there last, as Python does. */
 static int popitem(struct serve_call *call)
 {
-	struct mp__buffer *out = &call->session->context->assembled;
 	struct serve_store *dict = dict_of(call);
 	struct serve_bytes key;
 	struct serve_bytes value;
 
 	if (dict->class->last(dict, &key, &value) != 0)
 		return serve_fail(call, MP__CODE__NOT_FOUND, "popitem of an empty dict");
-	size_t size = mp__item_size(key.size) + mp__item_size(value.size);
-	uint8_t *begin = mp__buffer_reserve(out, MP__LIST_HEAD_MAX + size);
-	if (!begin)
-		return serve_fail_no_memory(call);
-	uint8_t *put = mp__list_head_put(begin, false, size);
-	put = mp__item_put(put, key.data, key.size);
-	put = mp__item_put(put, value.data, value.size);
-	out->end += (size_t)(put - begin);
-	int r = md_answer_assembled(call);
+	if (!serve_assemble(call, key) || !serve_assemble(call, value))
+		return call->failed;
+	int r = serve_answer_list(call);
 	if (!call->refused) {
-		(void)md_dict_pop(dict, key, NULL);
+		(void)md_dict_remove(dict, key);
 		serve_changed(call->object);
 	}
 	return r;

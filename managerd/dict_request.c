@@ -9,6 +9,7 @@
 #include "managerd/obj_dict.h"
 #include "obj/codec.h"
 #include "serve/call.h"
+#include "serve/assemble.h"
 #include "serve/refer.h"
 #include "serve/reply.h"
 #include "wire/value.h"
@@ -88,17 +89,6 @@ static int answer_ok(struct serve_call *call)
 	return serve_reply_ok(call->session, call->id);
 }
 
-/* What was put together for the answer; what it refers to is still in the dict. */
-static int answer_assembled(struct serve_call *call)
-{
-	struct mp__buffer *assembled = &call->session->context->assembled;
-	int r = serve_answer_stored(
-		call, (struct serve_bytes){mp__buffer_at(assembled), mp__buffer_size(assembled)});
-
-	mp__buffer_consume(assembled, mp__buffer_size(assembled));
-	return r;
-}
-
 /* --- operations ------------------------------------------------------------------------------- */
 
 static int run_set(struct serve_call *call, const Mp__DictSet *op)
@@ -129,8 +119,8 @@ static int run_get(struct serve_call *call, const Mp__DictGet *op)
 	return r == 0 ? serve_answer_stored(call, value) : md_dict_fail(call, r);
 }
 
-/* It goes when the client has what it refers to, not before. */
-static int pop_referring(struct serve_call *call, struct serve_bytes key)
+/* The value goes when the answer has it, with what it refers to, and not before. */
+static int answer_and_remove(struct serve_call *call, struct serve_bytes key)
 {
 	struct serve_bytes value;
 
@@ -140,7 +130,7 @@ static int pop_referring(struct serve_call *call, struct serve_bytes key)
 	r = serve_answer_stored(call, value);
 	if (call->refused)
 		return r;
-	int removed = md_dict_pop(dict_of(call), key, NULL);
+	int removed = md_dict_remove(dict_of(call), key);
 	serve_changed(call->object);
 	return removed < 0 ? removed : r;
 }
@@ -151,14 +141,13 @@ static int run_pop(struct serve_call *call, const Mp__DictPop *op)
 
 	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
 		return call->failed;
-	if (call->object->n_refers > 0 && !op->quiet)
-		return pop_referring(call, bytes_of(&key));
-	int r = md_dict_pop(dict_of(call), bytes_of(&key),
-		op->quiet ? NULL : &call->session->context->assembled);
+	if (!op->quiet)
+		return answer_and_remove(call, bytes_of(&key));
+	int r = md_dict_remove(dict_of(call), bytes_of(&key));
 	if (r != 0)
 		return md_dict_fail(call, r);
 	serve_changed(call->object);
-	return op->quiet ? answer_ok(call) : answer_assembled(call);
+	return answer_ok(call);
 }
 
 static int run_contains(struct serve_call *call, const Mp__DictContains *op)
@@ -245,16 +234,24 @@ static int run_len(struct serve_call *call, const Mp__DictLen *op)
 
 static int run_list(struct serve_call *call, const Mp__DictList *op)
 {
-	const struct serve_context *context = call->session->context;
+	struct serve_bytes key;
+	struct serve_bytes value;
+	uint64_t cursor = 0;
 
 	if (!find_dict(call, op->reference))
 		return call->failed;
-	if ((int)op->part < MD_DICT_KEYS || (int)op->part > MD_DICT_ITEMS)
+	bool keys = op->part != MP__DICT_LIST__PART__VALUES;
+	bool values = op->part != MP__DICT_LIST__PART__KEYS;
+	if (keys && values && op->part != MP__DICT_LIST__PART__ITEMS)
 		return serve_fail(call, MP__CODE__INVALID, "an unknown part of a dict");
-	serve_effort(call, md_dict_len(dict_of(call)));
-	int r = md_dict_list(dict_of(call), (enum md_dict_part)op->part, context->limits.max_frame,
-		&call->session->context->assembled);
-	return r == 0 ? answer_assembled(call) : md_dict_fail(call, r);
+	struct serve_store *dict = dict_of(call);
+	serve_effort(call, md_dict_len(dict));
+	while (dict->class->next(dict, &cursor, &key, &value) == 0) {
+		if ((keys && !serve_assemble(call, key)) ||
+			(values && !serve_assemble(call, value)))
+			return call->failed;
+	}
+	return keys && values ? serve_answer_dict(call) : serve_answer_list(call);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

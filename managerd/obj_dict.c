@@ -29,19 +29,14 @@ int md_dict_get(struct serve_store *dict, struct serve_bytes key, struct serve_b
 	return from_store(dict->class->find(dict, key, ret_value));
 }
 
-int md_dict_pop(struct serve_store *dict, struct serve_bytes key, struct mp__buffer *ret_value)
+int md_dict_remove(struct serve_store *dict, struct serve_bytes key)
 {
 	struct serve_change change = {.key = key, .remove = true};
 	struct serve_bytes value;
 
 	int r = dict->class->find(dict, key, &value);
-	if (r != 0)
-		return from_store(r);
-	if (ret_value && mp__buffer_append(ret_value, value.data, value.size) < 0)
-		return MD_DICT_E_NO_MEMORY;
-	r = dict->class->apply(dict, &change, 1);
-	if (r != 0 && ret_value)
-		ret_value->end -= value.size;
+	if (r == 0)
+		r = dict->class->apply(dict, &change, 1);
 	return from_store(r);
 }
 
@@ -129,44 +124,6 @@ int md_dict_clear(struct serve_store *dict)
 size_t md_dict_len(struct serve_store *dict)
 {
 	return dict->class->count(dict);
-}
-
-/* Bytes of the wanted part of all pairs, as items; counted no further than it fits. */
-static size_t list_size(struct serve_store *dict, enum md_dict_part part, size_t max)
-{
-	struct serve_bytes key;
-	struct serve_bytes value;
-	size_t size = 0;
-
-	for (uint64_t cursor = 0;
-		size <= max && dict->class->next(dict, &cursor, &key, &value) == 0;)
-		size += (part != MD_DICT_VALUES ? mp__item_size(key.size) : 0) +
-			(part != MD_DICT_KEYS ? mp__item_size(value.size) : 0);
-	return size;
-}
-
-int md_dict_list(
-	struct serve_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value)
-{
-	size_t items = list_size(dict, part, max);
-	size_t size = mp__list_head_size(items) + items;
-	struct serve_bytes key;
-	struct serve_bytes value;
-
-	if (size > max)
-		return MD_DICT_E_TOO_LARGE;
-	uint8_t *at = mp__buffer_reserve(ret_value, size);
-	if (!at)
-		return MD_DICT_E_NO_MEMORY;
-	at = mp__list_head_put(at, part == MD_DICT_ITEMS, items);
-	for (uint64_t cursor = 0; dict->class->next(dict, &cursor, &key, &value) == 0;) {
-		if (part != MD_DICT_VALUES)
-			at = mp__item_put(at, key.data, key.size);
-		if (part != MD_DICT_KEYS)
-			at = mp__item_put(at, value.data, value.size);
-	}
-	ret_value->end += size;
-	return 0;
 }
 
 /* --- the class -------------------------------------------------------------------------------- */

@@ -15,20 +15,17 @@
 enum {
 	MD_DICT_E_NO_KEY = 1,
 	MD_DICT_E_NO_MEMORY = 2,
-	MD_DICT_E_TOO_LARGE = 3,
-	MD_DICT_E_BAD_KEY = 4,
-	MD_DICT_E_BAD_VALUE = 5,
+	MD_DICT_E_BAD_KEY = 3,
+	MD_DICT_E_BAD_VALUE = 4,
 };
 
 extern const struct serve_class md_dict_class;
 
-enum md_dict_part { MD_DICT_KEYS, MD_DICT_VALUES, MD_DICT_ITEMS };
-
 int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value);
 /* Lent until the next change. MD_DICT_E_NO_KEY. */
 int md_dict_get(struct serve_store *dict, struct serve_bytes key, struct serve_bytes *ret_value);
-/* The value goes to the end of *ret_value, unless that is NULL. MD_DICT_E_NO_KEY. */
-int md_dict_pop(struct serve_store *dict, struct serve_bytes key, struct mp__buffer *ret_value);
+/* MD_DICT_E_NO_KEY. */
+int md_dict_remove(struct serve_store *dict, struct serve_bytes key);
 /* What is there now, lent. */
 int md_dict_setdefault(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value,
 	bool *ret_inserted, struct serve_bytes *ret_value);
@@ -40,8 +37,5 @@ int md_dict_setdefault(struct serve_store *dict, struct serve_bytes key, struct 
 int md_dict_update(struct serve_store *dict, uint8_t *pairs, size_t size);
 int md_dict_clear(struct serve_store *dict);
 size_t md_dict_len(struct serve_store *dict);
-/* Append an encoded list or dict; MD_DICT_E_TOO_LARGE: of more than `max` bytes. */
-int md_dict_list(
-	struct serve_store *dict, enum md_dict_part part, size_t max, struct mp__buffer *ret_value);
 
 #endif

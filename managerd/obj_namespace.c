@@ -4,9 +4,8 @@
 #include "managerd/obj_namespace.h"
 
 #include "managerd/values.h"
+#include "serve/assemble.h"
 #include "serve/map.h"
-#include "serve/refer.h"
-#include "wire/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,40 +125,18 @@ static int has(struct serve_call *call)
 	return serve_answer_bool(call, serve_map_find(map_of(call), name.data, name.size));
 }
 
-static size_t size_of_all(struct serve_map *map)
-{
-	struct serve_map_entry *entry;
-	uint64_t cursor = 0;
-	size_t size = 0;
-
-	while ((entry = serve_map_next(map, &cursor)) && size <= MP__PAYLOAD_MAX)
-		size += mp__item_size(entry->key_size) +
-			mp__item_size(((struct md_item *)entry->value)->size);
-	return size;
-}
-
 static int items(struct serve_call *call)
 {
-	struct mp__buffer *out = &call->session->context->assembled;
-	size_t size = size_of_all(map_of(call));
 	struct serve_map_entry *entry;
 	uint64_t cursor = 0;
 
 	serve_effort(call, map_of(call)->live);
-	if (size > MP__PAYLOAD_MAX)
-		return serve_fail(call, MP__CODE__TOO_LARGE, "all of it has more than %zu bytes",
-			MP__PAYLOAD_MAX);
-	uint8_t *begin = mp__buffer_reserve(out, MP__LIST_HEAD_MAX + size);
-	if (!begin)
-		return serve_fail_no_memory(call);
-	uint8_t *at = mp__list_head_put(begin, true, size);
 	while ((entry = serve_map_next(map_of(call), &cursor))) {
-		const struct md_item *item = entry->value;
-		at = mp__item_put(at, entry->key, entry->key_size);
-		at = mp__item_put(at, item->data, item->size);
+		if (!serve_assemble(call, (struct serve_bytes){entry->key, entry->key_size}) ||
+			!serve_assemble(call, md_item_bytes(entry->value)))
+			return call->failed;
 	}
-	out->end += (size_t)(at - begin);
-	return md_answer_assembled(call);
+	return serve_answer_dict(call);
 }
 
 static const struct serve_method methods[] = {

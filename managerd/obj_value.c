@@ -4,64 +4,36 @@
 #include "managerd/obj_value.h"
 
 #include "base/testpoint.h"
+#include "managerd/values.h"
 #include "obj/wireformat.h"
 #include "serve/refer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* --- value ------------------------------------------------------------------------------------ */
 
-struct value {
-	size_t size;
-	uint8_t data[]; /* encoded */
-};
-
-static struct serve_bytes bytes_of(const struct value *value)
+/* The state is an item, or NULL: nil. */
+static struct serve_bytes bytes_of(const struct md_item *item)
 {
 	static const uint8_t nil[] = {MP__TAG_NIL, 0};
 
-	return value ? (struct serve_bytes){value->data, value->size}
-		     : (struct serve_bytes){nil, sizeof(nil)};
-}
-
-/* What the argument is, kept for the object; NULL: the failure is answered. */
-static struct value *take(struct serve_call *call)
-{
-	struct serve_bytes bytes;
-
-	if (!serve_arg_value(call, 0, &bytes) || !serve_may_grow(call, bytes.size))
-		return NULL;
-	struct value *value = malloc(sizeof(*value) + bytes.size);
-	if (!value) {
-		serve_fail_no_memory(call);
-		return NULL;
-	}
-	if (!serve_refer(call, bytes)) {
-		free(value);
-		return NULL;
-	}
-	value->size = bytes.size;
-	memcpy(value->data, bytes.data, bytes.size);
-	return value;
-}
-
-static void let_go(struct serve_object *object, struct value *value)
-{
-	if (value)
-		serve_unrefer(object, bytes_of(value));
-	free(value);
+	return item ? md_item_bytes(item) : (struct serve_bytes){nil, sizeof(nil)};
 }
 
 static bool make_value(struct serve_call *call)
 {
-	return serve_args(call) == 0 || (call->object->state = take(call));
+	struct md_item *item = NULL;
+
+	if (serve_args(call) > 0 && !md_arg_item(call, 0, &item))
+		return false;
+	call->object->state = item;
+	return true;
 }
 
 static void drop_value(struct serve_object *object)
 {
-	let_go(object, object->state);
+	md_item_drop(object, object->state);
 }
 
 static int get(struct serve_call *call)
@@ -71,32 +43,32 @@ static int get(struct serve_call *call)
 
 static int set(struct serve_call *call)
 {
-	struct value *old = call->object->state;
-	struct value *value = take(call);
+	struct md_item *old = call->object->state;
+	struct md_item *item;
 
-	if (!value)
+	if (!md_arg_item(call, 0, &item))
 		return call->failed;
-	call->object->state = value;
+	call->object->state = item;
 	serve_changed(call->object);
-	let_go(call->object, old);
+	md_item_drop(call->object, old);
 	return serve_answer_nil(call);
 }
 
 static int exchange(struct serve_call *call)
 {
-	struct value *old = call->object->state;
-	struct value *value = take(call);
+	struct md_item *old = call->object->state;
+	struct md_item *item;
 
-	if (!value)
+	if (!md_arg_item(call, 0, &item))
 		return call->failed;
 	int r = serve_answer_stored(call, bytes_of(old));
 	if (call->refused) {
-		let_go(call->object, value);
+		md_item_drop(call->object, item);
 		return r;
 	}
-	call->object->state = value;
+	call->object->state = item;
 	serve_changed(call->object);
-	let_go(call->object, old);
+	md_item_drop(call->object, old);
 	return r;
 }
 
@@ -106,15 +78,7 @@ static const struct serve_method value_methods[] = {
 	{"set", set, 1, 1},
 };
 
-static uint64_t bytes(const struct serve_object *object)
-{
-	const struct value *value = object->state;
-
-	return value ? sizeof(*value) + value->size : 0;
-}
-
 const struct serve_class md_value_class = {
-	.bytes = bytes,
 	.name = "value",
 	.max_args = 1,
 	.make = make_value,

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "managerd/compare.h"
+#include "serve/assemble.h"
 #include "serve/refer.h"
 #include "wire/value.h"
 
@@ -171,38 +172,14 @@ int md_answer_item(struct serve_call *call, const struct md_item *item)
 	return serve_answer_stored(call, md_item_bytes(item));
 }
 
-int md_answer_assembled(struct serve_call *call)
-{
-	struct mp__buffer *out = &call->session->context->assembled;
-
-	int r = serve_answer_stored(
-		call, (struct serve_bytes){mp__buffer_at(out), mp__buffer_size(out)});
-	mp__buffer_consume(out, mp__buffer_size(out));
-	return r;
-}
-
 int md_answer_slice(
 	struct serve_call *call, const struct md_items *items, const struct md_slice *slice)
 {
-	struct mp__buffer *out = &call->session->context->assembled;
-	size_t size = 0;
-
 	serve_effort(call, slice->n);
-	for (size_t i = 0; i < slice->n && size <= MP__PAYLOAD_MAX; i++)
-		size += mp__item_size((*md_items_at(items, md_slice_at(slice, i)))->size);
-	if (size > MP__PAYLOAD_MAX)
-		return serve_fail(call, MP__CODE__TOO_LARGE,
-			"%zu items have more than %zu bytes: ask for fewer at a time", slice->n,
-			MP__PAYLOAD_MAX);
-	uint8_t *at = mp__buffer_reserve(out, MP__LIST_HEAD_MAX + size);
-	if (!at)
-		return serve_fail_no_memory(call);
-	uint8_t *begin = at;
-	at = mp__list_head_put(at, false, size);
 	for (size_t i = 0; i < slice->n; i++) {
-		const struct md_item *item = *md_items_at(items, md_slice_at(slice, i));
-		at = mp__item_put(at, item->data, item->size);
+		if (!serve_assemble(
+			    call, md_item_bytes(*md_items_at(items, md_slice_at(slice, i)))))
+			return call->failed;
 	}
-	out->end += (size_t)(at - begin);
-	return md_answer_assembled(call);
+	return serve_answer_list(call);
 }

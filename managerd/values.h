@@ -35,8 +35,6 @@ void md_items_drop(struct serve_object *object, struct md_items *items);
 
 /* See serve_answer_stored(). */
 int md_answer_item(struct serve_call *call, const struct md_item *item);
-/* The same with what stands in session->context->assembled, which is empty afterwards. */
-int md_answer_assembled(struct serve_call *call);
 /* The slice of the items as a list, or TOO_LARGE. */
 int md_answer_slice(
 	struct serve_call *call, const struct md_items *items, const struct md_slice *slice);

@@ -342,6 +342,19 @@ Test(served_list, slices_are_replaced_and_deleted)
 	close_list();
 }
 
+Test(served_list, a_refused_change_keeps_nothing_that_it_referred_to)
+{
+	mp_proxy *inner;
+
+	open_list();
+	T_OK(mp_manager_list(m, NULL, &inner));
+	T_OK(mp_list_extend(l, MP_LIST(I(0), I(1), I(2), I(3))));
+	T_RESULT(mp_list_set_slice(l, END, END, 2, MP_LIST(mp_handle(inner))), -EINVAL);
+	T_OK(mp_list_multiply(l, 2)); /* would be -ENOTSUP with an object in it */
+	mp_proxy_close(inner);
+	close_list();
+}
+
 Test(served_list, multiply_has_a_limit)
 {
 	open_list();

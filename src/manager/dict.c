@@ -11,12 +11,6 @@
 #include <mp/manager.h>
 #include <string.h>
 
-/* A proxy, by another name. */
-static struct mp_proxy *proxy_of(mp_dict *dict)
-{
-	return (struct mp_proxy *)dict;
-}
-
 int mp_manager_dict(mp_manager *manager, const char *name, mp_dict **ret_dict)
 {
 	struct mp_proxy *proxy;
@@ -32,12 +26,12 @@ int mp_manager_dict(mp_manager *manager, const char *name, mp_dict **ret_dict)
 
 mp_dict *mp_dict_ref(mp_dict *dict)
 {
-	return (mp_dict *)mp_proxy_ref(proxy_of(dict));
+	return (mp_dict *)mp_proxy_ref(mp__proxy_of_dict(dict));
 }
 
 int mp_dict_close(mp_dict *dict)
 {
-	return mp_proxy_close(proxy_of(dict));
+	return mp_proxy_close(mp__proxy_of_dict(dict));
 }
 
 /* --- arguments and results -------------------------------------------------------------------- */
@@ -47,7 +41,7 @@ static int encode_key(struct mp__argument *argument, mp_dict *dict, mp_obj key)
 	mp_obj normal;
 
 	int r = mp__key_normal(key, &normal);
-	return r < 0 ? r : mp__argument_encode(argument, proxy_of(dict)->manager, &normal);
+	return r < 0 ? r : mp__argument_encode(argument, mp__proxy_of_dict(dict)->manager, &normal);
 }
 
 static int encode_pair(
@@ -56,7 +50,7 @@ static int encode_pair(
 	int r = encode_key(k, dict, key);
 
 	if (r == 0)
-		r = mp__argument_encode(v, proxy_of(dict)->manager, &value);
+		r = mp__argument_encode(v, mp__proxy_of_dict(dict)->manager, &value);
 	if (r == 0 && k->size + v->size > MP__PAYLOAD_MAX)
 		r = mp_error_set(-EMSGSIZE,
 			"a key and value of %zu bytes for a dict; at most %zu may be",
@@ -69,7 +63,7 @@ static int encode_pair(
 static int call(mp_dict *dict, Mp__Request *request, uint64_t *reference, struct mp__reply *reply,
 	uint64_t *ret_serial)
 {
-	struct mp_proxy *proxy = proxy_of(dict);
+	struct mp_proxy *proxy = mp__proxy_of_dict(dict);
 
 	return mp__proxy_request(
 		proxy, request, reference, mp__manager_deadline(proxy->manager), reply, ret_serial);
@@ -96,7 +90,7 @@ static int call_value(mp_dict *dict, Mp__Request *request, uint64_t *reference, 
 	if (r != 0)
 		return r;
 	r = reply.response->result_case == MP__RESPONSE__RESULT_VALUE
-		    ? mp__argument_decode(proxy_of(dict)->manager, serial, reply.response,
+		    ? mp__argument_decode(mp__proxy_of_dict(dict)->manager, serial, reply.response,
 			      reply.response->value, ret_value)
 		    : mp__argument_unexpected();
 	mp__reply_free(&reply);
@@ -225,7 +219,7 @@ int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_valu
 	if (reply.response->result_case != MP__RESPONSE__RESULT_STORED) {
 		r = mp__argument_unexpected();
 	} else {
-		r = mp__argument_decode(proxy_of(dict)->manager, serial, reply.response,
+		r = mp__argument_decode(mp__proxy_of_dict(dict)->manager, serial, reply.response,
 			reply.response->stored->value, ret_value);
 		if (r == 0)
 			r = reply.response->stored->inserted;
@@ -245,7 +239,7 @@ int mp_dict_update(mp_dict *dict, mp_obj pairs)
 	if (pairs.type != MP_TYPE_DICT)
 		return mp_error_set(
 			-EINVAL, "updating a dict with something that is not one; use MP_DICT()");
-	int r = mp__argument_encode(&p, proxy_of(dict)->manager, &pairs);
+	int r = mp__argument_encode(&p, mp__proxy_of_dict(dict)->manager, &pairs);
 	if (r < 0)
 		return r;
 	op.pairs = mp__argument_field(&p);
@@ -314,7 +308,7 @@ int mp_dict_items(mp_dict *dict, mp_obj *ret_dict)
 
 mp_obj mp_dict_handle(mp_dict *dict)
 {
-	return mp_proxy_handle(proxy_of(dict));
+	return mp_proxy_handle(mp__proxy_of_dict(dict));
 }
 
 mp_dict *mp_obj_dict(const mp_obj *value)

@@ -11,6 +11,7 @@
 
 #include "manager/manager.h"
 
+#include <mp/handle.h>
 #include <mp/proxy.h>
 
 #define MP__NAME_MAX_BYTES 255
@@ -31,6 +32,12 @@ struct mp_proxy {
 };
 
 extern const struct mp__handle_class mp__proxy_class;
+
+/* A dict is a proxy by another name, which only keeps callers from mixing them up. */
+static inline struct mp_proxy *mp__proxy_of_dict(mp_dict *dict)
+{
+	return (struct mp_proxy *)dict;
+}
 
 /*
  * Open the object of that class (NULL: whatever it is) and name (NULL: a new one without). `args` is a

@@ -8,15 +8,9 @@
 #include <mp/manager.h>
 #include <stdlib.h>
 
-/* A proxy, by another name. */
-static struct mp_proxy *proxy_of(mp_dict *dict)
-{
-	return (struct mp_proxy *)dict;
-}
-
 static int call(mp_dict *dict, const char *method, mp_obj args, mp_obj *ret)
 {
-	return mp__proxy_call(proxy_of(dict), "dict", method, args, MP_NOWAIT, ret);
+	return mp__proxy_call(mp__proxy_of_dict(dict), "dict", method, args, MP_NOWAIT, ret);
 }
 
 int mp_dict_add(mp_dict *dict, mp_obj key, mp_obj number, mp_obj *ret_sum)
@@ -26,7 +20,7 @@ int mp_dict_add(mp_dict *dict, mp_obj key, mp_obj number, mp_obj *ret_sum)
 
 int mp_dict_compare_and_swap(mp_dict *dict, mp_obj key, mp_obj expected, mp_obj value)
 {
-	return mp__proxy_call_bool(proxy_of(dict), "dict", "compare_and_swap",
+	return mp__proxy_call_bool(mp__proxy_of_dict(dict), "dict", "compare_and_swap",
 		MP_LIST(key, expected, value), MP_NOWAIT);
 }
 
@@ -91,10 +85,10 @@ int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, 
 
 int mp_dict_version(mp_dict *dict, int64_t *ret_version)
 {
-	return mp_proxy_version(proxy_of(dict), ret_version);
+	return mp_proxy_version(mp__proxy_of_dict(dict), ret_version);
 }
 
 int mp_dict_watch(mp_dict *dict, int64_t version, int timeout_ms, int64_t *ret_version)
 {
-	return mp_proxy_watch(proxy_of(dict), version, timeout_ms, ret_version);
+	return mp_proxy_watch(mp__proxy_of_dict(dict), version, timeout_ms, ret_version);
 }

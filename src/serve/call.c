@@ -85,16 +85,6 @@ int serve_answer_f64(struct serve_call *call, double value)
 	return serve_answer_value(call, (struct serve_bytes){bytes, sizeof(bytes)});
 }
 
-int serve_answer_assembled(struct serve_call *call)
-{
-	struct mp__buffer *buffer = &call->session->context->assembled;
-	int r = serve_answer_value(
-		call, (struct serve_bytes){mp__buffer_at(buffer), mp__buffer_size(buffer)});
-
-	mp__buffer_consume(buffer, mp__buffer_size(buffer));
-	return r;
-}
-
 int serve_answer_owner_died(struct serve_call *call, int64_t value)
 {
 	Mp__Response response = MP__RESPONSE__INIT;

@@ -81,8 +81,6 @@ int serve_answer_i64(struct serve_call *call, int64_t value);
 int serve_answer_f64(struct serve_call *call, double value);
 /* An encoded value. */
 int serve_answer_value(struct serve_call *call, struct serve_bytes value);
-/* What stands in session->context->assembled, which is empty afterwards. */
-int serve_answer_assembled(struct serve_call *call);
 /* Any other response of code OK. */
 int serve_answer_response(struct serve_call *call, Mp__Response *response);
 /* A number with OWNER_DIED instead of OK. */

@@ -12,7 +12,8 @@
 struct own {
 	struct serve_class class; /* first: the class is this */
 	const mp_served_type *type;
-	struct serve_method methods[]; /* by name */
+	struct serve_method *methods; /* by name; how the server sees those that follow */
+	mp_method of_program[];       /* by name */
 };
 
 static const struct own *own_of(const struct serve_call *call)
@@ -72,11 +73,9 @@ static int answer(struct serve_call *call, const mp_obj *result)
 
 static mp_method_function *function_of(const struct serve_call *call)
 {
-	const mp_method *m = own_of(call)->type->methods;
+	const struct own *own = own_of(call);
 
-	while (strcmp(m->name, call->method->name) != 0)
-		m++;
-	return m->function;
+	return own->of_program[call->method - own->methods].function;
 }
 
 static int run(struct serve_call *call)
@@ -135,8 +134,7 @@ static bool is_name(const char *name)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(
-		((const struct serve_method *)a)->name, ((const struct serve_method *)b)->name);
+	return strcmp(((const mp_method *)a)->name, ((const mp_method *)b)->name);
 }
 
 static int check(const mp_served_type *type, size_t *ret_n)
@@ -155,6 +153,21 @@ static int check(const mp_served_type *type, size_t *ret_n)
 	return 0;
 }
 
+/* Both rows of methods, in order. -EINVAL: two have one name. */
+static int fill(struct own *own, size_t n)
+{
+	memcpy(own->of_program, own->type->methods, n * sizeof(own->of_program[0]));
+	qsort(own->of_program, n, sizeof(own->of_program[0]), by_name);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = own->of_program[i].name;
+		if (i > 0 && strcmp(own->of_program[i - 1].name, name) == 0)
+			return mp_error_set(-EINVAL, "type %s has two methods of name %s",
+				own->type->name, name);
+		own->methods[i] = (struct serve_method){name, run, 0, SERVE_ARGS_MAX};
+	}
+	return 0;
+}
+
 int mp__type_new(const mp_served_type *type, struct serve_class **ret_class)
 {
 	size_t n;
@@ -162,33 +175,32 @@ int mp__type_new(const mp_served_type *type, struct serve_class **ret_class)
 	int r = check(type, &n);
 	if (r < 0)
 		return r;
-	struct own *own = calloc(1, sizeof(*own) + n * sizeof(own->methods[0]));
-	if (!own)
-		return mp_error_set(-ENOMEM, "no memory for type %s", type->name);
-	for (size_t i = 0; i < n; i++)
-		own->methods[i] =
-			(struct serve_method){type->methods[i].name, run, 0, SERVE_ARGS_MAX};
-	qsort(own->methods, n, sizeof(own->methods[0]), by_name);
-	for (size_t i = 1; i < n; i++) {
-		if (strcmp(own->methods[i - 1].name, own->methods[i].name) != 0)
-			continue;
-		r = mp_error_set(-EINVAL, "type %s has two methods of name %s", type->name,
-			own->methods[i].name);
+	struct own *own = calloc(1, sizeof(*own) + n * sizeof(own->of_program[0]));
+	struct serve_method *methods = calloc(n ? n : 1, sizeof(*methods));
+	if (!own || !methods) {
+		free(methods);
 		free(own);
-		return r;
+		return mp_error_set(-ENOMEM, "no memory for type %s", type->name);
 	}
 	own->type = type;
+	own->methods = methods;
 	own->class = (struct serve_class){.name = type->name,
 		.max_args = SERVE_ARGS_MAX,
 		.make = make,
 		.drop = drop,
-		.methods = own->methods,
+		.methods = methods,
 		.n_methods = n};
-	*ret_class = &own->class;
-	return 0;
+	r = fill(own, n);
+	if (r < 0)
+		mp__type_free(&own->class);
+	else
+		*ret_class = &own->class;
+	return r;
 }
 
 void mp__type_free(struct serve_class *class)
 {
+	if (class)
+		free(((struct own *)class)->methods);
 	free(class);
 }
