@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Connect once the server is ready: wait for its event, some attempts of limited time. */
-#include <errno.h>
+/* Connect once the server is ready: wait for its event, some attempts of limited time. The server
+ * starts slowly, for the sake of the example: it waits for its configuration. */
 #include <mp.h>
 #include <stdio.h>
-#include <time.h>
-
-#define ADDRESS "unix:@libmp-example-server-ready"
+#include <unistd.h>
 
 static int serve(int argc, const mp_obj *argv)
 {
-	mp_event *ready = argc == 1 ? mp_obj_event(&argv[0]) : NULL;
-	struct timespec startup = {.tv_nsec = 120 * 1000 * 1000};
+	mp_event *configured = argc == 3 ? mp_obj_event(&argv[0]) : NULL;
+	mp_event *ready = argc == 3 ? mp_obj_event(&argv[1]) : NULL;
 	mp_listener *listener;
 	mp_connection *client;
 
-	nanosleep(&startup, NULL); /* it reads its configuration */
-	if (mp_listener_new(ADDRESS, NULL, &listener) < 0)
+	if (mp_event_wait(configured, MP_FOREVER) < 0 ||
+		mp_listener_new(mp_obj_str(&argv[2]), NULL, &listener) < 0)
 		return 1;
 	mp_event_set(ready);
 	if (mp_listener_accept(listener, MP_FOREVER, &client) < 0)
@@ -26,13 +24,14 @@ static int serve(int argc, const mp_obj *argv)
 	return 0;
 }
 
-static bool is_ready(mp_event *ready)
+static bool is_ready(mp_event *ready, mp_event *configured)
 {
 	for (int attempt = 1; attempt <= 100; attempt++) {
 		if (mp_event_wait(ready, 100) == 0)
 			return true;
 		if (attempt == 1)
 			printf("not ready yet\n");
+		mp_event_set(configured);
 	}
 	return false;
 }
@@ -41,15 +40,19 @@ int main(int argc, char **argv)
 {
 	mp_connection *server;
 	mp_process *p;
-	mp_event *ready;
+	char address[64];
+	mp_event *configured, *ready;
 	mp_obj word;
 
 	mp_begin(&argc, &argv);
-	if (mp_event_new(NULL, &ready) < 0 ||
-		mp_process_new(serve, MP_ARGS(mp_handle(ready)), NULL, &p) < 0 ||
+	snprintf(address, sizeof(address), "unix:@mp-example-%d", (int)getpid());
+	if (mp_event_new(NULL, &configured) < 0 || mp_event_new(NULL, &ready) < 0 ||
+		mp_process_new(serve,
+			MP_ARGS(mp_handle(configured), mp_handle(ready), mp_str(address)), NULL,
+			&p) < 0 ||
 		mp_process_start(p) < 0)
 		return 1;
-	if (!is_ready(ready) || mp_connection_open(ADDRESS, NULL, 1000, &server) < 0 ||
+	if (!is_ready(ready, configured) || mp_connection_open(address, NULL, 1000, &server) < 0 ||
 		mp_connection_recv(server, MP_FOREVER, &word) < 0)
 		return 1;
 	printf("connected: %s\n", mp_obj_str(&word));
@@ -58,5 +61,6 @@ int main(int argc, char **argv)
 	mp_process_join(p, MP_FOREVER);
 	mp_process_close(p);
 	mp_event_close(ready);
+	mp_event_close(configured);
 	return 0;
 }
