@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 T_SUITE(base);
 
@@ -141,6 +142,84 @@ Test(base, origin_differs_in_a_forked_child)
 
 	t_expect_exit(&child, 0);
 	cr_assert(mp__origin_is_here(here));
+}
+
+/* The next process of this PID namespace gets this number. */
+static bool ask_for_pid(pid_t pid)
+{
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	bool asked = fd >= 0 && dprintf(fd, "%d", (int)pid - 1) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return asked;
+}
+
+/* How a child ended that runs the function with the number that it is to have. */
+static int end_of_child(int (*function)(pid_t), pid_t pid)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(function(pid));
+	T_CHECK(child == pid && waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static mp__origin origin_above;
+
+static int origin_is_new(pid_t pid)
+{
+	T_CHECK(getpid() == pid);
+	T_CHECK(mp__origin_here() != origin_above);
+	return 0;
+}
+
+/* Children with lower numbers than that of their parent: as it is when numbers begin again. */
+static int have_children_below(pid_t pid)
+{
+	origin_above = mp__origin_here();
+	for (pid_t child = pid - 39; child < pid; child++) {
+		T_CHECK(ask_for_pid(child));
+		T_CHECK(end_of_child(origin_is_new, child) == 0);
+	}
+	return 0;
+}
+
+static int in_new_namespace(pid_t pid)
+{
+	T_CHECK(pid == getpid());
+	return ask_for_pid(100) ? end_of_child(have_children_below, 100) : 77;
+}
+
+static int make_namespace(void *argument)
+{
+	int status = 0;
+
+	(void)argument;
+	if (unshare(CLONE_NEWPID) < 0)
+		return 77;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(in_new_namespace(1));
+	T_CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* As if they were their parent, its children would sign what they take with its stamp. */
+Test(base, origin_differs_whatever_number_a_child_gets)
+{
+	siginfo_t info = {0};
+	struct t_child child = t_spawn(make_namespace, NULL);
+
+	t_wait_pidfd(child.pidfd);
+	cr_assert_eq(waitid(P_PID, (id_t)child.pid, &info, WEXITED | WNOWAIT), 0);
+	if (info.si_status == 77) {
+		t_expect_exit(&child, 77);
+		cr_skip_test("needs the right to choose numbers of processes");
+	}
+	t_expect_exit(&child, 0);
 }
 
 static int wait_on(void *word)

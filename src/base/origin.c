@@ -19,14 +19,15 @@ static _Atomic uint64_t no_page;
 _Atomic uint64_t *mp__origin_word = &no_page;
 
 /*
- * What a child makes its number of, together with its pid: another with every fork, so that a pid may
- * come again. Random once; asking the kernel in each child would take longer.
+ * What a process makes its number of: something random, and from bit 22 on how often its ancestors and
+ * it have forked; the pid is added below that. So no process has the number of one that it descends
+ * from, whichever pids come again. Random once; asking the kernel in each child would take longer.
  */
 static _Atomic uint64_t seed;
 
-#define STEP UINT64_C(0x9e3779b97f4a7c15)
+#define FORK (UINT64_C(1) << 22) /* more than the largest pid (PID_MAX_LIMIT) */
 
-/* splitmix64: no two inputs give the same, and near ones nothing alike. */
+/* The end of splitmix64: no two inputs give the same, and near ones nothing alike. */
 static uint64_t mix(uint64_t x)
 {
 	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -49,7 +50,7 @@ static uint64_t random_number(void)
 
 static void before_fork(void)
 {
-	atomic_fetch_add_explicit(&seed, STEP, memory_order_relaxed);
+	atomic_fetch_add_explicit(&seed, FORK, memory_order_relaxed);
 }
 
 __attribute__((constructor)) static void make_page(void)
@@ -71,8 +72,10 @@ __attribute__((constructor)) static void make_page(void)
 
 static uint64_t new_number(void)
 {
-	return mix(atomic_load_explicit(&seed, memory_order_relaxed) + (uint64_t)getpid() * STEP) |
-	       1;
+	uint64_t number =
+		mix(atomic_load_explicit(&seed, memory_order_relaxed) + (uint64_t)getpid());
+
+	return number != 0 ? number : 1;
 }
 
 mp__origin mp__origin_make(void)
