@@ -19,7 +19,7 @@ enum { DEADLOCK = 3 };
 /* On the way that is looked at: who waits, and which holder of that comes next. */
 struct step {
 	size_t waiter;
-	size_t holder;
+	size_t holder; /* the next one to look at, of what the waiter waits for */
 };
 
 struct run {
@@ -109,15 +109,13 @@ static void print_object(const struct object *o)
 		printf(" (file %ju, byte %" PRIu64 ")", (uintmax_t)o->ino, o->offset);
 }
 
+/* Those of the n that have to do with the object. */
 static void print_parties(const struct run *run, size_t object, const struct party *parties,
 	size_t n, const char *how)
 {
 	bool first = true;
-	bool sorted = parties == run->scene.holders;
 
-	for (size_t i = sorted ? scene_first_holder(&run->scene, object) : 0; i < n; i++) {
-		if (sorted && parties[i].object != object)
-			break;
+	for (size_t i = 0; i < n; i++) {
 		if (parties[i].object != object)
 			continue;
 		if (run->json) {
@@ -148,7 +146,8 @@ static void print_one(const struct run *run, size_t object)
 		print_object(o);
 		putchar('\n');
 	}
-	print_parties(run, object, s->holders, s->n_holders, "held by");
+	if (o->n_holders > 0)
+		print_parties(run, object, &s->holders[o->first_holder], o->n_holders, "held by");
 	if (run->json)
 		fputs("],\"waited_for_by\":[", stdout);
 	print_parties(run, object, s->waiters, s->n_waiters, "waited for by");
@@ -162,9 +161,9 @@ static bool concerns(const struct run *run, size_t object)
 
 	if (run->pid == 0)
 		return true;
-	for (size_t i = scene_first_holder(s, object);
-		i < s->n_holders && s->holders[i].object == object; i++) {
-		if (scene_pid(s->holders[i].stamp) == run->pid)
+	const struct object *o = &s->objects[object];
+	for (size_t i = 0; i < o->n_holders; i++) {
+		if (scene_pid(s->holders[o->first_holder + i].stamp) == run->pid)
 			return true;
 	}
 	for (size_t i = 0; i < s->n_waiters; i++) {
@@ -212,10 +211,10 @@ static bool cycle_concerns(const struct run *run, size_t from)
 static const struct party *next_on_path(struct run *run, struct step *last)
 {
 	const struct scene *s = &run->scene;
-	size_t object = s->waiters[last->waiter].object;
+	const struct object *o = &s->objects[s->waiters[last->waiter].object];
 
-	while (last->holder < s->n_holders && s->holders[last->holder].object == object) {
-		const struct party *holder = &s->holders[last->holder++];
+	while (last->holder < o->n_holders) {
+		const struct party *holder = &s->holders[o->first_holder + last->holder++];
 		/* A semaphore may be released by others. */
 		const struct party *wait = holder->process ? NULL : scene_wait_of(s, holder->stamp);
 		if (wait)
@@ -227,8 +226,7 @@ static const struct party *next_on_path(struct run *run, struct step *last)
 static void add_step(struct run *run, size_t waiter)
 {
 	run->place[waiter] = run->depth;
-	run->path[run->depth++] = (struct step){
-		waiter, scene_first_holder(&run->scene, run->scene.waiters[waiter].object)};
+	run->path[run->depth++] = (struct step){.waiter = waiter};
 }
 
 /* Depth first. What was looked at from once is not again: each cycle is met once. */

@@ -111,7 +111,7 @@ static void add_holder(struct scene *s, const struct object *object, mp__stamp s
 	size_t index = add_object(s, object);
 	if (index == SIZE_MAX)
 		return;
-	s->objects[index].held = true;
+	s->objects[index].n_holders++;
 	add_party(s, &s->holders, &s->n_holders,
 		(struct party){
 			.object = index, .stamp = stamp & ~MP__STAMP_MARKS, .process = process});
@@ -253,11 +253,6 @@ static bool read_cell(int fd, size_t index, struct mp__board_cell *ret)
 	return false;
 }
 
-static bool is_held(const struct scene *s, size_t object)
-{
-	return object < s->n_objects && s->objects[object].held;
-}
-
 static void add_waiter(struct scene *s, pid_t pid, const struct mp__board_cell *cell)
 {
 	mp__stamp thread = atomic_load(&cell->thread);
@@ -276,7 +271,7 @@ static void add_waiter(struct scene *s, pid_t pid, const struct mp__board_cell *
 			.stamp = thread,
 			.since_ns = atomic_load(&cell->since_ns)});
 	/* Of an object in other memory the board alone tells the holder. */
-	if (owner != thread && !is_held(s, index))
+	if (owner != thread && s->objects[index].n_holders == 0)
 		add_holder(s, &o, owner, false);
 }
 
@@ -322,32 +317,16 @@ static int compare_holders(const void *left, const void *right)
 	return r ? r : order(a->stamp, b->stamp);
 }
 
-const struct party *scene_wait_of(const struct scene *s, mp__stamp thread)
+static int compare_threads(const void *thread, const void *party)
 {
-	size_t low = 0;
-
-	for (size_t high = s->n_waiters; low < high;) {
-		size_t middle = low + (high - low) / 2;
-		if (s->waiters[middle].stamp < thread)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < s->n_waiters && s->waiters[low].stamp == thread ? &s->waiters[low] : NULL;
+	return order(*(const mp__stamp *)thread, ((const struct party *)party)->stamp);
 }
 
-size_t scene_first_holder(const struct scene *s, size_t object)
+const struct party *scene_wait_of(const struct scene *s, mp__stamp thread)
 {
-	size_t low = 0;
-
-	for (size_t high = s->n_holders; low < high;) {
-		size_t middle = low + (high - low) / 2;
-		if (s->holders[middle].object < object)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	if (s->n_waiters == 0)
+		return NULL;
+	return bsearch(&thread, s->waiters, s->n_waiters, sizeof(s->waiters[0]), compare_threads);
 }
 
 /* A thread waits for one thing at a time, whatever its board says. */
@@ -383,6 +362,13 @@ static void sort_holders(struct scene *s)
 			s->holders[n++] = *p;
 	}
 	s->n_holders = n;
+	for (size_t i = 0; i < s->n_objects; i++)
+		s->objects[i].n_holders = 0;
+	while (n-- > 0) {
+		struct object *o = &s->objects[s->holders[n].object];
+		o->first_holder = n;
+		o->n_holders++;
+	}
 }
 
 /* --- processes ---------------------------------------------------------------------------------------- */

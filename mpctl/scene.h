@@ -27,7 +27,7 @@ struct object {
 	ino_t ino;
 	uint64_t offset; /* in the file; an address in private memory */
 	pid_t pid;       /* of private memory; else 0 */
-	bool held;       /* by somebody who is known */
+	size_t first_holder, n_holders;
 };
 
 /* A thread, or a whole process, that has an object or waits for it. */
@@ -54,9 +54,6 @@ void scene_free(struct scene *scene);
 
 /* What a thread waits for, NULL nothing. */
 const struct party *scene_wait_of(const struct scene *scene, mp__stamp thread);
-
-/* Index of the first holder of an object; its others follow. n_holders or another object's: none. */
-size_t scene_first_holder(const struct scene *scene, size_t object);
 
 /* The process of a stamp's thread, 0 when it is gone. */
 pid_t scene_pid(mp__stamp stamp);
