@@ -20,9 +20,13 @@
 #include <mp/hpp/process.hpp>
 #include <mp/hpp/pool.hpp>
 #include <mp/hpp/sync.hpp>
+#include <mp/hpp/queue.hpp>
 #include <mp/hpp/channel.hpp>
 #include <mp/hpp/memory.hpp>
+#include <mp/hpp/dict.hpp>
 #include <mp/hpp/served.hpp>
+#include <mp/hpp/served_list.hpp>
 #include <mp/hpp/manager.hpp>
+#include <mp/hpp/server.hpp>
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// mp.hpp, used as a program uses it: queues, connections, locks, shared memory, managers.
+// mp.hpp, used as a program uses it: queues, connections, locks, shared memory.
 #include "tests/support/hpp.hpp"
 
 #include <algorithm>
@@ -71,6 +71,44 @@ TEST(queues_by_priority)
 	CHECK(q.put_priority("late", 5, soon) && q.put_priority("soon", -1, soon));
 	CHECK(q.get<std::string>(soon).value() == "soon" &&
 		q.get<std::string>(soon).value() == "late");
+}
+
+TEST(queues_of_bytes_with_leases_or_priorities)
+{
+	mp_queue_options o = {};
+	o.leases = true;
+	auto q = mp::queue::make(o).value();
+	CHECK(q.put_bytes("work", soon));
+	auto m = q.lease_bytes(soon).value();
+	CHECK(m.data.text() == "work" && !m.lease.redelivered && q.ack(m.lease) && q.empty());
+	mp_queue_options by_number = {};
+	by_number.order = MP_QUEUE_PRIORITY;
+	auto p = mp::queue::make(by_number).value();
+	CHECK(p.put_priority_bytes("late", 5, soon) && p.put_priority_bytes("soon", -1, soon));
+	CHECK(p.get_bytes(soon).value().text() == "soon");
+	CHECK(p.lease_bytes(mp::nowait).error() == -EINVAL);
+}
+
+TEST(files_travel)
+{
+	int ends[2];
+	CHECK(pipe(ends) == 0);
+	mp::file in(ends[0]), out(ends[1]);
+	auto p = mp::process::launch(
+		[](mp::file f) { return write(f.fd(), "x", 1) == 1 ? 0 : 1; }, out)
+			 .value();
+	CHECK(p.join(soon) && p.exit_code().value() == 0);
+	char byte = 0;
+	CHECK(read(in.fd(), &byte, 1) == 1 && byte == 'x');
+	auto value = mp::obj::copy(out);
+	CHECK(!value.ok() || value->as<mp::file>().value().fd() != out.fd());
+	CHECK(mp::view(nullptr).as<mp::file>().error() == -ENOENT);
+	mp_obj text = mp_str("no file");
+	CHECK(mp::view(&text).as<mp::file>().error() == -EINVAL);
+	int number = out.fd();
+	in = std::move(out);
+	CHECK(in.fd() == number && !out);
+	CHECK(in.release() == number && close(number) == 0);
 }
 
 TEST(queue_messages_in_place)
@@ -222,6 +260,12 @@ TEST(readers_and_writers)
 	}
 	auto writing = rw.hold_write(soon).value();
 	CHECK(rw.writer().value() > 0);
+	{
+		auto reading = rw.downgrade(writing).value();
+		CHECK(rw.readers().value() == 1 && rw.writer().value() == 0);
+		CHECK(rw.downgrade(writing).error() == -EPERM);
+	}
+	CHECK(rw.readers().value() == 0 && writing.release());
 }
 
 TEST(semaphores)
@@ -307,6 +351,7 @@ TEST(shared_values)
 		auto held = p.hold(soon).value();
 		p.data()->x = 5;
 	}
+	CHECK(p.copy(soon).value().data()->x == 5);
 	CHECK(p.load_locked(soon).value().x == 5 && p.store_locked({3, 4}, soon) &&
 		p.data()->y == 4);
 }
@@ -321,6 +366,12 @@ TEST(shared_arrays)
 		room[1] == 3);
 	CHECK(a.store(MP_SLICE(2, 4), {7, 8}, soon) && a.items()[3] == 8);
 	CHECK(a.store(MP_SLICE(2, 4), {7}, soon).error() == -EINVAL);
+	auto copy = a.copy(soon).value();
+	CHECK(copy.store(0, 11, soon) && a.load(0, soon).value() == 10);
+	auto text = mp::array<char>::make(8).value();
+	CHECK(text.set_text("abc", soon) && text.text(soon).value() == "abc");
+	CHECK(text.set_text("12345678", soon) && text.text(soon).value() == "12345678");
+	CHECK(text.set_text("123456789", soon).error() == -EMSGSIZE);
 	auto points = mp::array<point>::make(10).value();
 	CHECK(points.items()[9].x == 0 && points.hold(soon));
 }
@@ -347,80 +398,5 @@ TEST(blocks_heaps_lists)
 	CHECK(list.at(3).error() == -ERANGE && list.index(2.5).value() == 1 &&
 		list.count(9).value() == 0);
 }
-
-// --- manager ------------------------------------------------------------------------------------
-
-#ifdef ENABLE_MANAGER
-TEST(dicts_of_a_manager)
-{
-	auto m = mp::manager::start().value();
-	CHECK(m.ping() && m.pid().value() > 0);
-	auto d = m.dict("visits").value();
-	CHECK(d.set("log", mp::dict_of("total", 1632)) && d.contains("log").value());
-	CHECK(d.get("log").value()["total"].as<int>().value() == 1632);
-	CHECK(d.get("nothing").error() == -ENOENT && d.setdefault("n", 1).code() == 1);
-	CHECK(d.get<int>("n").value() == 1 && d.update(mp::dict_of("n", 2, "m", 3)));
-	CHECK(d.size().value() == 3 && d.pop<int>("m").value() == 3);
-	CHECK(d.keys().value().size() == 2 && d.values().value()[1].as<int>().value() == 2);
-	CHECK(d.items().value()["n"].as<int>().value() == 2);
-	auto p = mp::process::launch([](mp::dict &own) { return own.set("n", 5) ? 0 : 1; }, d)
-			 .value();
-	CHECK(p.join(soon) && p.exit_code().value() == 0 && d.get<int>("n").value() == 5 &&
-		d.clear());
-}
-
-TEST(served_objects_of_a_manager)
-{
-	auto m = mp::manager::start().value();
-	auto lock = m.lock("l").value();
-	std::int64_t fence = 0;
-	{
-		auto held = lock.hold(soon, &fence).value();
-		CHECK(!held.owner_died() && lock.locked().value() && fence > 0);
-		CHECK(lock.hold(mp::nowait).error() == -EDEADLK);
-	}
-	CHECK(!lock.locked().value() && m.rlock("r").value().hold(soon));
-	auto n = m.counter("n", 5).value();
-	CHECK(n.add(2).value() == 7 && n.get().value() == 7 && n.set(1) &&
-		n.compare_and_swap(1, 3).value());
-	CHECK(!n.compare_and_swap(1, 3).value());
-	auto v = m.value("v", mp::list_of(n, "text")).value();
-	mp::obj content = v.get().value();
-	CHECK(content[0].as<mp::counter>().value().get().value() == 3);
-	CHECK(content[0].as<mp::served_lock>().error() == -EINVAL);
-	CHECK(v.exchange(5).value().size() == 2 && v.get<int>().value() == 5 && v.set(nullptr));
-	auto same = m.open(nullptr, "n").value();
-	CHECK(std::string(same.type()) == "counter" && same != m.open(nullptr, "l").value());
-	CHECK(same.call(soon, "nothing_like_this").error() != 0);
-}
-
-TEST(served_objects_to_wait_for)
-{
-	auto m = mp::manager::start().value();
-	auto e = m.event("e").value();
-	CHECK(e.wait(mp::nowait).error() == -EAGAIN && e.set() && e.wait(soon) &&
-		e.is_set().value() && e.clear());
-	auto s = m.bounded_semaphore("s", 1).value();
-	{
-		auto permit = s.hold(soon).value();
-		CHECK(s.value().value() == 0 && s.acquire(mp::nowait).error() == -EAGAIN);
-	}
-	CHECK(s.give().error() == -EOVERFLOW && m.semaphore("t", 0).value().give(2));
-	auto b = m.barrier("b", 1).value();
-	CHECK(b.wait(soon).value() == 0 && b.parties().value() == 1 && b.waiting().value() == 0);
-	CHECK(b.abort() && b.broken().value() && b.wait(soon).error() == -EPIPE && b.renew() &&
-		b.wait(soon));
-	auto lock = m.lock("l").value();
-	auto c = m.condition("c", lock).value();
-	int asked = 0;
-	{
-		auto held = c.hold(soon).value();
-		CHECK(lock.locked().value() && c.wait_for([&asked] { return ++asked > 0; }, soon) &&
-			asked == 1);
-		CHECK(c.wait(1ms).error() == -ETIMEDOUT && c.notify() && c.notify_all());
-	}
-	CHECK(!lock.locked().value() && m.condition("own").value().hold(soon));
-}
-#endif
 
 } // namespace

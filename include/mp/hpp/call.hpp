@@ -86,6 +86,12 @@ template <class C, class R, class... A> struct signature<R (C::*)(A...) const> {
 template <class C, class R, class... A>
 struct signature<R (C::*)(A...) const noexcept> : signature<R (C::*)(A...) const> {
 };
+template <class C, class R, class... A>
+struct signature<R (C::*)(A...)> : signature<R (C::*)(A...) const> {
+};
+template <class C, class R, class... A>
+struct signature<R (C::*)(A...) noexcept> : signature<R (C::*)(A...) const> {
+};
 
 /*
  * The one object of a class without state, in a process that was never given one: a class like this
@@ -153,9 +159,9 @@ template <class F> int check_arguments(const mp_obj &list)
 }
 
 /* Call it and hand what it returns to `then`; < 0 when the arguments are wrong. */
-template <class F, class... P, std::size_t... I, class Then>
-int call_with(std::tuple<P...> *parameters, std::index_sequence<I...> indexes, const mp_obj *argv,
-	Then then)
+template <class F, class Function, class... P, std::size_t... I, class Then>
+int call_with(const Function &f, std::tuple<P...> *parameters, std::index_sequence<I...> indexes,
+	const mp_obj *argv, Then then)
 {
 	auto values = read_arguments(parameters, indexes, argv);
 	int r = first_error(values, indexes);
@@ -163,30 +169,32 @@ int call_with(std::tuple<P...> *parameters, std::index_sequence<I...> indexes, c
 	if (r < 0)
 		return r;
 	if constexpr (std::is_void_v<typename signature<F>::returns>) {
-		stateless<F>()(static_cast<P &&>(*std::get<I>(values))...);
+		f(static_cast<P &&>(*std::get<I>(values))...);
 		return 0;
 	} else {
-		return then(stateless<F>()(static_cast<P &&>(*std::get<I>(values))...));
+		return then(f(static_cast<P &&>(*std::get<I>(values))...));
 	}
 }
 
-template <class F, class Then> int call(int argc, const mp_obj *argv, Then then)
+/* `F` says what it takes, and is a class with operator() or a pointer to a member function. */
+template <class F, class Function, class Then>
+int call(const Function &f, int argc, const mp_obj *argv, Then then)
 {
 	using s = signature<F>;
 	using parameters = typename s::parameters;
 
 	if constexpr (s::takes_all) {
 		if constexpr (std::is_void_v<typename s::returns>) {
-			stateless<F>()(args(argc, argv));
+			f(args(argc, argv));
 			return 0;
 		} else {
-			return then(stateless<F>()(args(argc, argv)));
+			return then(f(args(argc, argv)));
 		}
 	} else {
 		constexpr std::size_t n = std::tuple_size_v<parameters>;
 		if (static_cast<std::size_t>(argc) != n)
 			return wrong_number<F>(argc);
-		return call_with<F>(static_cast<parameters *>(nullptr),
+		return call_with<F>(f, static_cast<parameters *>(nullptr),
 			std::make_index_sequence<n>(), argv, then);
 	}
 }
@@ -220,7 +228,7 @@ template <class T> int deliver(T &&value, mp_obj *ret)
 }
 
 /* What was thrown becomes an error; a thread that ends itself goes on ending. */
-template <class Body> int guarded(Body body)
+template <class Body> int guarded(const char *who, Body body)
 {
 #if defined(__cpp_exceptions)
 	try {
@@ -228,25 +236,28 @@ template <class Body> int guarded(Body body)
 	} catch (const failure &e) {
 		return mp_error_set(e.code(), "%s", e.what());
 	} catch (const std::bad_alloc &) {
-		return mp_error_set(-ENOMEM, "the task found no memory");
+		return mp_error_set(-ENOMEM, "the %s found no memory", who);
 	} catch (const std::exception &e) {
-		return mp_error_set(-ENOTRECOVERABLE, "the task threw an exception: %s", e.what());
+		return mp_error_set(
+			-ENOTRECOVERABLE, "the %s threw an exception: %s", who, e.what());
 #if defined(__GLIBCXX__)
 	} catch (abi::__forced_unwind &) {
 		throw;
 #endif
 	} catch (...) {
-		return mp_error_set(-ENOTRECOVERABLE, "the task threw what is no std::exception");
+		return mp_error_set(
+			-ENOTRECOVERABLE, "the %s threw what is no std::exception", who);
 	}
 #else
+	(void)who;
 	return body();
 #endif
 }
 
 template <class F> int run_task(int argc, const mp_obj *argv, mp_obj *ret)
 {
-	return guarded([&] {
-		return call<F>(argc, argv, [ret](auto &&value) {
+	return guarded("task", [&] {
+		return call<F>(stateless<F>(), argc, argv, [ret](auto &&value) {
 			return deliver(std::forward<decltype(value)>(value), ret);
 		});
 	});
@@ -259,7 +270,8 @@ template <class F> int run_target(int argc, const mp_obj *argv)
 	static_assert(std::is_void_v<returns> || std::is_integral_v<returns>,
 		"the target of a process returns its exit code, or nothing");
 	auto body = [&] {
-		return call<F>(argc, argv, [](auto code) { return static_cast<int>(code); });
+		return call<F>(stateless<F>(), argc, argv,
+			[](auto code) { return static_cast<int>(code); });
 	};
 #if defined(__cpp_exceptions)
 	try {

@@ -6,94 +6,17 @@
  *	auto d = m.dict("visits").value();
  *	d.set("20210322.log", mp::dict_of("total", 1632, "ip", 341)).value();
  *
- * The contracts are those of mp/manager.h; other objects than dicts stand in mp/hpp/served.hpp.
+ * The contracts are those of mp/manager.h; the objects stand in mp/hpp/dict.hpp,
+ * mp/hpp/served_list.hpp and mp/hpp/served.hpp.
  */
 #ifndef MP_HPP_MANAGER_HPP
 #define MP_HPP_MANAGER_HPP
 
-#include <mp/hpp/served.hpp>
+#include <mp/hpp/dict.hpp>
+#include <mp/hpp/served_list.hpp>
 
 namespace mp
 {
-
-class dict : public detail::handle<dict, mp_dict>
-{
-      public:
-	result<void> set(const arg &key, const arg &value)
-	{
-		return result<void>(mp_dict_set(c(), key, value));
-	}
-
-	/* -ENOENT no such key. */
-	template <class T = obj> result<T> get(const arg &key)
-	{
-		mp_obj o;
-		int r = mp_dict_get(c(), key, &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	template <class T = obj> result<T> pop(const arg &key)
-	{
-		mp_obj o;
-		int r = mp_dict_pop(c(), key, &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	result<bool> contains(const arg &key)
-	{
-		return detail::yes(mp_dict_contains(c(), key));
-	}
-
-	/* code() 1: `value` was put. */
-	result<obj> setdefault(const arg &key, const arg &value)
-	{
-		mp_obj o;
-		int r = mp_dict_setdefault(c(), key, value, &o);
-		return detail::owned(r, o);
-	}
-
-	/* All pairs at once: update(mp::dict_of(...)). */
-	result<void> update(const arg &pairs)
-	{
-		return result<void>(mp_dict_update(c(), pairs));
-	}
-
-	result<void> clear()
-	{
-		return result<void>(mp_dict_clear(c()));
-	}
-
-	result<std::size_t> size()
-	{
-		std::size_t n;
-		int r = mp_dict_len(c(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
-	}
-
-	/* Lists of keys or values, and a dict; copies of one instant. */
-	result<obj> keys()
-	{
-		mp_obj o;
-		int r = mp_dict_keys(c(), &o);
-		return detail::owned(r, o);
-	}
-
-	result<obj> values()
-	{
-		mp_obj o;
-		int r = mp_dict_values(c(), &o);
-		return detail::owned(r, o);
-	}
-
-	result<obj> items()
-	{
-		mp_obj o;
-		int r = mp_dict_items(c(), &o);
-		return detail::owned(r, o);
-	}
-};
 
 class manager : public detail::handle<manager, mp_manager>
 {
@@ -190,6 +113,26 @@ class manager : public detail::handle<manager, mp_manager>
 	{
 		return detail::made<served_condition>(
 			[&](mp_proxy **p) { return mp_manager_condition(c(), name, lock.c(), p); });
+	}
+
+	result<served_list> list(const char *name)
+	{
+		return detail::made<served_list>(
+			[&](mp_proxy **p) { return mp_manager_list(c(), name, p); });
+	}
+
+	/* mp_manager_namespace(), whose name is a word of C++. */
+	result<served_namespace> attributes(const char *name)
+	{
+		return detail::made<served_namespace>(
+			[&](mp_proxy **p) { return mp_manager_namespace(c(), name, p); });
+	}
+
+	result<served_queue> queue(const char *name, const mp_queue_options &o = {})
+	{
+		auto options = detail::sized(o);
+		return detail::made<served_queue>(
+			[&](mp_proxy **p) { return mp_manager_queue(c(), name, &options, p); });
 	}
 
 	/* NULL: a new one without a name. */

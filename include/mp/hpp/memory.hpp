@@ -80,6 +80,13 @@ template <class T> class value : public detail::handle<value<T>, mp_value>
 		});
 	}
 
+	/* Another one, with what this one holds. */
+	result<value> copy(timeout t = forever)
+	{
+		return detail::made<value>(
+			[&](mp_value **p) { return mp_value_copy(this->c(), t.ms(), p); });
+	}
+
 	/* Where it stands; without the lock. */
 	T *data() const noexcept
 	{
@@ -195,6 +202,31 @@ template <class T> class array : public detail::handle<array<T>, mp_array>
 	static result<array> make(span<const T> initial, const mp_value_options &o = {})
 	{
 		return make_(initial.size(), initial.data(), o);
+	}
+
+	/* Another one, with what this one holds. */
+	result<array> copy(timeout t = forever)
+	{
+		return detail::made<array>(
+			[&](mp_array **p) { return mp_array_copy(this->c(), t.ms(), p); });
+	}
+
+	/* Of char: the text up to the first NUL, or to the end. */
+	result<std::string> text(timeout t = forever)
+	{
+		static_assert(code == 'c', "text stands in an array of char");
+		std::string text(size(), '\0');
+		int r = mp_array_get_str(this->c(), text.data(), text.size() + 1, t.ms());
+		if (r < 0)
+			return error(r);
+		text.resize(std::strlen(text.c_str()));
+		return result<std::string>(std::move(text), r);
+	}
+
+	result<void> set_text(const char *text, timeout t = forever)
+	{
+		static_assert(code == 'c', "text stands in an array of char");
+		return result<void>(mp_array_set_str(this->c(), text, t.ms()));
 	}
 
 	/* All of them, where they stand; without the lock. */

@@ -15,7 +15,10 @@
 
 #include <mp/hpp/view.hpp>
 
+#include <cerrno>
+#include <fcntl.h>
 #include <tuple>
+#include <unistd.h>
 #include <vector>
 
 namespace mp
@@ -72,6 +75,70 @@ class obj : public view
 		return obj(o);
 	}
 };
+
+/*
+ * An open file, closed when this goes. It is sent as what mp_fd() makes of its number, and read by
+ * as<mp::file>(): a descriptor of one's own for the file in the value.
+ */
+class file
+{
+	int fd_ = -1;
+
+      public:
+	file() noexcept = default;
+	explicit file(int fd) noexcept : fd_(fd)
+	{
+	}
+	file(file &&other) noexcept : fd_(other.release())
+	{
+	}
+
+	file &operator=(file &&other) noexcept
+	{
+		file old(std::exchange(fd_, other.release()));
+		return *this;
+	}
+
+	~file()
+	{
+		if (fd_ >= 0)
+			(void)::close(fd_);
+	}
+
+	int fd() const noexcept
+	{
+		return fd_;
+	}
+
+	int release() noexcept
+	{
+		return std::exchange(fd_, -1);
+	}
+
+	explicit operator bool() const noexcept
+	{
+		return fd_ >= 0;
+	}
+};
+
+namespace detail
+{
+
+template <> struct reading<file> {
+	static result<file> of(const mp_obj *o)
+	{
+		int lent = mp_obj_fd(o);
+		if (lent < 0)
+			return error(lent);
+		int own = ::fcntl(lent, F_DUPFD_CLOEXEC, 0);
+		if (own < 0)
+			return error(mp_error_set(
+				-errno, "a descriptor of one's own for file %d", lent));
+		return file(own);
+	}
+};
+
+} // namespace detail
 
 /* --- making ---------------------------------------------------------------------------------- */
 
@@ -139,6 +206,10 @@ class arg
 	arg(const T &x) noexcept : o_(mp_handle(x.c()))
 	{
 		static_assert(T::travels, "handles of this kind do not leave their process");
+	}
+
+	arg(const file &f) noexcept : o_(mp_fd(f.fd()))
+	{
 	}
 
 	template <bool Dict, class... Parts>

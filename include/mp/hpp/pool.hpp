@@ -215,7 +215,7 @@ template <class Source> int pull(void *data, mp_obj *ret) noexcept
 
 template <class F> int run_body(const mp_range *range)
 {
-	return guarded([&]() -> int {
+	return guarded("loop", [&]() -> int {
 		using returns = decltype(stateless<F>()(*range));
 		if constexpr (std::is_void_v<returns>) {
 			stateless<F>()(*range);
@@ -345,6 +345,12 @@ class pool : public detail::handle<pool, mp_pool>
 	result<int> workers()
 	{
 		return detail::number(mp_pool_workers(c()));
+	}
+
+	/* enum mp_pool_limits: what keeps worker_memory and worker_cpu. */
+	result<int> limited_by()
+	{
+		return detail::number(mp_pool_limited_by(c()));
 	}
 
 	result<void> join(timeout t = forever)

@@ -13,33 +13,76 @@
 namespace mp
 {
 
-/* Any object of a managerd, by the names of its methods; calls are those of mp/proxy.h. */
-class proxy : public detail::handle<proxy, mp_proxy>
+namespace detail
+{
+
+/* What every served object can do; `Self` is the class that the user sees. */
+template <class Self> class served : public handle<Self, mp_proxy>
 {
       public:
-	/* code(): MP_OWNER_DIED. `t` counts for methods that wait. */
+	/* A method by its name. code(): MP_OWNER_DIED. `t` counts for methods that wait. */
 	template <class... A> result<obj> call(timeout t, const char *method, A &&...a)
 	{
 		auto args = list_of(std::forward<A>(a)...);
 		mp_obj o;
-		int r = mp_proxy_call(c(), method, args, t.ms(), &o);
-		return detail::owned(r, o);
+		int r = mp_proxy_call(this->c(), method, args, t.ms(), &o);
+		return owned(r, o);
 	}
 
 	const char *type() const noexcept
 	{
-		return mp_proxy_type(c());
+		return mp_proxy_type(this->c());
 	}
 
-	friend bool operator==(const proxy &a, const proxy &b) noexcept
+	/* Another number after each change; watch() waits until it is another one than `version`. */
+	result<std::int64_t> version()
 	{
-		return mp_proxy_equal(a.c(), b.c()) == 1;
+		std::int64_t n;
+		int r = mp_proxy_version(this->c(), &n);
+		if (r < 0)
+			return error(r);
+		return n;
 	}
 
-	friend bool operator!=(const proxy &a, const proxy &b) noexcept
+	result<std::int64_t> watch(std::int64_t version, timeout t = forever)
 	{
-		return !(a == b);
+		std::int64_t n;
+		int r = mp_proxy_watch(this->c(), version, t.ms(), &n);
+		if (r < 0)
+			return error(r);
+		return n;
 	}
+
+	/* The same object? */
+	template <class Other> bool same(const served<Other> &other) const noexcept
+	{
+		return mp_proxy_equal(this->c(), other.c()) == 1;
+	}
+
+	friend bool operator==(const Self &a, const Self &b) noexcept
+	{
+		return a.same(b);
+	}
+
+	friend bool operator!=(const Self &a, const Self &b) noexcept
+	{
+		return !a.same(b);
+	}
+};
+
+/* The end of calls that store a number of things. */
+inline result<std::size_t> count(int r, const std::size_t &n)
+{
+	if (r < 0)
+		return error(r);
+	return n;
+}
+
+} // namespace detail
+
+/* Any object of a managerd; its methods by their names. */
+class proxy : public detail::served<proxy>
+{
 };
 
 namespace detail
@@ -47,7 +90,7 @@ namespace detail
 
 /* The guard's code() is MP_OWNER_DIED or 0; the fence grows with every holder. */
 template <class Self, auto Acquire, int (*Release)(mp_proxy *), auto Locked>
-class served_lock_base : public handle<Self, mp_proxy>
+class served_lock_base : public served<Self>
 {
       public:
 	using guard = held<mp_proxy, Release>;
@@ -80,7 +123,7 @@ class served_rlock : public detail::served_lock_base<served_rlock, mp_served_rlo
 	static constexpr const char *served_type = "rlock";
 };
 
-class served_value : public detail::handle<served_value, mp_proxy>
+class served_value : public detail::served<served_value>
 {
       public:
 	static constexpr const char *served_type = "value";
@@ -105,7 +148,7 @@ class served_value : public detail::handle<served_value, mp_proxy>
 	}
 };
 
-class counter : public detail::handle<counter, mp_proxy>
+class counter : public detail::served<counter>
 {
       public:
 	static constexpr const char *served_type = "counter";
@@ -141,7 +184,7 @@ class counter : public detail::handle<counter, mp_proxy>
 	}
 };
 
-class served_event : public detail::handle<served_event, mp_proxy>
+class served_event : public detail::served<served_event>
 {
       public:
 	static constexpr const char *served_type = "event";
@@ -168,7 +211,7 @@ class served_event : public detail::handle<served_event, mp_proxy>
 };
 
 /* Bounded or not. */
-class served_semaphore : public detail::handle<served_semaphore, mp_proxy>
+class served_semaphore : public detail::served<served_semaphore>
 {
       public:
 	using permit = held<mp_proxy, mp_served_semaphore_release>;
@@ -196,7 +239,7 @@ class served_semaphore : public detail::handle<served_semaphore, mp_proxy>
 	}
 };
 
-class served_barrier : public detail::handle<served_barrier, mp_proxy>
+class served_barrier : public detail::served<served_barrier>
 {
       public:
 	static constexpr const char *served_type = "barrier";
@@ -234,7 +277,7 @@ class served_barrier : public detail::handle<served_barrier, mp_proxy>
 	}
 };
 
-class served_condition : public detail::handle<served_condition, mp_proxy>
+class served_condition : public detail::served<served_condition>
 {
       public:
 	static constexpr const char *served_type = "condition";

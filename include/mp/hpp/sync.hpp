@@ -61,6 +61,12 @@ template <class C, int (*Release)(C *)> class held
 		C *object = std::exchange(object_, nullptr);
 		return object ? result<void>(Release(object)) : result<void>();
 	}
+
+	/* It is not this one's any more to release. */
+	void forget() noexcept
+	{
+		object_ = nullptr;
+	}
 };
 
 namespace detail
@@ -177,6 +183,18 @@ class rwlock : public detail::handle<rwlock, mp_rwlock>
 	{
 		return detail::hold<mp_rwlock, mp_rwlock_release_write>(
 			c(), mp_rwlock_acquire_write(c(), t.ms()));
+	}
+
+	/*
+	 * From writing to reading, without a gap; the guard that was given is empty then. After an
+	 * error it still writes.
+	 */
+	result<reading> downgrade(writing &from)
+	{
+		int r = mp_rwlock_downgrade(c());
+		if (r >= 0)
+			from.forget();
+		return detail::hold<mp_rwlock, mp_rwlock_release_read>(c(), r);
 	}
 
 	result<int> writer() const

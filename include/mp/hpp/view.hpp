@@ -67,8 +67,8 @@ class view
 
 	/*
 	 * As bool, an integer (-ERANGE it does not fit), float or double, std::string_view or
-	 * mp::bytes (which live as long as the value), std::string (a copy), mp::view, or a handle
-	 * (a reference of its own). -EINVAL it is of another kind; -ENOENT there is nothing.
+	 * mp::bytes (which live as long as the value), std::string (a copy), mp::view, mp::file (a
+	 * descriptor of its own), or a handle (a reference of its own). -EINVAL it is of another kind; -ENOENT there is nothing.
 	 */
 	template <class T> result<T> as() const
 	{

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mp/hpp/dict.hpp - dicts that programs share through a managerd, and transactions on them.
+ *
+ *	namespace step = mp::step;
+ *	d.transact({step::at_least("left", 1), step::add("left", -1), step::set("last", me)})
+ *
+ * The contracts are those of mp/manager.h.
+ */
+#ifndef MP_HPP_DICT_HPP
+#define MP_HPP_DICT_HPP
+
+#include <mp/hpp/obj.hpp>
+
+namespace mp
+{
+
+/* Steps of mp::dict::transact(), written in the call: like mp::arg they borrow. */
+namespace step
+{
+
+/* These must hold. */
+inline mp_dict_step equal(const arg &key, const arg &value) noexcept
+{
+	return {MP_DICT_EQUAL, key, value};
+}
+
+inline mp_dict_step at_least(const arg &key, const arg &number) noexcept
+{
+	return {MP_DICT_AT_LEAST, key, number};
+}
+
+inline mp_dict_step present(const arg &key) noexcept
+{
+	return {MP_DICT_PRESENT, key, mp_nil()};
+}
+
+inline mp_dict_step absent(const arg &key) noexcept
+{
+	return {MP_DICT_ABSENT, key, mp_nil()};
+}
+
+/* These are done. */
+inline mp_dict_step set(const arg &key, const arg &value) noexcept
+{
+	return {MP_DICT_SET, key, value};
+}
+
+inline mp_dict_step add(const arg &key, const arg &number) noexcept
+{
+	return {MP_DICT_ADD, key, number};
+}
+
+inline mp_dict_step erase(const arg &key) noexcept
+{
+	return {MP_DICT_DELETE, key, mp_nil()};
+}
+
+} // namespace step
+
+class dict : public detail::handle<dict, mp_dict>
+{
+      public:
+	result<void> set(const arg &key, const arg &value)
+	{
+		return result<void>(mp_dict_set(c(), key, value));
+	}
+
+	/* -ENOENT no such key. */
+	template <class T = obj> result<T> get(const arg &key)
+	{
+		mp_obj o;
+		int r = mp_dict_get(c(), key, &o);
+		return detail::owned_as<T>(r, o);
+	}
+
+	template <class T = obj> result<T> pop(const arg &key)
+	{
+		mp_obj o;
+		int r = mp_dict_pop(c(), key, &o);
+		return detail::owned_as<T>(r, o);
+	}
+
+	result<bool> contains(const arg &key)
+	{
+		return detail::yes(mp_dict_contains(c(), key));
+	}
+
+	/* code() 1: `value` was put. */
+	result<obj> setdefault(const arg &key, const arg &value)
+	{
+		mp_obj o;
+		int r = mp_dict_setdefault(c(), key, value, &o);
+		return detail::owned(r, o);
+	}
+
+	/* All pairs at once: update(mp::dict_of(...)). */
+	result<void> update(const arg &pairs)
+	{
+		return result<void>(mp_dict_update(c(), pairs));
+	}
+
+	result<void> clear()
+	{
+		return result<void>(mp_dict_clear(c()));
+	}
+
+	result<std::size_t> size()
+	{
+		std::size_t n;
+		int r = mp_dict_len(c(), &n);
+		if (r < 0)
+			return error(r);
+		return n;
+	}
+
+	/* Lists of keys or values, and a dict; copies of one instant. */
+	result<obj> keys()
+	{
+		mp_obj o;
+		int r = mp_dict_keys(c(), &o);
+		return detail::owned(r, o);
+	}
+
+	result<obj> values()
+	{
+		mp_obj o;
+		int r = mp_dict_values(c(), &o);
+		return detail::owned(r, o);
+	}
+
+	result<obj> items()
+	{
+		mp_obj o;
+		int r = mp_dict_items(c(), &o);
+		return detail::owned(r, o);
+	}
+
+	/* To the number under the key, or to 0: the sum. */
+	template <class T = obj> result<T> add(const arg &key, const arg &number)
+	{
+		mp_obj o;
+		int r = mp_dict_add(c(), key, number, &o);
+		return detail::owned_as<T>(r, o);
+	}
+
+	/* true: the value was `expected` and is `value`. */
+	result<bool> compare_and_swap(const arg &key, const arg &expected, const arg &value)
+	{
+		return detail::yes(mp_dict_compare_and_swap(c(), key, expected, value));
+	}
+
+	/* Those of a list of keys that are there, as a dict. */
+	result<obj> get_many(const arg &keys)
+	{
+		mp_obj o;
+		int r = mp_dict_get_many(c(), keys, &o);
+		return detail::owned(r, o);
+	}
+
+	/* The pair that was put last, as a list of key and value. */
+	result<obj> popitem()
+	{
+		mp_obj o;
+		int r = mp_dict_popitem(c(), &o);
+		return detail::owned(r, o);
+	}
+
+	/* All of these or none, in one instant. -ESTALE something does not hold: look again. */
+	result<void> transact(
+		span<const mp_dict_step> steps, std::int64_t version = MP_DICT_ANY_VERSION)
+	{
+		return result<void>(mp_dict_transact(c(), version, steps.data(), steps.size()));
+	}
+
+	/* Another number after each change; watch() waits until it is another one than `version`. */
+	result<std::int64_t> version()
+	{
+		std::int64_t n;
+		int r = mp_dict_version(c(), &n);
+		if (r < 0)
+			return error(r);
+		return n;
+	}
+
+	result<std::int64_t> watch(std::int64_t version, timeout t = forever)
+	{
+		std::int64_t n;
+		int r = mp_dict_watch(c(), version, t.ms(), &n);
+		if (r < 0)
+			return error(r);
+		return n;
+	}
+};
+
+} // namespace mp
+
+#endif

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+// mp.hpp, used as a program uses it: what a manager serves, and servers of one's own.
+#include "tests/support/hpp.hpp"
+
+#include <thread>
+
+#ifdef ENABLE_MANAGER
+namespace
+{
+
+TEST(dicts_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	CHECK(m.ping() && m.pid().value() > 0);
+	auto d = m.dict("visits").value();
+	CHECK(d.set("log", mp::dict_of("total", 1632)) && d.contains("log").value());
+	CHECK(d.get("log").value()["total"].as<int>().value() == 1632);
+	CHECK(d.get("nothing").error() == -ENOENT && d.setdefault("n", 1).code() == 1);
+	CHECK(d.get<int>("n").value() == 1 && d.update(mp::dict_of("n", 2, "m", 3)));
+	CHECK(d.size().value() == 3 && d.pop<int>("m").value() == 3);
+	CHECK(d.keys().value().size() == 2 && d.values().value()[1].as<int>().value() == 2);
+	CHECK(d.items().value()["n"].as<int>().value() == 2);
+	auto p = mp::process::launch([](mp::dict &own) { return own.set("n", 5) ? 0 : 1; }, d)
+			 .value();
+	CHECK(p.join(soon) && p.exit_code().value() == 0 && d.get<int>("n").value() == 5);
+	CHECK(d.add<int>("n", 2).value() == 7 && d.add("text", "x").error() == -EINVAL);
+	CHECK(d.compare_and_swap("n", 7, 8).value() && !d.compare_and_swap("n", 7, 9).value());
+	CHECK(d.get_many(mp::list_of("n", "nothing")).value().size() == 1);
+	CHECK(d.popitem().value().size() == 2 && d.clear() && d.popitem().error() == -ENOENT);
+}
+
+TEST(served_objects_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	auto lock = m.lock("l").value();
+	std::int64_t fence = 0;
+	{
+		auto held = lock.hold(soon, &fence).value();
+		CHECK(!held.owner_died() && lock.locked().value() && fence > 0);
+		CHECK(lock.hold(mp::nowait).error() == -EDEADLK);
+	}
+	CHECK(!lock.locked().value() && m.rlock("r").value().hold(soon));
+	auto n = m.counter("n", 5).value();
+	CHECK(n.add(2).value() == 7 && n.get().value() == 7 && n.set(1) &&
+		n.compare_and_swap(1, 3).value());
+	CHECK(!n.compare_and_swap(1, 3).value());
+	auto v = m.value("v", mp::list_of(n, "text")).value();
+	mp::obj content = v.get().value();
+	CHECK(content[0].as<mp::counter>().value().get().value() == 3);
+	CHECK(content[0].as<mp::served_lock>().error() == -EINVAL);
+	CHECK(v.exchange(5).value().size() == 2 && v.get<int>().value() == 5 && v.set(nullptr));
+	auto same = m.open(nullptr, "n").value();
+	CHECK(std::string(same.type()) == "counter" && same != m.open(nullptr, "l").value());
+	CHECK(same.call(soon, "nothing_like_this").error() != 0);
+}
+
+TEST(served_objects_to_wait_for)
+{
+	auto m = mp::manager::start().value();
+	auto e = m.event("e").value();
+	CHECK(e.wait(mp::nowait).error() == -EAGAIN && e.set() && e.wait(soon) &&
+		e.is_set().value() && e.clear());
+	auto s = m.bounded_semaphore("s", 1).value();
+	{
+		auto permit = s.hold(soon).value();
+		CHECK(s.value().value() == 0 && s.acquire(mp::nowait).error() == -EAGAIN);
+	}
+	CHECK(s.give().error() == -EOVERFLOW && m.semaphore("t", 0).value().give(2));
+	auto b = m.barrier("b", 1).value();
+	CHECK(b.wait(soon).value() == 0 && b.parties().value() == 1 && b.waiting().value() == 0);
+	CHECK(b.abort() && b.broken().value() && b.wait(soon).error() == -EPIPE && b.renew() &&
+		b.wait(soon));
+	auto lock = m.lock("l").value();
+	auto c = m.condition("c", lock).value();
+	int asked = 0;
+	{
+		auto held = c.hold(soon).value();
+		CHECK(lock.locked().value() && c.wait_for([&asked] { return ++asked > 0; }, soon) &&
+			asked == 1);
+		CHECK(c.wait(1ms).error() == -ETIMEDOUT && c.notify() && c.notify_all());
+	}
+	CHECK(!lock.locked().value() && m.condition("own").value().hold(soon));
+}
+
+TEST(transactions_on_a_dict)
+{
+	auto m = mp::manager::start().value();
+	auto d = m.dict("stock").value();
+	namespace step = mp::step;
+	CHECK(d.update(mp::dict_of("bolts", 2, "name", std::string("M8"))));
+	auto buy = [&d](int n) {
+		return d.transact({step::at_least("bolts", n), step::add("bolts", -n),
+			step::set("last", mp::list_of("sold", n))});
+	};
+	CHECK(buy(2) && d.get<int>("bolts").value() == 0 && buy(1).error() == -ESTALE);
+	CHECK(d.get("last").value()[1].as<int>().value() == 2);
+	CHECK(d.transact({step::equal("name", "M8"), step::present("last"), step::absent("x"),
+		step::erase("last")}));
+	auto version = d.version().value();
+	CHECK(d.watch(version, mp::nowait).error() == -EAGAIN && d.set("x", 1));
+	CHECK(d.watch(version, soon).value() != version);
+	CHECK(d.transact({step::set("x", 2)}, version).error() == -ESTALE);
+}
+
+TEST(lists_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	auto l = m.list("l").value();
+	CHECK(l.append("b") && l.insert(0, "a") && l.extend(mp::list_of(3, 4.5, 3)));
+	CHECK(l.get<std::string>(0).value() == "a" && l.get(7).error() == -ERANGE);
+	CHECK(l.size().value() == 5 && l.count(3).value() == 2 && l.contains("b").value());
+	CHECK(l.index(3).value() == 2 && l.index(3, 3).value() == 4 &&
+		l.index(3, 3, 4).error() == -ENOENT);
+	CHECK(l.add<int>(2, 7).value() == 10 && l.compare_and_swap(2, 10, 11).value());
+	CHECK(l.slice(1, 3).value()[1].as<int>().value() == 11 &&
+		l.slice(0, mp::list_end, 2).value().size() == 3);
+	CHECK(l.set(0, nullptr) && l.set_slice(0, 2, 1, mp::list_of(1)) && l.erase_slice(2));
+	CHECK(l.items().value().to_string() == "[1, 11]");
+	CHECK(l.reverse() && l.sort() && l.sort(true) && l.pop<int>().value() == 1);
+	auto version = l.version().value();
+	CHECK(l.multiply(2) && l.watch(version, soon) && l.erase(0) && l.remove(11) &&
+		l.remove(11).error() == -ENOENT && l.clear());
+	auto same = m.list("l").value();
+	CHECK(same == l && same != m.list(nullptr).value() && !same.same(m.lock("x").value()));
+	CHECK(l.call(soon, "append", 5).ok() && std::string(l.type()) == "list");
+}
+
+TEST(namespaces_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	auto n = m.attributes("n").value();
+	CHECK(n.set("x", 10) && n.set("name", "Ada") && n.has("x").value());
+	CHECK(n.get<int>("x").value() == 10 && n.items().value().size() == 2);
+	CHECK(n.erase("x") && n.get("x").error() == -ENOENT && !n.has("x").value());
+}
+
+TEST(queues_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	mp_queue_options o = {};
+	o.order = MP_QUEUE_PRIORITY;
+	o.maxsize = 2;
+	o.joinable = true;
+	auto q = m.queue("q", o).value();
+	CHECK(q.put_priority("late", 5, soon) && q.put("now", soon) && q.full().value());
+	CHECK(q.put(1, mp::nowait).error() == -EAGAIN && q.size().value() == 2);
+	auto p = mp::process::launch(
+		[](mp::served_queue &own) {
+			bool good = own.get<std::string>(soon).value() == "now";
+			own.task_done().value();
+			return good ? 0 : 1;
+		},
+		q)
+			 .value();
+	CHECK(p.join(soon) && p.exit_code().value() == 0);
+	CHECK(q.join(mp::nowait).error() == -EAGAIN && q.get(soon) && q.task_done() &&
+		q.join(soon));
+	CHECK(q.put(1, soon) && q.clear() && q.empty().value());
+	CHECK(q.shutdown() && q.is_shutdown().value() && q.get(soon).error() == -EPIPE);
+	CHECK(m.queue("q").ok() && m.list("q").error() == -EEXIST);
+}
+
+// --- a server of one's own ----------------------------------------------------------------------
+
+class account
+{
+	std::int64_t balance_ = 0;
+
+      public:
+	explicit account(mp::args a)
+	{
+		if (a.size() > 0)
+			balance_ = a[0].as<std::int64_t>().value();
+	}
+
+	mp::result<std::int64_t> deposit(std::int64_t n)
+	{
+		if (n <= 0)
+			return mp::error(-EDOM, "a deposit is more than 0");
+		return balance_ += n;
+	}
+
+	std::int64_t balance() const noexcept
+	{
+		return balance_;
+	}
+
+	void close()
+	{
+		throw std::runtime_error("it stays open");
+	}
+
+	std::string all(mp::args a)
+	{
+		return std::to_string(a.size());
+	}
+};
+
+struct plain {
+	int two()
+	{
+		return 2;
+	}
+};
+
+const mp_method account_methods[] = {mp::method<&account::deposit>("deposit"),
+	mp::method<&account::balance>("balance"), mp::method<&account::close>("close"),
+	mp::method<&account::all>("all"), {}};
+const mp_served_type account_type = mp::served_type<account>("account", account_methods);
+const mp_method plain_methods[] = {mp::method<&plain::two>("two"), {}};
+const mp_served_type plain_type = mp::served_type<plain>("plain", plain_methods);
+
+void use_accounts(const char *address)
+{
+	auto m = mp::manager::connect(address).value();
+	auto bob = m.open("account", "Bob", mp::list_of(100)).value();
+	CHECK(bob.call(soon, "deposit", 50).value().as<int>().value() == 150);
+	auto none = bob.call(soon, "deposit", 0);
+	CHECK(none.error() == -EDOM &&
+		std::strstr(none.error().detail(), "a deposit is more than 0"));
+	CHECK(bob.call(soon, "deposit", "a lot").error() == -EINVAL);
+	CHECK(bob.call(soon, "deposit").error() == -EINVAL);
+	CHECK(bob.call(soon, "close").error() == -ENOTRECOVERABLE);
+	CHECK(bob.call(soon, "all", 1, 2, 3).value().as<std::string>().value() == "3");
+	CHECK(bob.call(soon, "balance").value().as<int>().value() == 150);
+	CHECK(m.open("account", "Eve", mp::list_of("text")).error() == -EINVAL);
+	CHECK(m.open("plain", "p").value().call(soon, "two").value().as<int>().value() == 2);
+	CHECK(m.open("plain", "q", mp::list_of(1)).error() == -EINVAL);
+}
+
+TEST(classes_are_served)
+{
+	char directory[] = "/tmp/mp-hpp-XXXXXX";
+	CHECK(mkdtemp(directory));
+	std::string address = std::string(directory) + "/socket";
+	{
+		auto server = mp::server::make(address.c_str()).value();
+		CHECK(server.add(account_type) && server.add(plain_type) &&
+			server.add(plain_type).error() == -EEXIST);
+		std::thread thread([&server] { (void)server.run(); });
+		bool good = true;
+		try {
+			use_accounts(address.c_str());
+		} catch (...) {
+			good = false;
+		}
+		CHECK(server.stop());
+		thread.join();
+		CHECK(good);
+	}
+	CHECK(rmdir(directory) == 0); // the name of the socket is gone
+}
+
+} // namespace
+#endif
