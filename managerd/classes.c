@@ -4,6 +4,7 @@
 #include "managerd/classes.h"
 
 #include "managerd/dict_request.h"
+#include "managerd/stats_request.h"
 #include "managerd/obj_barrier.h"
 #include "managerd/obj_condition.h"
 #include "managerd/obj_dict.h"
@@ -32,9 +33,15 @@ static const struct serve_class *const classes[] = {
 	NULL,
 };
 
+static bool run(struct serve_session *session, const Mp__Request *request, int *ret_r)
+{
+	return md_dict_request(session, request, ret_r) ||
+	       md_stats_request(session, request, ret_r);
+}
+
 const struct serve_service md_served = {
 	.program = "managerd " PACKAGE_VERSION,
 	.classes = classes,
-	.run = md_dict_request,
+	.run = run,
 	.run_quick = md_dict_quick,
 };

@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -90,27 +91,21 @@ static char *print_refusal(int code, size_t *ret_size)
 /* NULL without memory. */
 static char *print_metrics(const struct serve_context *context, size_t *ret_size)
 {
-	char *body = NULL;
 	size_t size = 0;
 	char *answer = NULL;
+	char *body = md_metrics_text(context, &size);
 
-	FILE *stream = open_memstream(&body, &size);
-	if (!stream)
+	if (!body)
 		return NULL;
-	md_metrics_write(stream, context);
-	bool failed = ferror(stream);
-	if (fclose(stream) == 0 && !failed) {
-		int n = asprintf(&answer,
-			"HTTP/1.0 200 OK\r\n"
-			"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-			"Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
-			size, body);
-		if (n < 0)
-			answer = NULL;
-		else
-			*ret_size = (size_t)n;
-	}
+	int n = asprintf(&answer,
+		"HTTP/1.0 200 OK\r\n"
+		"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+		"Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		size, body);
 	free(body);
+	if (n < 0)
+		return NULL;
+	*ret_size = (size_t)n;
 	return answer;
 }
 

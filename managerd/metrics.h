@@ -15,8 +15,6 @@
 #include "serve/loop.h"
 #include "serve/session.h"
 
-#include <stdio.h>
-
 #define MD_METRICS_VISITORS 8
 #define MD_METRICS_REQUEST_MAX 4096
 #define MD_METRICS_VISIT_MS 5000
@@ -46,8 +44,8 @@ int md_metrics_start(struct md_metrics *metrics, const struct serve_listener *li
 	struct serve_loop *loop, struct serve_context *context);
 void md_metrics_stop(struct md_metrics *metrics);
 
-/* The text itself. */
-void md_metrics_write(FILE *to, const struct serve_context *context);
+/* The text itself, in memory of malloc(3); NULL without memory. */
+char *md_metrics_text(const struct serve_context *context, size_t *ret_size);
 
 /* What is answered to this request: 200, or the code of the error; 0: it is not complete. */
 int md_metrics_judge(const char *request, size_t size);

@@ -9,6 +9,8 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -166,7 +168,7 @@ static void write_process(FILE *to)
 	fclose(statm);
 }
 
-void md_metrics_write(FILE *to, const struct serve_context *context)
+static void write_all(FILE *to, const struct serve_context *context)
 {
 	head(to, "info", "gauge", "The version.");
 	fprintf(to, "managerd_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
@@ -179,4 +181,19 @@ void md_metrics_write(FILE *to, const struct serve_context *context)
 	write_turns(to, &context->stats);
 	write_users(to, &context->accounts);
 	write_process(to);
+}
+
+char *md_metrics_text(const struct serve_context *context, size_t *ret_size)
+{
+	char *text = NULL;
+	FILE *stream = open_memstream(&text, ret_size);
+
+	if (!stream)
+		return NULL;
+	write_all(stream, context);
+	bool failed = ferror(stream);
+	if (fclose(stream) == 0 && !failed)
+		return text;
+	free(text);
+	return NULL;
 }

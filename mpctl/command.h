@@ -2,34 +2,103 @@
 /*
  * mpctl/command.h - what a command of mpctl is.
  *
- * One file each, with one struct command; the table is in main.c. A command gets what stands behind
- * its name, reads its options by getopt_long(3), prints on standard output what it found (for people,
- * or with --json one object a line), and says on standard error what went wrong.
+ * A command is a row of the table in main.c: name, arguments, help, function. There are two kinds.
+ * Those that look at this machine get the command line as it is (run). Those that talk to a managerd
+ * (serve) get it taken apart (struct line), with a connection: they say which options and how many
+ * arguments they take, and the rest is done in line.c. Both print on standard output what they found,
+ * for people or as JSON, say on standard error what went wrong, and return an exit code.
  */
 #ifndef MPCTL_COMMAND_H
 #define MPCTL_COMMAND_H
 
+#include <mp/manager.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
-/* Exit codes. */
+/* Exit codes, for scripts: mpctl(1) lists them. */
 enum {
 	MPCTL_OK = 0,
-	MPCTL_FAILED = 1, /* it was tried, and did not work */
-	MPCTL_USAGE = 2,  /* it was not understood */
+	MPCTL_NOT_THERE = 1, /* no such object, key, item, process */
+	MPCTL_USAGE = 2,     /* it was not understood */
+	MPCTL_DEADLOCK = 3,
+	MPCTL_TIMEOUT = 4,
+	MPCTL_NO_DAEMON = 5,
+	MPCTL_FAILED = 6, /* it was tried, and did not work */
+};
+
+/* Options of commands that talk to a managerd; --socket, --timeout, --json and --help are everybody's. */
+enum {
+	OPTION_STRING = 1 << 0,
+	OPTION_BYTES = 1 << 1,
+	OPTION_TYPE = 1 << 2,
+	OPTION_LONG = 1 << 3,
+	OPTION_NAMELESS = 1 << 4,
+	OPTION_COUNT = 1 << 5,
+	OPTION_INTERVAL = 1 << 6,
+	OPTION_ORDER = 1 << 7,
+	OPTION_MAXSIZE = 1 << 8,
+	OPTION_JOINABLE = 1 << 9,
+	OPTION_PRIORITY = 1 << 10,
+	OPTION_NOW = 1 << 11,
+	OPTION_NO_JSON = 1 << 12, /* what it prints is another program's */
+};
+
+struct command;
+
+/* A command line taken apart. */
+struct line {
+	const struct command *command;
+	const char *socket;
+	int timeout_ms; /* MP_FOREVER: none was given */
+	bool json;
+	bool string;
+	bool bytes;
+	const char *type;
+	bool is_long;
+	bool nameless;
+	int64_t count; /* 0: none was given */
+	int interval_ms;
+	const char *order;
+	int64_t maxsize;
+	bool joinable;
+	int64_t priority;
+	bool now;
+	int argc; /* arguments behind the name and the options */
+	char **argv;
+	mp_manager *manager; /* connected */
 };
 
 struct command {
 	const char *name;
 	const char *synopsis; /* behind "mpctl ", in one line */
 	const char *summary;  /* for `mpctl --help` */
-	const char *help;     /* for `mpctl NAME --help`: the options, a line each */
+	const char *help;     /* for `mpctl NAME --help`: what is special about it, whole lines */
 	int (*run)(int argc, char **argv);
+	/* Or: */
+	int (*serve)(struct line *line);
+	unsigned options;
+	int min;
+	int max;
+	bool options_first; /* what follows the first argument is not looked at */
 };
 
+extern const struct command command_add;
+extern const struct command command_append;
+extern const struct command command_call;
+extern const struct command command_clients;
+extern const struct command command_del;
 extern const struct command command_gc;
+extern const struct command command_get;
 extern const struct command command_locks;
+extern const struct command command_ls;
+extern const struct command command_ping;
+extern const struct command command_set;
+extern const struct command command_shutdown;
+extern const struct command command_stats;
 
+/* NULL: there is none. */
+const struct command *mpctl_find(const char *name);
 /* `mpctl NAME --help`. */
 int mpctl_help(const struct command *command);
 /* "mpctl NAME: ...", and how to get help. MPCTL_USAGE. */

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "mpctl/command.h"
+#include "mpctl/people.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -28,25 +29,12 @@ static void print_json(const struct run *run, const mp_shm_leftover *l)
 	printf(",\"removed\":%s}\n", run->remove && l->result == 0 ? "true" : "false");
 }
 
-static void print_age(int64_t ms)
-{
-	int64_t s = ms / 1000;
-
-	if (s < 120)
-		printf("%4" PRId64 " s", s);
-	else if (s < 7200)
-		printf("%4" PRId64 " min", s / 60);
-	else if (s < 172800)
-		printf("%4" PRId64 " h", s / 3600);
-	else
-		printf("%4" PRId64 " days", s / 86400);
-}
-
 static void print_line(const mp_shm_leftover *l)
 {
-	printf("%-12s %10" PRIu64 " KiB  ", l->kind, (l->bytes + 1023) / 1024);
-	print_age(l->age_ms);
-	printf("  of ");
+	char age[PEOPLE_NAME_SIZE];
+
+	people_age((double)l->age_ms / 1000, age);
+	printf("%-12s %10" PRIu64 " KiB  %8s  of ", l->kind, (l->bytes + 1023) / 1024, age);
 	mpctl_print_name(stdout, l->program);
 	printf(" (%d)  ", (int)l->creator);
 	mpctl_print_name(stdout, l->name);

@@ -5,6 +5,7 @@
 #include "mpctl/command.h"
 
 #include "base/deadline.h"
+#include "mpctl/people.h"
 #include "mpctl/scene.h"
 
 #include <errno.h>
@@ -13,8 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { DEADLOCK = 3 };
 
 /* On the way that is looked at: who waits, and which holder of that comes next. */
 struct step {
@@ -43,26 +42,13 @@ static bool is_dead(const struct party *p)
 	return p->process ? mp__stamp_process_dead(p->stamp) : mp__stamp_thread_dead(p->stamp);
 }
 
-static void comm_of(int tid, char *name, size_t size)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", tid);
-	FILE *file = fopen(path, "re");
-	if (!file || !fgets(name, (int)size, file))
-		snprintf(name, size, "?");
-	name[strcspn(name, "\n")] = '\0';
-	if (file)
-		fclose(file);
-}
-
 static void print_party(const struct run *run, const struct party *p)
 {
 	int tid = mp__stamp_tid(p->stamp);
 	pid_t pid = scene_pid(p->stamp);
-	char name[32];
+	char name[PEOPLE_NAME_SIZE];
 
-	comm_of(tid, name, sizeof(name));
+	people_program(tid, name);
 	if (!mp__stamp_is_of_here(p->stamp))
 		printf("thread %d of another PID namespace", tid);
 	else if (is_dead(p))
@@ -71,20 +57,17 @@ static void print_party(const struct run *run, const struct party *p)
 		printf("process %d", tid);
 	else
 		printf("thread %d of process %d", tid, (int)pid);
-	if (mp__stamp_is_of_here(p->stamp) && !is_dead(p)) {
-		fputs(" (", stdout);
-		mpctl_print_name(stdout, name);
-		putchar(')');
-	}
+	if (mp__stamp_is_of_here(p->stamp) && !is_dead(p))
+		printf(" (%s)", name);
 	if (p->since_ns)
 		printf(", for %.3f s", (double)(run->now_ns - p->since_ns) / 1e9);
 }
 
 static void print_party_json(const struct run *run, const struct party *p)
 {
-	char name[32];
+	char name[PEOPLE_NAME_SIZE];
 
-	comm_of(mp__stamp_tid(p->stamp), name, sizeof(name));
+	people_program(mp__stamp_tid(p->stamp), name);
 	printf("{\"tid\":%d,\"pid\":%d,\"program\":", mp__stamp_tid(p->stamp),
 		(int)scene_pid(p->stamp));
 	mpctl_json_string(name);
@@ -283,7 +266,7 @@ static int show(struct run *run)
 		if (concerns(run, i))
 			print_one(run, i);
 	}
-	int code = find_cycles(run) > 0 ? DEADLOCK : MPCTL_OK;
+	int code = find_cycles(run) > 0 ? MPCTL_DEADLOCK : MPCTL_OK;
 	if (run->scene.unreadable > 0)
 		fprintf(stderr,
 			"mpctl locks: %zu processes of other users can't be looked at; as root "
@@ -322,7 +305,7 @@ static int run_locks(int argc, char **argv)
 		run.pid = (pid_t)pid;
 		if (kill(run.pid, 0) < 0 && errno == ESRCH) {
 			fprintf(stderr, "mpctl locks: there is no process %d\n", (int)run.pid);
-			return MPCTL_FAILED;
+			return MPCTL_NOT_THERE;
 		}
 	}
 	return show(&run);

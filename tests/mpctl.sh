@@ -1,27 +1,10 @@
 #!/bin/sh
 # mpctl: what it prints and how it ends.
 set -eu
-mpctl=$top_builddir/mpctl/mpctl
+. "$top_srcdir/tests/support/mpctl.sh"
 maker=$top_builddir/tests/leave_block
-[ -x "$mpctl" ] || exit 77
-work=$(mktemp -d)
 name=mpctl-$$
-trap 'rm -rf "$work"; rm -f "/dev/shm/mp.$name"' EXIT
-status=0
-
-# expect CODE ARGUMENT...: output in $work/out and $work/err.
-expect() {
-  code=0
-  wanted=$1
-  shift
-  "$mpctl" "$@" > "$work/out" 2> "$work/err" || code=$?
-  [ $code -eq "$wanted" ] || { echo "mpctl $*: exit status $code, not $wanted" >&2; status=1; }
-}
-
-# shows FILE TEXT
-shows() {
-  grep -q -- "$2" "$work/$1" || { echo "no \"$2\" in $1:" >&2; cat "$work/$1" >&2; status=1; }
-}
+trap 'mpctl_end; rm -f "/dev/shm/mp.$name"' EXIT
 
 expect 2
 shows err usage
@@ -39,16 +22,27 @@ shows out '--remove'
 "$maker" "$name" || true
 expect 0 gc
 shows out "leave_block ([0-9]*)  $name\$"
-[ -e "/dev/shm/mp.$name" ] || { echo 'a dry run removed it' >&2; status=1; }
+[ -e "/dev/shm/mp.$name" ] || wrong 'a dry run removed it'
 expect 0 gc --json
 shows out "{\"name\":\"$name\",\"kind\":\"block\",\"bytes\":[0-9]*,.*\"removed\":false}"
 expect 0 gc --remove --json
 shows out "{\"name\":\"$name\",.*\"removed\":true}"
-[ ! -e "/dev/shm/mp.$name" ] || { echo 'it was not removed' >&2; status=1; }
+[ ! -e "/dev/shm/mp.$name" ] || wrong 'it was not removed'
 expect 0 gc
 if grep -q "$name" "$work/out"; then
-  echo 'it is still listed' >&2
-  status=1
+  wrong 'it is still listed'
 fi
-"$mpctl" --help > /dev/full 2> /dev/null && { echo 'a full disk is no success' >&2; status=1; }
+if "$mpctl" --help > /dev/full 2> /dev/null; then
+  wrong 'a full disk is no success'
+fi
+"$mpctl" --help 2> "$work/err" | true
+[ ! -s "$work/err" ] || wrong "who reads no further is told off: $(cat "$work/err")"
+
+expect 0 help gc
+shows out '--remove'
+expect 2 help nonsense
+shows err 'no command nonsense'
+expect 2 "$(printf 'a\033b')"
+shows err 'a\\x1bb'
+expect 1 locks 999999999
 exit $status

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/options.h"
+#include "manager/argument.h"
 #include "manager/private.h"
 #include "manager/share.h"
 
@@ -126,6 +127,35 @@ void mp__manager_unlock(struct mp_manager *m)
 	mp__fork_lock_release(&m->lock);
 }
 
+static int take_value(
+	struct mp_manager *m, uint64_t serial, const Mp__Response *response, mp_obj *ret)
+{
+	if (response->result_case != MP__RESPONSE__RESULT_VALUE)
+		return mp__argument_unexpected();
+	return mp__argument_decode(m, serial, response, response->value, ret);
+}
+
+int mp__manager_ask(
+	struct mp_manager *m, Mp__Request *request, mp__deadline deadline, mp_obj *ret_value)
+{
+	struct mp__connection *connection;
+	struct mp__reply reply;
+
+	int r = mp__manager_lock(m, deadline, &connection);
+	if (r < 0)
+		return r;
+	mp__manager_unlock(m);
+	r = mp__connection_call(connection, request, deadline, &reply);
+	if (r >= 0) {
+		if (ret_value)
+			r = take_value(
+				m, mp__connection_serial(connection), reply.response, ret_value);
+		mp__reply_free(&reply);
+	}
+	mp__connection_unref(connection);
+	return r;
+}
+
 /* --- public ----------------------------------------------------------------------------------- */
 
 static int load_options(const mp_manager_options *options, mp_manager_options *known)
@@ -218,23 +248,12 @@ int mp_manager_ping(mp_manager *manager)
 {
 	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Ping ping = MP__PING__INIT;
-	struct mp__connection *connection;
-	struct mp__reply reply;
 
 	if (!manager)
 		return mp_error_set(-EINVAL, "ping: the manager is NULL");
-	mp__deadline deadline = mp__manager_deadline(manager);
-	int r = mp__manager_lock(manager, deadline, &connection);
-	if (r < 0)
-		return r;
-	mp__manager_unlock(manager);
 	request.op_case = MP__REQUEST__OP_PING;
 	request.ping = &ping;
-	r = mp__connection_call(connection, &request, deadline, &reply);
-	if (r >= 0)
-		mp__reply_free(&reply);
-	mp__connection_unref(connection);
-	return r;
+	return mp__manager_ask(manager, &request, mp__manager_deadline(manager), NULL);
 }
 
 int mp_manager_pid(mp_manager *manager)

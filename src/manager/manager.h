@@ -65,4 +65,11 @@ void mp__manager_unlock(struct mp_manager *manager);
 int mp__manager_lock_as_is(
 	struct mp_manager *manager, mp__deadline deadline, struct mp__connection **ret_connection);
 
+/*
+ * One request that is not about an object: ping, and those for who looks after a daemon. ret_value
+ * NULL: no value is expected in the answer.
+ */
+int mp__manager_ask(
+	struct mp_manager *manager, Mp__Request *request, mp__deadline deadline, mp_obj *ret_value);
+
 #endif

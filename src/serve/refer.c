@@ -206,7 +206,8 @@ int serve_answer_stored(struct serve_call *call, struct serve_bytes value)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 
-	if (call->object->n_refers == 0)
+	/* What is told about the server itself refers to nothing. */
+	if (!call->object || call->object->n_refers == 0)
 		return serve_answer_value(call, value);
 	response.result_case = MP__RESPONSE__RESULT_VALUE;
 	response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};

@@ -68,6 +68,25 @@ struct serve_object *serve_registry_find_token(struct serve_registry *registry, 
 	return e ? e->value : NULL;
 }
 
+/* The entries stand in the order of insertion, which is that of the numbers. */
+struct serve_object *serve_registry_after(struct serve_registry *registry, uint64_t number)
+{
+	uint64_t low = 0;
+	struct serve_map_entry *e;
+
+	for (uint64_t high = registry->tokens.used; low < high;) {
+		uint64_t middle = low + (high - low) / 2;
+		uint64_t at = middle;
+		e = serve_map_next(&registry->tokens, &at);
+		if (e && ((const struct serve_object *)e->value)->number <= number)
+			low = at;
+		else
+			high = middle;
+	}
+	e = serve_map_next(&registry->tokens, &low);
+	return e ? e->value : NULL;
+}
+
 /* --- the end ---------------------------------------------------------------------------------- */
 
 void serve_object_charge(struct serve_object *object, struct serve_account *account)
@@ -164,6 +183,7 @@ static int object_new(struct serve_registry *registry, const struct serve_class 
 	object->class = class;
 	object->references = 1;
 	object->registry = registry;
+	object->number = ++registry->latest;
 	if (getrandom(object->token, sizeof(object->token), 0) != sizeof(object->token))
 		return -errno;
 	/* A version of an earlier server, or of an object of the same name before, is not this one's. */

@@ -33,6 +33,7 @@ struct serve_registry {
 	struct serve_map names;
 	struct serve_map tokens;
 	uint32_t max_objects;
+	uint64_t latest; /* number given to an object */
 	bool burying;
 	struct serve_object *dead;
 };
@@ -41,6 +42,7 @@ struct serve_object {
 	const struct serve_class *class;
 	void *state; /* the class's */
 	uint32_t references;
+	uint64_t number;         /* from 1, in the order in which they were made */
 	struct serve_bytes name; /* size 0: none */
 	uint8_t token[SERVE_TOKEN_SIZE];
 	size_t n_refers;  /* references to objects in stored values, see serve/refer.h */
@@ -60,6 +62,9 @@ void serve_registry_deinit(struct serve_registry *registry);
 struct serve_object *serve_registry_find(
 	struct serve_registry *registry, const void *name, size_t size);
 struct serve_object *serve_registry_find_token(struct serve_registry *registry, const void *token);
+
+/* The first that was made after the one of this number; NULL. Not referenced. */
+struct serve_object *serve_registry_after(struct serve_registry *registry, uint64_t number);
 
 /*
  * A new object without a state; of a name that nobody has, or size 0. Referenced. Negative: the

@@ -6,6 +6,7 @@
 #include "obj/utf8.h"
 #include "proto/manager.pb-c.h"
 #include "serve/call.h"
+#include "serve/inspect.h"
 #include "serve/log.h"
 #include "serve/reply.h"
 #include "serve/waiter.h"
@@ -250,6 +251,8 @@ static int dispatch(struct serve_session *session, const Mp__Request *request)
 	case MP__REQUEST__OP_CANCEL:
 		return serve_reply_count(session, id, serve_cancel(session, request->cancel->id));
 	default:
+		if (serve_inspect(session, request, &r))
+			return r;
 		if (service->run && service->run(session, request, &r))
 			return r;
 		return serve_reply_error(session, id, MP__CODE__UNKNOWN_OPERATION,
@@ -263,6 +266,7 @@ int serve_request_run(struct serve_session *session, const uint8_t *message, siz
 	struct mp__quick quick;
 
 	const struct serve_service *service = session->context->service;
+	session->n_requests++;
 	if (session->greeted && !session->context->draining && service->run_quick &&
 		mp__quick_read(message, size, &quick)) {
 		serve_count_operation(&session->context->stats, (unsigned int)quick.op);

@@ -119,6 +119,17 @@ static void end_client(struct client *client)
 	serve_session_leave(&client->session);
 }
 
+static struct serve_session *next_session(
+	const struct serve_context *context, const struct serve_session *previous)
+{
+	const struct server *server =
+		(const struct server *)((const char *)context - offsetof(struct server, context));
+	struct client *client =
+		previous ? ((const struct client *)previous)->next : server->clients;
+
+	return client ? &client->session : NULL;
+}
+
 static void free_ended(struct server *server)
 {
 	while (server->ended) {
@@ -635,13 +646,14 @@ int serve_server_run(const struct serve_config *config)
 	if (r == 0)
 		r = serve_context_init(&server.context, config->service, &config->limits);
 	server.context.bound = watch_process;
+	server.context.next_session = next_session;
 	if (r < 0)
 		mp_error_set(r, "starting: %s", mp_strerror(r));
 	else
 		r = add_sources(&server, config);
 	if (r == 0)
 		r = say_ready(config->ready_fd);
-	while (r == 0 && !server.stop && !is_forsaken(&server))
+	while (r == 0 && !server.stop && !server.context.stop && !is_forsaken(&server))
 		r = turn(&server, MP__DEADLINE_NEVER);
 	if (r == 0)
 		r = drain(&server);

@@ -62,8 +62,9 @@ void serve_session_init(struct serve_session *session, struct serve_context *con
 		.source = {.fd = fd, .events = EPOLLIN},
 		.context = context,
 		.first_free = SERVE_REFERENCE_NONE,
-		.stall_begin_ns = mp__now_ns(),
+		.begin_ns = mp__now_ns(),
 	};
+	session->stall_begin_ns = session->begin_ns;
 }
 
 void serve_session_leave(struct serve_session *session)

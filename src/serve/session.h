@@ -60,6 +60,9 @@ struct serve_context {
 	struct serve_session *dirty;   /* got an answer while another was at work */
 	/* A session begins to hold or to wait for something; NULL: nobody wants to know. */
 	void (*bound)(struct serve_session *session);
+	/* The session behind `previous`, which is NULL at first; NULL at the end. */
+	struct serve_session *(*next_session)(
+		const struct serve_context *context, const struct serve_session *previous);
 	struct serve_bytes args[SERVE_ARGS_MAX]; /* of the call in hand */
 	size_t n_args;
 	size_t args_references;      /* how many mp.References stand in them */
@@ -78,6 +81,7 @@ struct serve_context {
 	uint32_t n_sessions;
 	uint32_t n_waiters;
 	bool draining; /* nothing new is begun */
+	bool stop;     /* somebody who may has asked for the end */
 };
 
 int serve_context_init(struct serve_context *context, const struct serve_service *service,
@@ -99,6 +103,8 @@ struct serve_session {
 	gid_t gid;
 	struct serve_account *account; /* of the user; NULL: nothing is charged */
 	size_t charged_output;
+	int64_t begin_ns;
+	uint64_t n_requests;
 	bool greeted;
 	bool paused;            /* requests wait until replies are read */
 	bool eof;               /* nothing more will come */

@@ -191,7 +191,7 @@ static bool start_timer(struct serve_waiter *w)
 		return true;
 	w->timer.fire = timed_out;
 	return serve_timer_set(&w->call.session->context->timers, &w->timer,
-		mp__now_ns() + (int64_t)ms * NS_PER_MS);
+		w->since_ns + (int64_t)ms * NS_PER_MS);
 }
 
 int serve_park(struct serve_call *call, struct serve_queue *queue, const struct serve_wait *wait,
@@ -209,6 +209,7 @@ int serve_park(struct serve_call *call, struct serve_queue *queue, const struct 
 	}
 	w->call = *call;
 	w->actor = actor;
+	w->since_ns = mp__now_ns();
 	if (!start_timer(w)) {
 		serve_actor_put(actor);
 		free(w);

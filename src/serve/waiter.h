@@ -62,6 +62,7 @@ struct serve_waiter {
 	struct serve_waiter *next_of_session;
 	struct serve_waiter *previous_of_session;
 	struct serve_timer timer;
+	int64_t since_ns;
 	struct serve_actor *actor;
 	struct serve_waiter *next_of_actor;
 	struct serve_waiter *previous_of_actor;
