@@ -10,7 +10,7 @@
 #include <mp.h>
 #include <sys/wait.h>
 
-T_SUITE(block_crash);
+T_SUITE_OF_LEFTOVERS(block_crash);
 
 static char name[64];
 

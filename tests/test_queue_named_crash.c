@@ -8,7 +8,7 @@
 
 #include <mp.h>
 
-T_SUITE(queue_named_crash);
+T_SUITE_OF_LEFTOVERS(queue_named_crash);
 
 static char name[64];
 

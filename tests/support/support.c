@@ -15,6 +15,7 @@
 #include <mp/process.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -66,6 +67,16 @@ void t_begin(void)
 	fds_at_begin = t_count_fds();
 }
 
+void t_begin_alone(void)
+{
+	int directory = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	cr_assert(directory >= 0);
+	while (flock(directory, LOCK_EX) < 0)
+		cr_assert(errno == EINTR);
+	t_begin(); /* counts the descriptor, which is closed by the end of the process */
+}
+
 /*
  * An assertion that fails in .fini is printed, and the test passes all the same. What does count is
  * a crash: the runner names the test and ends with an error.
@@ -111,6 +122,7 @@ static void expect_no_descendants(void)
 
 void t_end(void)
 {
+	t_disarm(); /* a failed test did not */
 	mp__forkserver_stop();
 	expect_no_descendants();
 	int fds = t_count_fds();
@@ -239,7 +251,8 @@ void t_disarm(void)
 {
 	unsetenv("MP_TEST_POINT");
 	unsetenv("MP_TEST_POINT_TOKEN");
-	unlink(token);
+	if (token[0] != '\0')
+		unlink(token);
 }
 
 int t_read_full(int fd, void *data, size_t size)

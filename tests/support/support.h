@@ -31,7 +31,15 @@
 
 #define T_SUITE(name) TestSuite(name, .init = t_begin, .fini = t_end, .timeout = T_TIMEOUT_S)
 
+/*
+ * For tests that leave named memory behind, or remove what others left: one at a time, of all programs.
+ * The lock is that of the directory itself; tests/mpctl.sh takes it too.
+ */
+#define T_SUITE_OF_LEFTOVERS(name) \
+	TestSuite(name, .init = t_begin_alone, .fini = t_end, .timeout = T_TIMEOUT_S)
+
 void t_begin(void);
+void t_begin_alone(void);
 void t_end(void);
 
 /* The call must return exactly this result; both are shown, with the sentence that goes with it. */
