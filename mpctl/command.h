@@ -25,6 +25,11 @@ enum {
 	MPCTL_TIMEOUT = 4,
 	MPCTL_NO_DAEMON = 5,
 	MPCTL_FAILED = 6, /* it was tried, and did not work */
+	/* Where the exit code is that of a command which is run; as timeout(1) and env(1) do. */
+	MPCTL_RUN_TIMEOUT = 124,
+	MPCTL_RUN_FAILED = 125,
+	MPCTL_RUN_NOT_EXECUTABLE = 126,
+	MPCTL_RUN_NOT_FOUND = 127,
 };
 
 /* Options of commands that talk to a managerd; --socket, --timeout, --json and --help are everybody's. */
@@ -41,7 +46,7 @@ enum {
 	OPTION_JOINABLE = 1 << 9,
 	OPTION_PRIORITY = 1 << 10,
 	OPTION_NOW = 1 << 11,
-	OPTION_NO_JSON = 1 << 12, /* what it prints is another program's */
+	OPTION_RUNS = 1 << 12, /* no option: behind the first argument stands a command to run */
 };
 
 struct command;
@@ -90,15 +95,18 @@ extern const struct command command_clients;
 extern const struct command command_del;
 extern const struct command command_gc;
 extern const struct command command_get;
+extern const struct command command_lock;
 extern const struct command command_locks;
 extern const struct command command_ls;
 extern const struct command command_ping;
+extern const struct command command_queue_get;
+extern const struct command command_queue_put;
 extern const struct command command_set;
 extern const struct command command_shutdown;
 extern const struct command command_stats;
+extern const struct command command_unlock;
+extern const struct command command_watch;
 
-/* NULL: there is none. */
-const struct command *mpctl_find(const char *name);
 /* `mpctl NAME --help`. */
 int mpctl_help(const struct command *command);
 /* "mpctl NAME: ...", and how to get help. MPCTL_USAGE. */

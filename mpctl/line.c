@@ -42,7 +42,7 @@ static const struct option options[] = {
 	{"priority", OPTION_PRIORITY, NUMBER, MEMBER(priority), "N",
 		"in a queue of that order; small ones first"},
 	{"now", OPTION_NOW, FLAG, MEMBER(now), NULL, "tell how it is at first, too"},
-	{"json", ALL & ~(unsigned)OPTION_NO_JSON, FLAG, MEMBER(json), NULL, "print JSON"},
+	{"json", ALL, FLAG, MEMBER(json), NULL, "print JSON"},
 	{"timeout", ALL, SECONDS, MEMBER(timeout_ms), "S", "give up after so many seconds"},
 	{"socket", ALL, TEXT, MEMBER(socket), "PATH",
 		"of the daemon; else $MP_MANAGERD_SOCKET, or " SOCKET_DEFAULT},
@@ -51,10 +51,7 @@ static const struct option options[] = {
 
 static bool takes(const struct command *command, const struct option *o)
 {
-	if (o->bit == ALL)
-		return true;
-	return o->offset == MEMBER(json) ? !(command->options & OPTION_NO_JSON)
-					 : (command->options & o->bit) != 0;
+	return o->bit == ALL || (command->options & o->bit) != 0;
 }
 
 void line_print_options(FILE *to, const struct command *command)
@@ -242,6 +239,8 @@ static int connect_and_serve(struct line *line)
 		fprintf(stderr, "mpctl %s: %s\n", line->command->name, mp_error_detail());
 		if (r == -EINVAL || r == -ENAMETOOLONG)
 			return MPCTL_USAGE;
+		if (line->command->options & OPTION_RUNS && line->argc > 1)
+			return r == -ETIMEDOUT ? MPCTL_RUN_TIMEOUT : MPCTL_RUN_FAILED;
 		return r == -ETIMEDOUT ? MPCTL_TIMEOUT : MPCTL_NO_DAEMON;
 	}
 	int code = line->command->serve(line);

@@ -25,14 +25,19 @@ static const struct command *const commands[] = {
 	&command_gc,
 #ifdef MPCTL_SERVE
 	&command_get,
+	&command_lock,
 #endif
 	&command_locks,
 #ifdef MPCTL_SERVE
 	&command_ls,
 	&command_ping,
+	&command_queue_get,
+	&command_queue_put,
 	&command_set,
 	&command_shutdown,
 	&command_stats,
+	&command_unlock,
+	&command_watch,
 #endif
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -73,14 +78,31 @@ int mpctl_usage(const struct command *command, const char *format, ...)
 	return MPCTL_USAGE;
 }
 
-const struct command *mpctl_find(const char *name)
+/* Names may be of two words: how many of argv are this one's, 0: none. */
+static int words_of(const struct command *command, int argc, char **argv)
+{
+	const char *space = strchr(command->name, ' ');
+
+	if (!space)
+		return argc > 0 && strcmp(argv[0], command->name) == 0;
+	size_t length = (size_t)(space - command->name);
+	return argc > 1 && strlen(argv[0]) == length &&
+			       memcmp(argv[0], command->name, length) == 0 &&
+			       strcmp(argv[1], space + 1) == 0
+		       ? 2
+		       : 0;
+}
+
+/* NULL: there is none, and that has been said. *ret_words of argv are its name. */
+static const struct command *find(int argc, char **argv, int *ret_words)
 {
 	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (strcmp(name, commands[i]->name) == 0)
+		*ret_words = words_of(commands[i], argc, argv);
+		if (*ret_words > 0)
 			return commands[i];
 	}
 	fprintf(stderr, "mpctl: no command ");
-	mpctl_print_name(stderr, name);
+	mpctl_print_name(stderr, argv[0]);
 	putc('\n', stderr);
 	return NULL;
 }
@@ -121,10 +143,15 @@ static int finish(int code)
 	return MPCTL_FAILED;
 }
 
-static int run(const struct command *command, int argc, char **argv)
+static int run(int argc, char **argv)
 {
+	int words;
+	const struct command *command = find(argc, argv, &words);
+
 	if (!command)
 		return usage(stderr);
+	argc -= words - 1;
+	argv += words - 1;
 #ifdef MPCTL_SERVE
 	if (command->serve)
 		return line_run(command, argc, argv);
@@ -134,9 +161,11 @@ static int run(const struct command *command, int argc, char **argv)
 
 static int help(int argc, char **argv)
 {
-	if (argc < 3)
+	int words;
+
+	if (argc == 0)
 		return usage(stdout);
-	const struct command *command = mpctl_find(argv[2]);
+	const struct command *command = find(argc, argv, &words);
 	return command ? mpctl_help(command) : MPCTL_USAGE;
 }
 
@@ -151,10 +180,10 @@ int main(int argc, char **argv)
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		return finish(usage(stdout));
 	if (strcmp(name, "help") == 0)
-		return finish(help(argc, argv));
+		return finish(help(argc - 2, argv + 2));
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
 		printf("mpctl (libmp) %s\n", mp_version());
 		return finish(MPCTL_OK);
 	}
-	return finish(run(mpctl_find(name), argc - 1, argv + 1));
+	return finish(run(argc - 1, argv + 1));
 }

@@ -108,36 +108,39 @@ static int get_from_dict(mp_proxy *object, const mp_obj *key, mp_obj *ret)
 	return r;
 }
 
-int object_get(struct line *line, mp_proxy *object, const char *key_text, mp_obj *ret)
+int object_get(struct line *line, mp_proxy *object, const char *key_text, int *ret_r, mp_obj *ret)
 {
 	int code = MPCTL_OK;
 	const struct shape *shape = shape_of(line, object, &code);
 	mp_obj key = mp_nil();
-	int r;
 
 	if (shape && key_text)
 		code = read_key(line, shape, object, key_text, &key);
 	if (code != MPCTL_OK)
 		return code;
 	if (shape->key == ANY_KEY)
-		r = get_from_dict(object, key_text ? &key : NULL, ret);
+		*ret_r = get_from_dict(object, key_text ? &key : NULL, ret);
 	else
-		r = mp_proxy_call(object, key_text ? shape->get : shape->whole,
+		*ret_r = mp_proxy_call(object, key_text ? shape->get : shape->whole,
 			key_text ? mp_list_of(&key, 1) : mp_nil(), MP_NOWAIT, ret);
 	mp_obj_free(&key);
-	return r < 0 ? line_fail(line, r, key_text ? key_text : line->argv[0]) : MPCTL_OK;
+	return MPCTL_OK;
 }
 
 static int serve_get(struct line *line)
 {
 	mp_proxy *object;
 	mp_obj value;
+	int r;
 
 	int code = object_open(line, line->argv[0], NULL, &object);
 	if (code != MPCTL_OK)
 		return code;
-	code = object_get(line, object, line->argc > 1 ? line->argv[1] : NULL, &value);
-	if (code == MPCTL_OK) {
+	const char *key = line->argc > 1 ? line->argv[1] : NULL;
+	code = object_get(line, object, key, &r, &value);
+	if (code == MPCTL_OK && r < 0) {
+		code = line_fail(line, r, key ? key : line->argv[0]);
+	} else if (code == MPCTL_OK) {
 		value_print(line, &value);
 		mp_obj_free(&value);
 	}

@@ -22,7 +22,7 @@ int object_open(struct line *line, const char *name, const char *type, mp_proxy 
 /* "NAME is a CLASS, which WHY": MPCTL_USAGE. */
 int object_usage(struct line *line, const mp_proxy *object, const char *why);
 
-/* What stands under the key, or without one the whole. As above. */
-int object_get(struct line *line, mp_proxy *object, const char *key, mp_obj *ret);
+/* What stands under the key, or without one the whole. *ret_r is the result of the request. */
+int object_get(struct line *line, mp_proxy *object, const char *key, int *ret_r, mp_obj *ret);
 
 #endif
