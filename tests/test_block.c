@@ -2,8 +2,8 @@
 /* Blocks of shared memory: without a name and with one. */
 #include <config.h>
 
+#include "tests/support/names.h"
 #include "tests/support/starts.h"
-#include "tests/support/support.h"
 
 #include "base/cleanup.h"
 
@@ -15,27 +15,6 @@
 #include <sys/stat.h>
 
 T_SUITE(block);
-
-/* Each test has its own, for several run at once. */
-static char name[64];
-
-static void pick_name(const char *what)
-{
-	snprintf(name, sizeof(name), "test-%d-%s", getpid(), what);
-}
-
-static void file_of(char path[128])
-{
-	snprintf(path, 128, "/dev/shm/mp.%s", name);
-}
-
-static bool exists(void)
-{
-	char path[128];
-
-	file_of(path);
-	return access(path, F_OK) == 0;
-}
 
 static mp_block *make(size_t size, const mp_block_options *options)
 {
@@ -321,12 +300,10 @@ Test(block, unlinked_it_stays_for_who_has_it)
 
 Test(block, permissions)
 {
-	char path[128];
 	struct stat st;
 	mp_block *other;
 
 	pick_name("mode");
-	file_of(path);
 	mode_t before = umask(077);
 	mp_block *mine = make(10, MP_BLOCK_OPTIONS(.mode = 0644));
 	umask(before);
@@ -386,9 +363,6 @@ Test(block, persist_keeps_it)
 
 static void spoil(size_t at, uint32_t value)
 {
-	char path[128];
-
-	file_of(path);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	cr_assert(fd >= 0);
 	cr_assert_eq(pwrite(fd, &value, sizeof(value), (off_t)at), 4);
@@ -399,10 +373,8 @@ Test(block, what_is_damaged_or_foreign_is_refused)
 {
 	const size_t fields[] = {0, 8, 12, 16, 20};
 	mp_block *block;
-	char path[128];
 
 	pick_name("damaged");
-	file_of(path);
 	for (size_t i = 0; i < MP__COUNT_OF(fields); i++) {
 		mp_block *mine = make(10, NULL);
 		spoil(fields[i], 0x1234567);
@@ -456,11 +428,9 @@ Test(block, plain_ones_of_others)
 
 Test(block, a_door_that_stays_shut)
 {
-	char path[128];
 	mp_block *other;
 
 	pick_name("door");
-	file_of(path);
 	mp_block *mine = make(10, NULL);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	cr_assert_eq(flock(fd, LOCK_EX), 0);

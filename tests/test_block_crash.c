@@ -2,8 +2,8 @@
 /* Named blocks whose makers and users are killed at every step, and how what they leave goes. */
 #include <config.h>
 
+#include "tests/support/names.h"
 #include "tests/support/starts.h"
-#include "tests/support/support.h"
 
 #include "base/cleanup.h"
 
@@ -11,21 +11,6 @@
 #include <sys/wait.h>
 
 T_SUITE_OF_LEFTOVERS(block_crash);
-
-static char name[64];
-
-static void pick_name(const char *what)
-{
-	snprintf(name, sizeof(name), "crash-%d-%s", getpid(), what);
-}
-
-static bool exists(void)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/dev/shm/mp.%s", name);
-	return access(path, F_OK) == 0;
-}
 
 static int create_and_close(void *argument)
 {
@@ -73,38 +58,6 @@ static int ask_for_it(void *argument)
 	return mp_block_open(name, NULL, &block) == -ENOENT ? 0 : 1;
 }
 
-struct found {
-	int n;
-	pid_t creator;
-	uint64_t bytes;
-	int result;
-	char kind[32];
-};
-
-static void note(const mp_shm_leftover *leftover, void *data)
-{
-	struct found *found = data;
-
-	/* Other tests, at the same time, leave things too. */
-	if (strcmp(leftover->name, name) != 0)
-		return;
-	found->n++;
-	found->creator = leftover->creator;
-	found->bytes = leftover->bytes;
-	found->result = leftover->result;
-	snprintf(found->kind, sizeof(found->kind), "%s", leftover->kind);
-	cr_assert_geq(leftover->age_ms, 0);
-	cr_assert(leftover->program[0] != '\0');
-}
-
-static struct found look(uint64_t flags)
-{
-	struct found found = {0};
-
-	cr_assert_geq(mp_shm_gc(flags, note, &found), found.n);
-	return found;
-}
-
 static void leave_one(void)
 {
 	struct t_child child = t_spawn(create_and_hang, NULL);
@@ -117,20 +70,20 @@ Test(block_crash, gc_finds_and_removes_what_the_dead_left)
 	pick_name("gc");
 	struct t_child child = t_spawn(create_and_hang, NULL);
 	t_wait_ready(&child);
-	cr_assert_eq(look(0).n, 0, "it is in use");
-	cr_assert_eq(look(MP_SHM_REMOVE).n, 0, "it is in use");
+	cr_assert_eq(look_for_leftovers(0).n, 0, "it is in use");
+	cr_assert_eq(look_for_leftovers(MP_SHM_REMOVE).n, 0, "it is in use");
 	t_kill(&child, SIGKILL);
-	struct found found = look(0);
+	struct found found = look_for_leftovers(0);
 	cr_assert_eq(found.n, 1);
 	cr_assert_eq(found.creator, child.pid);
 	cr_assert_geq(found.bytes, 5000);
 	cr_assert_str_eq(found.kind, "block");
 	cr_assert(exists());
-	found = look(MP_SHM_REMOVE);
+	found = look_for_leftovers(MP_SHM_REMOVE);
 	cr_assert_eq(found.n, 1);
 	T_OK(found.result);
 	cr_assert_not(exists());
-	cr_assert_eq(look(0).n, 0);
+	cr_assert_eq(look_for_leftovers(0).n, 0);
 	T_RESULT(mp_shm_gc(2, NULL, NULL), -EINVAL);
 }
 
@@ -179,14 +132,14 @@ Test(block_crash, a_forked_child_is_a_user)
 	t_wait_ready(&child);
 	t_kill(&child, SIGKILL);
 	/* Its child lives: the block is in use. */
-	cr_assert_eq(look(0).n, 0);
+	cr_assert_eq(look_for_leftovers(0).n, 0);
 	T_OK(mp_block_open(name, NULL, &block));
 	pid_t orphan = *(pid_t *)mp_block_data(block);
 	mp_block_close(block);
 	cr_assert(exists());
 	cr_assert_eq(kill(orphan, SIGKILL), 0);
 	cr_assert_eq(waitpid(orphan, NULL, 0), orphan);
-	cr_assert_eq(look(MP_SHM_REMOVE).n, 1);
+	cr_assert_eq(look_for_leftovers(MP_SHM_REMOVE).n, 1);
 	cr_assert_not(exists());
 }
 
@@ -212,14 +165,7 @@ EACH_METHOD(block_crash, test_shared_memory_cleaned_after_process_termination)
  */
 static void kill_at(const char *point, const char *action, int (*function)(void *))
 {
-	t_arm(point, action);
-	struct t_child child = t_spawn(function, NULL);
-	if (strcmp(action, "exit") == 0)
-		t_expect_exit(&child, 86);
-	else
-		t_expect_signal(&child, SIGKILL);
-	cr_assert(t_fired(), "nobody came to %s", point);
-	t_disarm();
+	t_die_at(point, action, function, NULL);
 	struct t_child next = t_spawn(create_and_close, NULL);
 	t_expect_exit(&next, 0);
 	cr_assert_not(exists());
@@ -246,10 +192,7 @@ Test(block_crash, before_it_has_its_name_nothing_is_visible)
 
 	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
 		pick_name(points[i]);
-		t_arm(points[i], "kill");
-		struct t_child child = t_spawn(create_and_close, NULL);
-		t_expect_signal(&child, SIGKILL);
-		t_disarm();
+		t_die_at(points[i], "kill", create_and_close, NULL);
 		cr_assert_not(exists());
 	}
 }
@@ -262,11 +205,7 @@ Test(block_crash, openers_killed_while_others_use_it)
 	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
 		mp_block *block;
 		T_OK(mp_block_create(name, 10, NULL, &block));
-		t_arm(points[i], "kill");
-		struct t_child child = t_spawn(open_and_close, NULL);
-		t_expect_signal(&child, SIGKILL);
-		cr_assert(t_fired());
-		t_disarm();
+		t_die_at(points[i], "kill", open_and_close, NULL);
 		struct t_child other = t_spawn(open_and_close, NULL);
 		t_expect_exit(&other, 0);
 		mp_block_close(block);
@@ -289,10 +228,7 @@ Test(block_crash, killed_while_unlinking)
 		mp_block *block;
 		pick_name(points[i]);
 		T_OK(mp_block_create(name, 10, NULL, &block));
-		t_arm(points[i], "kill");
-		struct t_child child = t_spawn(unlink_it, NULL);
-		t_expect_signal(&child, SIGKILL);
-		t_disarm();
+		t_die_at(points[i], "kill", unlink_it, NULL);
 		cr_assert_eq(exists(), i == 0);
 		mp_block_close(block);
 		cr_assert_not(exists());
@@ -310,11 +246,7 @@ Test(block_crash, killed_while_growing)
 	mp_block *block;
 
 	T_OK(mp_block_new(10, MP_BLOCK_OPTIONS(.max_size = 100000), &block));
-	t_arm("segment.grown", "kill");
-	struct t_child child = t_spawn(grow_it, block);
-	t_expect_signal(&child, SIGKILL);
-	cr_assert(t_fired());
-	t_disarm();
+	t_die_at("segment.grown", "kill", grow_it, block);
 	T_OK(mp_block_refresh(block));
 	cr_assert_eq(mp_block_size(block), 10);
 	T_OK(mp_block_grow(block, 60000));

@@ -298,7 +298,6 @@ Test(queue_lease, what_is_no_lease)
 	mp_queue_close(lifo);
 	mp_queue_close(q);
 	T_RESULT(mp_queue_new(MP_QUEUE_OPTIONS(.max_deliveries = 3), &q), -EINVAL);
-	T_RESULT(mp_queue_create(NULL, MP_QUEUE_OPTIONS(.leases = true), &q), -ENOTSUP);
 }
 
 /* --- the dead ------------------------------------------------------------------------------------- */

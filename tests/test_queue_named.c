@@ -2,8 +2,9 @@
 /* Queues by name, between programs that are not related. */
 #include <config.h>
 
+#include "tests/support/names.h"
+#include "tests/support/queues.h"
 #include "tests/support/starts.h"
-#include "tests/support/support.h"
 
 #include "base/cleanup.h"
 
@@ -14,41 +15,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "queue/queue.h"
-
 T_SUITE(queue_named);
 
-/* Each test has its own, for several run at once. */
-static char name[64];
-static char path[128];
-
-static void pick_name(const char *what)
-{
-	snprintf(name, sizeof(name), "queue-%d-%s", getpid(), what);
-	snprintf(path, sizeof(path), "/dev/shm/mp.%s", name);
-}
-
-static bool exists(void)
-{
-	return access(path, F_OK) == 0;
-}
-
-static mp_queue *make(const mp_queue_options *options)
+static mp_queue *create(const mp_queue_options *options)
 {
 	mp_queue *q = NULL;
 
 	T_OK(mp_queue_create(name, options, &q));
 	return q;
-}
-
-static int64_t get_i64(mp_queue *q)
-{
-	mp_obj value;
-
-	T_OK(mp_queue_get(q, T_TIMEOUT_MS, &value));
-	int64_t n = mp_obj_i64(&value);
-	mp_obj_free(&value);
-	return n;
 }
 
 /* --- names --------------------------------------------------------------------------------------- */
@@ -58,7 +32,7 @@ Test(queue_named, two_handles_of_one_name_are_one_queue)
 	mp_queue *other;
 
 	pick_name("basics");
-	mp_queue *mine = make(MP_QUEUE_OPTIONS(.maxsize = 2, .joinable = true));
+	mp_queue *mine = create(MP_QUEUE_OPTIONS(.maxsize = 2, .joinable = true));
 	cr_assert_str_eq(mp_queue_name(mine), name);
 	T_RESULT(mp_queue_create(name, NULL, &other), -EEXIST);
 	T_OK(mp_queue_open(name, &other));
@@ -87,7 +61,7 @@ Test(queue_named, names_with_a_slash_in_front_and_names_that_are_made_up)
 	mp_queue *third;
 
 	pick_name("slash");
-	mp_queue *mine = make(NULL);
+	mp_queue *mine = create(NULL);
 	snprintf(with_slash, sizeof(with_slash), "/%s", name);
 	T_OK(mp_queue_open(with_slash, &other));
 	cr_assert_str_eq(mp_queue_name(other), name);
@@ -134,13 +108,13 @@ Test(queue_named, unlinked_it_stays_for_who_has_it)
 	mp_queue *other;
 
 	pick_name("unlink");
-	mp_queue *mine = make(NULL);
+	mp_queue *mine = create(NULL);
 	T_OK(mp_queue_put(mine, mp_i64(5), 0));
 	T_OK(mp_queue_unlink(name));
 	T_RESULT(mp_queue_unlink(name), -ENOENT);
 	T_RESULT(mp_queue_open(name, &other), -ENOENT);
 	cr_assert_eq(get_i64(mine), 5);
-	mp_queue *second = make(NULL);
+	mp_queue *second = create(NULL);
 	mp_queue_close(mine);
 	cr_assert(exists(), "that is the name of another queue now");
 	mp_queue_close(second);
@@ -152,7 +126,7 @@ Test(queue_named, persist_keeps_what_is_in_it)
 	mp_queue *q;
 
 	pick_name("persist");
-	q = make(MP_QUEUE_OPTIONS(.persist = true));
+	q = create(MP_QUEUE_OPTIONS(.persist = true));
 	T_OK(mp_queue_put(q, mp_i64(42), 0));
 	mp_queue_close(q);
 	T_RESULT(mp_queue_create(name, NULL, &q), -EEXIST);
@@ -218,13 +192,13 @@ Test(queue_named, of_another_user)
 	if (getuid() != 0)
 		cr_skip_test("needs root, to become somebody else");
 	pick_name("user");
-	mp_queue *mine = make(NULL);
+	mp_queue *mine = create(NULL);
 	struct t_child child = t_spawn(as_nobody, NULL);
 	t_expect_exit(&child, 0);
 	mp_queue_close(mine);
 	pick_name("all");
 	mode_t before = umask(077);
-	mine = make(MP_QUEUE_OPTIONS(.mode = 0666));
+	mine = create(MP_QUEUE_OPTIONS(.mode = 0666));
 	umask(before);
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert_eq(st.st_mode & 07777, 0666);
@@ -234,7 +208,7 @@ Test(queue_named, of_another_user)
 	mp_queue_close(mine);
 	/* With a limit on what the others may do: reading alone is not enough to use a queue. */
 	pick_name("readable");
-	mine = make(MP_QUEUE_OPTIONS(.mode = 0644));
+	mine = create(MP_QUEUE_OPTIONS(.mode = 0644));
 	child = t_spawn(as_nobody, NULL);
 	t_expect_exit(&child, 0);
 	mp_queue_close(mine);
@@ -260,7 +234,7 @@ Test(queue_named, what_is_damaged_or_foreign_is_refused)
 
 	pick_name("damaged");
 	for (size_t i = 0; i < MP__COUNT_OF(fields); i++) {
-		mp_queue *mine = make(NULL);
+		mp_queue *mine = create(NULL);
 		spoil(fields[i], 0x1234567);
 		T_RESULT(mp_queue_open(name, &q), -EBADMSG);
 		T_OK(mp_queue_unlink(name));
@@ -268,7 +242,7 @@ Test(queue_named, what_is_damaged_or_foreign_is_refused)
 	}
 	const off_t sizes[] = {0, 50, 64, 200, 4096, 65536};
 	for (size_t i = 0; i < MP__COUNT_OF(sizes); i++) {
-		mp_queue *mine = make(NULL);
+		mp_queue *mine = create(NULL);
 		cr_assert_eq(truncate(path, sizes[i]), 0);
 		T_RESULT(mp_queue_open(name, &q), -EBADMSG);
 		T_OK(mp_queue_unlink(name));
@@ -297,7 +271,7 @@ Test(queue_named, of_another_kind)
 	T_RESULT(mp_queue_open(name, &q), -EBADMSG);
 	T_RESULT(mp_queue_create(name, NULL, &q), -EEXIST);
 	mp_block_close(block);
-	q = make(NULL);
+	q = create(NULL);
 	T_RESULT(mp_block_open(name, NULL, &block), -EBADMSG);
 	T_RESULT(mp_block_create(name, 1, NULL, &block), -EEXIST);
 	mp_queue_close(q);
@@ -309,7 +283,7 @@ Test(queue_named, a_door_that_stays_shut)
 	mp_queue *other;
 
 	pick_name("door");
-	mp_queue *mine = make(NULL);
+	mp_queue *mine = create(NULL);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	cr_assert_eq(flock(fd, LOCK_EX), 0);
 	T_RESULT(mp_queue_open(name, &other), -EBUSY);
@@ -337,7 +311,7 @@ static int create_without(void *argument)
 Test(queue_named, a_poor_process_gets_errors)
 {
 	pick_name("poor");
-	mp_queue *q = make(NULL);
+	mp_queue *q = create(NULL);
 	struct t_child child = t_spawn(create_without, NULL);
 	t_expect_exit(&child, 0);
 	mp_queue_close(q);
@@ -361,7 +335,7 @@ static int answer(int argc, const mp_obj *argv)
 EACH_METHOD_AND_THREAD(queue_named, travels_with_its_name)
 {
 	pick_name(mp_start_method_name(method));
-	mp_queue *q = make(NULL);
+	mp_queue *q = create(NULL);
 	finish(start(answer, MP_ARGS(mp_handle(q)), BY(method)), 0);
 	cr_assert_eq(get_i64(q), 1);
 	cr_assert_eq(get_i64(q), 2);
@@ -409,7 +383,7 @@ Test(queue_named, two_programs_that_are_not_related)
 	snprintf(reply_name, sizeof(reply_name), "%s.replies", name);
 	memset(large, 'x', sizeof(large) - 1);
 	large[sizeof(large) - 1] = '\0';
-	mp_queue *requests = make(MP_QUEUE_OPTIONS(.maxsize = 8));
+	mp_queue *requests = create(MP_QUEUE_OPTIONS(.maxsize = 8));
 	T_OK(mp_queue_create(reply_name, NULL, &replies));
 	struct t_child child = t_spawn(run_peer, NULL);
 	for (int i = 0; i < 1000; i++)

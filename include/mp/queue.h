@@ -67,8 +67,8 @@ int mp_queue_new(const mp_queue_options *options, mp_queue **ret_queue);
  * A queue with a name, of the names that blocks have (mp/block.h). It appears with this name when it
  * is complete, or not at all. NULL: a name is made up, mp_queue_name() tells it. -EEXIST somebody uses
  * this name, or keeps it; -EINVAL the name is empty or has a slash inside; -ENAMETOOLONG; -EACCES no
- * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); -ENOTSUP leases or
- * another order than MP_QUEUE_FIFO; and as mp_queue_new().
+ * right to make files in /dev/shm; -EBUSY as in mp_queue_open(); and as
+ * mp_queue_new(). Whoever opens it has its order and its leases too.
  */
 int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue **ret_queue);
 

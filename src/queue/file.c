@@ -7,6 +7,7 @@
 #include "base/fds.h"
 #include "base/testpoint.h"
 #include "queue/ring.h"
+#include "queue/store.h"
 #include "shm/memory.h"
 
 #include <fcntl.h>
@@ -27,7 +28,8 @@ static struct mp__segment_type queue_type(void)
 		sizeof(struct mp__queue_cell), offsetof(struct mp__queue_control, put_guard),
 		offsetof(struct mp__queue_control, get_guard),
 		offsetof(struct mp__queue_control, allocated), MP__QUEUE_REGION, MP__QUEUE_CELLS,
-		MP__QUEUE_POS_BITS};
+		MP__QUEUE_POS_BITS, MP__STORE_VERSION, sizeof(struct mp__store_root),
+		sizeof(struct mp__store_entry)};
 
 	return (struct mp__segment_type){
 		.kind = MP__SEGMENT_QUEUE,
@@ -73,7 +75,13 @@ static int check_options(const mp_queue_options *o)
 		return mp_error_set(-EINVAL,
 			"a new queue: max_bytes is %llu, but an empty message takes 8",
 			(unsigned long long)o->max_bytes);
-	return 0;
+	return mp__store_is_wanted(o) ? mp__store_check_options(o) : 0;
+}
+
+static uint64_t geometry(struct mp_queue *q)
+{
+	return q->flags & MP__QUEUE_STORE ? mp__store_geometry(q->max_bytes)
+					  : mp__queue_geometry(q->max_bytes, &q->last_region);
 }
 
 /* An explicit limit must be possible; the default is made to fit RLIMIT_FSIZE. */
@@ -83,7 +91,7 @@ static int choose_size(const mp_queue_options *o, struct mp_queue *q)
 
 	q->max_bytes = o->max_bytes ? o->max_bytes : BYTES_DEFAULT;
 	for (;;) {
-		q->file_size = mp__queue_geometry(q->max_bytes, &q->last_region);
+		q->file_size = geometry(q);
 		if (q->file_size <= allowed)
 			return 0;
 		if (o->max_bytes || q->max_bytes < MP__QUEUE_REGION)
@@ -107,7 +115,9 @@ static int allocate_first(int fd, uint32_t flags)
 	if (flags & MP__QUEUE_JOINABLE)
 		head += MP__QUEUE_CELLS * sizeof(struct mp__queue_cell);
 	int r = mp__memory_allocate(fd, 0, head, WHAT);
-	return r < 0 ? r : mp__memory_allocate(fd, MP__QUEUE_REGION, MP__QUEUE_REGION, WHAT);
+	if (r < 0 || flags & MP__QUEUE_STORE)
+		return r;
+	return mp__memory_allocate(fd, MP__QUEUE_REGION, MP__QUEUE_REGION, WHAT);
 }
 
 static int make_anonymous(const struct mp_queue *q)
@@ -151,9 +161,15 @@ static void fill(struct mp_queue *q, const mp_queue_options *options)
 	c->allocated[0] = MP__QUEUE_REGION;
 	uint64_t start = mp__ring_pack(0, MP__QUEUE_REGION);
 	c->tail = c->tail_seen = c->head = c->head_seen = start;
-	MP__TEST_POINT("queue.filled");
-	mp__segment_publish(&q->segment);
-	MP__TEST_POINT("queue.published");
+}
+
+/* Unmapped; the descriptor is still the caller's. */
+static void let_go(struct mp_queue *q)
+{
+	mp__store_close(q->store);
+	q->store = NULL;
+	q->segment.fd = -1;
+	mp__segment_close(&q->segment);
 }
 
 /* In a file of the right size, which this takes if it succeeds. */
@@ -168,6 +184,16 @@ static int make_in(int fd, const mp_queue_options *options, struct mp_queue *q)
 		return r;
 	set_pointers(q);
 	fill(q, options);
+	MP__TEST_POINT("queue.filled");
+	if (q->flags & MP__QUEUE_STORE)
+		r = mp__store_make(q, options);
+	if (r < 0) {
+		let_go(q);
+		return r;
+	}
+	MP__TEST_POINT("queue.stored");
+	mp__segment_publish(&q->segment);
+	MP__TEST_POINT("queue.published");
 	return 0;
 }
 
@@ -175,11 +201,10 @@ static int load_options(const mp_queue_options *options, struct mp_queue *q)
 {
 	int r = check_options(options);
 
-	if (r == 0)
-		r = choose_size(options, q);
 	q->maxsize = options->maxsize ? options->maxsize : MP__QUEUE_ITEMS_MAX;
-	q->flags = options->joinable ? MP__QUEUE_JOINABLE : 0;
-	return r;
+	q->flags = (options->joinable ? MP__QUEUE_JOINABLE : 0) |
+		   (mp__store_is_wanted(options) ? MP__QUEUE_STORE : 0);
+	return r < 0 ? r : choose_size(options, q);
 }
 
 int mp__queue_file_new(const mp_queue_options *options, struct mp_queue *q)
@@ -214,14 +239,15 @@ int mp__queue_file_create(const char *name, const mp_queue_options *options, str
 	r = make_in(fd, options, q);
 	if (r < 0)
 		return r;
-	MP__TAKE_FD(fd);
 	q->name.goes = !options->persist;
-	r = mp__name_link(&q->name, q->segment.fd);
-	if (r < 0)
-		mp__segment_close(&q->segment);
-	else
-		mp__name_add(&q->name, &q->segment);
-	return r;
+	r = mp__name_link(&q->name, fd);
+	if (r < 0) {
+		let_go(q);
+		return r;
+	}
+	MP__TAKE_FD(fd);
+	mp__name_add(&q->name, &q->segment);
+	return 0;
 }
 
 /* --- attaching ---------------------------------------------------------------------------------- */
@@ -239,14 +265,14 @@ static int check_control(struct mp_queue *q)
 		c.maxsize > MP__QUEUE_ITEMS_MAX ||
 		c.flags & ~(MP__QUEUE_JOINABLE | MP__QUEUE_STORE))
 		return mp_error_set(-EBADMSG, "the memory of a queue: impossible limits");
-	q->file_size = mp__queue_geometry(c.max_bytes, &q->last_region);
+	q->max_bytes = c.max_bytes;
+	q->flags = c.flags;
+	q->file_size = geometry(q);
 	if (q->segment.size != q->file_size || q->segment.max_size != q->file_size ||
 		(uint64_t)st.st_size != q->file_size)
 		return mp_error_set(-EBADMSG, "the memory of a queue: %lld bytes, not %llu",
 			(long long)st.st_size, (unsigned long long)q->file_size);
-	q->max_bytes = c.max_bytes;
 	q->maxsize = c.maxsize;
-	q->flags = c.flags;
 	q->name.goes = !(c.about.flags & MP__BLOCK_PERSIST);
 	return 0;
 }
@@ -260,12 +286,14 @@ int mp__queue_file_attach(int fd, struct mp_queue *q)
 	if (r < 0)
 		return r;
 	r = check_control(q);
+	if (r == 0)
+		set_pointers(q);
+	if (r == 0 && q->flags & MP__QUEUE_STORE)
+		r = mp__store_attach(q);
 	if (r < 0) {
-		q->segment.fd = -1; /* the caller's, who still has it */
-		mp__segment_close(&q->segment);
+		let_go(q);
 		return r;
 	}
-	set_pointers(q);
 	mp__name_add(&q->name, &q->segment);
 	return 0;
 }
@@ -288,5 +316,6 @@ int mp__queue_file_open(const char *name, struct mp_queue *q)
 
 void mp__queue_file_close(struct mp_queue *q)
 {
+	mp__store_close(q->store);
 	mp__name_close(&q->name, &q->segment);
 }

@@ -35,9 +35,7 @@ static int make(const char *name, bool named, const mp_queue_options *options, m
 
 	if (!q)
 		return -ENOMEM;
-	int r = named                          ? mp__queue_file_create(name, options, q)
-		: mp__store_is_wanted(options) ? mp__store_new(options, q)
-					       : mp__queue_file_new(options, q);
+	int r = named ? mp__queue_file_create(name, options, q) : mp__queue_file_new(options, q);
 	if (r < 0) {
 		free(q);
 		return r;
@@ -66,10 +64,6 @@ int mp_queue_create(const char *name, const mp_queue_options *options, mp_queue 
 	mp_queue_options known;
 	int r = load(&known, options, ret_queue);
 
-	/* A name leads to one file, and a store is two. */
-	if (r == 0 && mp__store_is_wanted(&known))
-		r = mp_error_set(
-			-ENOTSUP, "a queue with a name is first in, first out, and has no leases");
 	return r < 0 ? r : make(name, true, &known, ret_queue);
 }
 
@@ -81,10 +75,6 @@ int mp_queue_open(const char *name, mp_queue **ret_queue)
 	if (!q)
 		return -ENOMEM;
 	int r = mp__queue_file_open(name, q);
-	if (r == 0 && q->flags & MP__QUEUE_STORE) {
-		mp__queue_file_close(q);
-		r = mp_error_set(-EBADMSG, "the memory of a queue: impossible kind");
-	}
 	if (r < 0) {
 		free(q);
 		return r;
@@ -118,7 +108,6 @@ void mp_queue_close(mp_queue *queue)
 	/* acq_rel: what other threads did through the handle comes before the unmapping. */
 	if (!queue || atomic_fetch_sub_explicit(&queue->references, 1, memory_order_acq_rel) != 1)
 		return;
-	mp__store_close(queue->store);
 	mp__queue_file_close(queue);
 	free(queue);
 }
@@ -143,26 +132,13 @@ static int class_export(struct mp__handle *handle, struct mp__handle_wire *ret_w
 	memcpy(ret_wire->data, q->name.text ? q->name.text : "", ret_wire->size);
 	ret_wire->fds[0] = q->segment.fd;
 	ret_wire->n_fds = 1;
-	if (!q->store)
-		return 0;
-	ret_wire->n_fds = 2;
-	return mp__store_export(q, &ret_wire->fds[1]);
-}
-
-/* The second descriptor, of queues that need one. */
-static int import_store(struct mp_queue *q, struct mp__handle_wire *wire)
-{
-	bool expected = q->flags & MP__QUEUE_STORE;
-
-	if (wire->n_fds != (expected ? 2 : 1))
-		return mp_error_set(-EBADMSG, "a queue came with %zu descriptors", wire->n_fds);
-	return expected ? mp__store_attach(q, &wire->fds[1]) : 0;
+	return 0;
 }
 
 static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle)
 {
 	/* Of memory, if not sealed: a named one has no seals. */
-	if (wire->n_fds < 1 || wire->n_fds > 2 || fcntl(wire->fds[0], F_GET_SEALS) < 0)
+	if (wire->n_fds != 1 || fcntl(wire->fds[0], F_GET_SEALS) < 0)
 		return mp_error_set(-EBADMSG, "the handle of a queue is damaged");
 	struct mp_queue *q = handle_new();
 	if (!q)
@@ -175,12 +151,6 @@ static int class_import(struct mp__handle_wire *wire, struct mp__handle **ret_ha
 		return r;
 	}
 	wire->fds[0] = -1;
-	r = import_store(q, wire);
-	if (r < 0) {
-		mp__queue_file_close(q);
-		free(q);
-		return r;
-	}
 	*ret_handle = &q->handle;
 	return 0;
 }

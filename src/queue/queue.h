@@ -52,7 +52,7 @@ struct mp_queue {
 	uint64_t file_size;
 	uint64_t max_bytes;
 	uint64_t maxsize;        /* never more than MP__QUEUE_ITEMS_MAX */
-	struct mp__store *store; /* or NULL: messages stand in the ring */
+	struct mp__store *store; /* or NULL: messages stand in the ring; set if flags say so */
 	unsigned last_region;
 	uint32_t flags;
 	_Atomic unsigned references;

@@ -99,7 +99,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MP__QUEUE_VERSION 3u
+#define MP__QUEUE_VERSION 4u
 
 #define MP__QUEUE_NAME_SIZE 24
 #define MP__QUEUE_LINE 128 /* two cache lines: CPUs fetch them in pairs */
@@ -134,7 +134,7 @@ enum mp__record_kind {
 
 /* mp__queue_control.flags. */
 #define MP__QUEUE_JOINABLE 1u
-#define MP__QUEUE_STORE 2u /* messages stand in a store (store_layout.h), not in the ring */
+#define MP__QUEUE_STORE 2u /* behind the cells is a store (store_layout.h), not the ring */
 
 struct mp__queue_control {
 	/* Written once, before the segment is published; never changes. */

@@ -18,7 +18,6 @@
 struct mp__store {
 	mp_heap *heap;
 	struct mp__store_root *root;
-	uint64_t max_bytes;
 	enum mp_queue_order order;
 	bool leases;
 	uint32_t max_deliveries;
@@ -36,12 +35,14 @@ static inline bool mp__store_is_wanted(const mp_queue_options *options)
 	return options->order != MP_QUEUE_FIFO || options->leases || options->max_deliveries != 0;
 }
 
-/* A queue without a name, and its store. Errors as mp_queue_new(). */
-int mp__store_new(const mp_queue_options *options, struct mp_queue *q);
-/* The descriptor of the heap, borrowed. */
-int mp__store_export(const struct mp_queue *q, int *ret_fd);
-/* To an attached queue. Takes the descriptor out of `fd` if it succeeds. -EBADMSG. */
-int mp__store_attach(struct mp_queue *q, int *fd);
+/* How large the file of a queue with this limit and a store is. */
+uint64_t mp__store_geometry(uint64_t max_bytes);
+/* -EINVAL. */
+int mp__store_check_options(const mp_queue_options *options);
+/* In the new file of a queue, of that size, before it is published. Errors as mp_queue_new(). */
+int mp__store_make(struct mp_queue *q, const mp_queue_options *options);
+/* Of an attached queue. -EBADMSG, -ENOMEM. */
+int mp__store_attach(struct mp_queue *q);
 /* NULL is allowed. */
 void mp__store_close(struct mp__store *store);
 

@@ -9,9 +9,23 @@
  * over from a dead thread makes them anew.
  *
  * A ring cannot do this: what is taken out of the middle leaves holes. So a queue that is not plain
- * first in, first out has its messages in a heap (mp/heap.h), the second descriptor of its handle.
- * From its control page (queue/queue_layout.h) it uses get_guard, its only lock, and the bells, the
- * bits of shutdown and the cells; the rest of that page and the ring lie idle.
+ * first in, first out has its messages in a heap (mp/heap.h). That lies in the file of the queue, where
+ * the ring of others begins, and up to its end: so one descriptor is the whole queue, one name leads
+ * to it, and the kernel's count of the users of one file (shm/named.h) says when all of it goes.
+ * From the control page (queue/queue_layout.h) it uses get_guard, its only lock, and the bells, the
+ * bits of shutdown and the cells; the rest of that page lies idle.
+ *
+ *	0         4 KiB      24 KiB   32 KiB
+ *	+---------+----------+--------+------------------------------------------------- - -
+ *	| control | cells of | unused | heap: a segment of its own (shm/segment.h), which grows
+ *	|         | consumers|        | in the sparse file up to its end
+ *	+---------+----------+--------+------------------------------------------------- - -
+ *
+ * The creator fills heap and table before it publishes the control page, and gives the file its name
+ * last. Who opens it checks the page, the size of the file, then the heap and its root. So a death at
+ * any instant leaves no name, or that of a whole queue. Growing allocates first and says so in the
+ * heap's head afterwards: a full file system is -ENOSPC, and a death in between leaves memory that
+ * the next growth uses.
  *
  *	heap:	root           chunk 0            chunk 1 ...      a block for each message
  *		+-----------+  +----------------+ +----- - -       +-------+-------------+
@@ -84,7 +98,7 @@
  *
  * Nothing read here is trusted: numbers of entries are checked against the table, walks of lists are
  * no longer than the table, offsets and sizes are copied to a local and checked against the heap.
- * What never changes is copied to the handle and checked once. What follows from the table and is
+ * What never changes (max_bytes stands in the control page) is copied to the handle and checked once. What follows from the table and is
  * wrong causes one repair; an entry that is impossible becomes FREE by it, and the call says -EBADMSG.
  */
 #ifndef MP_QUEUE_STORE_LAYOUT_H
@@ -95,7 +109,8 @@
 #include <stdint.h>
 
 #define MP__STORE_MAGIC UINT64_C(0x6d702e73746f7231) /* "mp.stor1" */
-#define MP__STORE_VERSION 1u
+#define MP__STORE_VERSION 2u
+#define MP__STORE_AT 32768u /* in the file of the queue: MP__QUEUE_REGION */
 
 #define MP__STORE_CHUNKS 21u
 #define MP__STORE_CHUNK_FIRST 64u /* entries in chunk 0 */
@@ -143,7 +158,6 @@ struct mp__store_root {
 	uint32_t order; /* enum mp_queue_order */
 	uint32_t leases;
 	uint32_t max_deliveries; /* 0: no limit */
-	uint64_t max_bytes;
 
 	_Atomic uint32_t n_chunks;
 	_Atomic uint32_t repair;

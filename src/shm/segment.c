@@ -58,6 +58,19 @@ static int map(struct mp__segment *s, const struct stat *st)
 	return 0;
 }
 
+static void fill_header(const struct mp__segment_type *type, const struct mp__segment *s)
+{
+	*s->header = (struct mp__segment_header){
+		.magic = MP__SEGMENT_MAGIC,
+		.version = MP__SEGMENT_VERSION,
+		.kind = type->kind,
+		.fingerprint = type->fingerprint,
+		.id = new_id(),
+		.max_size = s->max_size,
+		.size = s->size,
+	};
+}
+
 int mp__segment_format(const struct mp__segment_type *type, int fd, uint64_t size,
 	uint64_t max_size, struct mp__segment *ret_segment)
 {
@@ -69,15 +82,32 @@ int mp__segment_format(const struct mp__segment_type *type, int fd, uint64_t siz
 	int r = map(&s, &st);
 	if (r < 0)
 		return r;
-	*s.header = (struct mp__segment_header){
-		.magic = MP__SEGMENT_MAGIC,
-		.version = MP__SEGMENT_VERSION,
-		.kind = type->kind,
-		.fingerprint = type->fingerprint,
-		.id = new_id(),
-		.max_size = max_size,
-		.size = size,
-	};
+	fill_header(type, &s);
+	*ret_segment = s;
+	return 0;
+}
+
+static struct mp__segment part_of(const struct mp__segment *whole, uint64_t at)
+{
+	struct mp__segment s = *whole;
+
+	s.header = (struct mp__segment_header *)((char *)whole->header + at);
+	s.max_size = s.mapped = whole->size - at;
+	s.at = at;
+	s.part = true;
+	return s;
+}
+
+int mp__segment_format_part(const struct mp__segment_type *type, const struct mp__segment *whole,
+	uint64_t at, uint64_t size, struct mp__segment *ret_segment)
+{
+	struct mp__segment s = part_of(whole, at);
+	int r = mp__memory_allocate(whole->fd, at, size, type->what);
+
+	if (r < 0)
+		return r;
+	s.size = size;
+	fill_header(type, &s);
 	*ret_segment = s;
 	return 0;
 }
@@ -115,17 +145,11 @@ static int bad(const struct mp__segment_type *type, const char *why)
 	return mp_error_set(-EBADMSG, "shared memory for %s: %s", type->what, why);
 }
 
-/* Looks only at a copy of the head, which a short read cannot fault on. */
-static int check(const struct mp__segment_type *type, int fd, unsigned int flags, struct stat *st,
+/* Looks only at a copy of the head, which a short read cannot fault on. `room`: of the file. */
+static int check_header(const struct mp__segment_type *type, int fd, uint64_t at, uint64_t room,
 	struct mp__segment_header *h)
 {
-	int seals = flags & MP__SEGMENT_NAMED ? F_SEAL_SHRINK : fcntl(fd, F_GET_SEALS);
-
-	if (seals < 0 || !(seals & F_SEAL_SHRINK))
-		return bad(type, "not a sealed memfd");
-	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
-		return bad(type, "not a file");
-	if (pread(fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h))
+	if (pread(fd, h, sizeof(*h), (off_t)at) != (ssize_t)sizeof(*h))
 		return bad(type, "too short");
 	if (h->magic != MP__SEGMENT_MAGIC)
 		return bad(type, "no segment of libmp");
@@ -136,10 +160,21 @@ static int check(const struct mp__segment_type *type, int fd, unsigned int flags
 	if (h->state != MP__SEGMENT_READY)
 		return bad(type, "not published");
 	uint64_t size = h->size;
-	if (size < sizeof(*h) || size > (uint64_t)st->st_size || size > h->max_size ||
-		h->max_size > MP__SEGMENT_MAX)
+	if (size < sizeof(*h) || size > room || size > h->max_size || h->max_size > MP__SEGMENT_MAX)
 		return bad(type, "sizes do not agree");
 	return 0;
+}
+
+static int check(const struct mp__segment_type *type, int fd, unsigned int flags, struct stat *st,
+	struct mp__segment_header *h)
+{
+	int seals = flags & MP__SEGMENT_NAMED ? F_SEAL_SHRINK : fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return bad(type, "not a sealed memfd");
+	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
+		return bad(type, "not a file");
+	return check_header(type, fd, 0, (uint64_t)st->st_size, h);
 }
 
 int mp__segment_attach(const struct mp__segment_type *type, int fd, unsigned int flags,
@@ -169,6 +204,22 @@ int mp__segment_attach(const struct mp__segment_type *type, int fd, unsigned int
 	return 0;
 }
 
+int mp__segment_attach_part(const struct mp__segment_type *type, const struct mp__segment *whole,
+	uint64_t at, struct mp__segment *ret_segment)
+{
+	struct mp__segment s = part_of(whole, at);
+	struct mp__segment_header h;
+	int r = check_header(type, whole->fd, at, s.max_size, &h);
+
+	if (r < 0)
+		return r;
+	if (h.max_size != s.max_size)
+		return bad(type, "not up to the end of its file");
+	s.size = h.size;
+	*ret_segment = s;
+	return 0;
+}
+
 int mp__segment_grow(struct mp__segment *segment, uint64_t size, const char *what)
 {
 	uint64_t seen = atomic_load_explicit(&segment->header->size, memory_order_acquire);
@@ -177,7 +228,8 @@ int mp__segment_grow(struct mp__segment *segment, uint64_t size, const char *wha
 		return mp_error_set(-ENOSPC, "%s of %llu bytes may not grow to %llu", what,
 			(unsigned long long)segment->max_size, (unsigned long long)size);
 	if (size > segment->size) {
-		int r = mp__memory_allocate(segment->fd, segment->size, size - segment->size, what);
+		int r = mp__memory_allocate(
+			segment->fd, segment->at + segment->size, size - segment->size, what);
 		if (r < 0)
 			return r;
 		MP__TEST_POINT("segment.grown");
@@ -198,7 +250,7 @@ int mp__segment_refresh(struct mp__segment *segment)
 	if (size == segment->size)
 		return 0;
 	if (size < segment->size || size > segment->max_size || fstat(segment->fd, &st) < 0 ||
-		size > (uint64_t)st.st_size)
+		segment->at + size > (uint64_t)st.st_size)
 		return mp_error_set(-EBADMSG, "shared memory of %llu bytes claims to have %llu now",
 			(unsigned long long)segment->size, (unsigned long long)size);
 	segment->size = size;
@@ -207,7 +259,9 @@ int mp__segment_refresh(struct mp__segment *segment)
 
 void mp__segment_close(struct mp__segment *segment)
 {
-	if (segment->header)
+	if (segment->part)
+		segment->fd = -1;
+	else if (segment->header)
 		munmap(segment->header, segment->mapped);
 	segment->header = NULL;
 	mp__cleanup_close(&segment->fd);

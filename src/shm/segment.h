@@ -9,6 +9,9 @@
  *
  * The view below is private to a process; it is the mapping of the whole address range that the
  * segment may ever need, so that data never moves.
+ *
+ * A segment may also be a part of another one, which lies in its file and is mapped with it: so two
+ * things that belong together have one descriptor, one name and one end.
  */
 #ifndef MP_SHM_SEGMENT_H
 #define MP_SHM_SEGMENT_H
@@ -40,10 +43,12 @@ struct mp__segment {
 	uint64_t size;                     /* bytes that may be used, as last checked */
 	uint64_t max_size;
 	size_t mapped;
-	dev_t dev; /* of the file */
+	uint64_t at; /* where it begins in the file */
+	dev_t dev;   /* of the file */
 	ino_t ino;
 	int fd;
 	bool readonly;
+	bool part; /* mapping and descriptor are those of another one */
 };
 
 /* Largest segment: addresses that a process can have, and off_t. */
@@ -61,6 +66,13 @@ int mp__segment_create(const struct mp__segment_type *type, uint64_t size, uint6
 int mp__segment_format(const struct mp__segment_type *type, int fd, uint64_t size,
 	uint64_t max_size, struct mp__segment *ret_segment);
 
+/*
+ * The same in a part of `whole`, which has memory for all that this may ever be in its file: up to its
+ * end, from `at` on, a multiple of a page. `size` bytes of it are allocated. `whole` stays longer.
+ */
+int mp__segment_format_part(const struct mp__segment_type *type, const struct mp__segment *whole,
+	uint64_t at, uint64_t size, struct mp__segment *ret_segment);
+
 /* The last store of a creation: who attaches sees everything from here on. */
 void mp__segment_publish(struct mp__segment *segment);
 
@@ -76,6 +88,10 @@ enum mp__segment_attach_flags {
 int mp__segment_attach(const struct mp__segment_type *type, int fd, unsigned int flags,
 	struct mp__segment *ret_segment);
 
+/* The same of what mp__segment_format_part() has made. -EBADMSG. */
+int mp__segment_attach_part(const struct mp__segment_type *type, const struct mp__segment *whole,
+	uint64_t at, struct mp__segment *ret_segment);
+
 /*
  * Let it have `size` bytes at least. -ENOSPC no memory, or more than max_size. Several processes and
  * threads may do this at once; each thread with a struct of its own, or under a lock.
@@ -88,7 +104,7 @@ int mp__segment_grow(struct mp__segment *segment, uint64_t size, const char *wha
  */
 int mp__segment_refresh(struct mp__segment *segment);
 
-/* Unmap and close. A struct of zero bytes with fd -1, or one that is closed, is left alone. */
+/* Unmap and close, if it is no part. A struct of zero bytes with fd -1, or one that is closed, is left alone. */
 void mp__segment_close(struct mp__segment *segment);
 
 /* FNV-1a of the numbers: sizes and offsets of a kind's structs. */

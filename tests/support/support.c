@@ -255,6 +255,19 @@ void t_disarm(void)
 		unlink(token);
 }
 
+void t_die_at(
+	const char *point, const char *action, int (*function)(void *argument), void *argument)
+{
+	t_arm(point, action);
+	struct t_child child = t_spawn(function, argument);
+	if (strcmp(action, "exit") == 0)
+		t_expect_exit(&child, 86);
+	else
+		t_expect_signal(&child, SIGKILL);
+	cr_assert(t_fired(), "nobody came to %s", point);
+	t_disarm();
+}
+
 int t_read_full(int fd, void *data, size_t size)
 {
 	char *at = data;

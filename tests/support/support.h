@@ -95,6 +95,13 @@ void t_arm(const char *point, const char *action);
 bool t_fired(void);
 void t_disarm(void);
 
+/*
+ * All of it at once: a child that runs the function comes to the point and ends there, by "kill" or
+ * "exit".
+ */
+void t_die_at(
+	const char *point, const char *action, int (*function)(void *argument), void *argument);
+
 /* Read exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
 int t_read_full(int fd, void *data, size_t size);
 
