@@ -132,7 +132,7 @@ static int add(const mp_obj *a, const mp_obj *b, mp_obj *ret)
 	}
 	if (mp_obj_to_i64(a, &left) < 0 || mp_obj_to_i64(b, &right) < 0 ||
 		__builtin_add_overflow(left, right, &sum))
-		return mp_error_set(-ERANGE, "a sum that is more than an i64 holds");
+		return mp_error_set(-ERANGE, "the sum is more than an i64 holds");
 	*ret = mp_i64(sum);
 	return 0;
 }
@@ -168,7 +168,7 @@ int md_number_add(struct serve_bytes a, struct serve_bytes b, uint8_t room[MD_NU
 	mp_obj left, right, sum;
 
 	if (!md_is_number(a) || !md_is_number(b))
-		return mp_error_set(-EINVAL, "a sum of what is no number");
+		return mp_error_set(-EINVAL, "what is there, or what is added, is no number");
 	decode(a, &left);
 	decode(b, &right);
 	int r = add(&left, &right, &sum);

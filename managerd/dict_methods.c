@@ -147,7 +147,7 @@ static int popitem(struct serve_call *call)
 	struct serve_bytes value;
 
 	if (dict->class->last(dict, &key, &value) != 0)
-		return serve_fail(call, MP__CODE__NOT_FOUND, "popitem of an empty dict");
+		return serve_fail(call, MP__CODE__NOT_FOUND, "it is empty");
 	if (!serve_assemble(call, key) || !serve_assemble(call, value))
 		return call->failed;
 	int r = serve_answer_list(call);

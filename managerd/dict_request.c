@@ -65,7 +65,8 @@ static bool read_value(struct serve_call *call, ProtobufCBinaryData field, size_
 	int r = mp__value_check_stored(field.data, field.len, &info);
 
 	if (r == 0 && field.len + key_size > MP__PAYLOAD_MAX)
-		r = mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
+		r = mp_error_set(-EMSGSIZE,
+			"key and value have %zu bytes, at most %zu may be: split the value",
 			field.len + key_size, MP__PAYLOAD_MAX);
 	if (r < 0) {
 		serve_fail_result(call, r);
@@ -198,9 +199,10 @@ static int run_update(struct serve_call *call, const Mp__DictUpdate *op)
 		return call->failed;
 	int r = mp__value_check(op->pairs.data, op->pairs.len, &info);
 	if (r == 0 && info.handles > 0)
-		r = mp_error_set(-ENOTSUP, "a handle in a value for managerd");
+		r = mp_error_set(
+			-ENOTSUP, "a handle in a value for managerd, which cannot keep it");
 	if (r == 0 && info.type != MP_TYPE_DICT)
-		r = mp_error_set(-EINVAL, "an update with something that is not a dict");
+		r = mp_error_set(-EINVAL, "what it is updated with is not a dict");
 	if (r < 0)
 		return serve_fail_result(call, r);
 	serve_effort(call, info.nodes);

@@ -75,7 +75,8 @@ static int read_pair(struct mp__items *items, struct pair *pair)
 	mp__items_next(items, &value, &size);
 	pair->value = (struct serve_bytes){value, size};
 	if (pair->key.size + size > MP__PAYLOAD_MAX) {
-		mp_error_set(-EMSGSIZE, "key and value have %zu bytes, at most %zu may be",
+		mp_error_set(-EMSGSIZE,
+			"key and value have %zu bytes, at most %zu may be: split the value",
 			pair->key.size + size, MP__PAYLOAD_MAX);
 		return MD_DICT_E_BAD_VALUE;
 	}

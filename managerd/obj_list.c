@@ -96,7 +96,7 @@ static int pop(struct serve_call *call)
 	size_t i = items->n - 1;
 
 	if (items->n == 0)
-		return serve_fail(call, MP__CODE__OUT_OF_RANGE, "pop of an empty list");
+		return serve_fail(call, MP__CODE__OUT_OF_RANGE, "it is empty");
 	if (serve_arg_given(call, 0) && !md_arg_place(call, 0, items->n, &i))
 		return call->failed;
 	int r = md_answer_item(call, *md_items_at(items, i));

@@ -197,7 +197,7 @@ static int task_done(struct serve_call *call)
 		share = q->shares; /* got by one, done by another */
 	if (!share)
 		return serve_fail(
-			call, MP__CODE__OUT_OF_RANGE, "task_done was called more often than get");
+			call, MP__CODE__OUT_OF_RANGE, "it was called more often than get");
 	count_out(q, share);
 	done(q, 1);
 	return serve_answer_nil(call);

@@ -326,7 +326,7 @@ int md_dict_transact(struct serve_call *call)
 			return call->failed;
 		if ((uint64_t)version != call->object->version)
 			return serve_fail(call, MP__CODE__CONFLICT,
-				"the dict has changed since, nothing was done");
+				"it has changed since, nothing was done: look at it again");
 	}
 	if (!serve_arg_value(call, 1, &steps))
 		return call->failed;

@@ -17,7 +17,12 @@ for page in man/*.[1-8]; do
   case " $installed " in *" $page "*) ;; *) fail "$page is not installed" ;; esac
   if [ "$(head -c 4 "$page")" = ".so " ]; then
     [ -e "man/$(sed -n 's/^\.so man[1-8]\///p' "$page")" ] || fail "$page leads nowhere"
-  elif command -v mandoc > /dev/null 2>&1; then
+    continue
+  fi
+  case $page in
+  *.3) grep -q '^\.\\" example: examples/' "$page" || fail "$page has no program from examples/" ;;
+  esac
+  if command -v mandoc > /dev/null 2>&1; then
     # Pages refer to each other before they are installed.
     mandoc -T lint -W warning "$page" > "$lint" 2>&1 || true
     if grep -v 'referenced manual not found' "$lint" >&2; then

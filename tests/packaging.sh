@@ -26,4 +26,12 @@ version=$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' "$top_builddir/confi
 grep -q "^libmp ($version-" packaging/debian/changelog || fail "debian/changelog is not about $version"
 grep -q "^Version: *$version\$" packaging/libmp.spec || fail "libmp.spec is not about $version"
 
+# Each unit is in both kinds of packages: Debian's take the whole directory.
+for unit in units/*.socket units/*.service.in; do
+  grep -q "^%{_unitdir}/$(basename "$unit" .in)\$" packaging/libmp.spec || fail "libmp.spec has no $unit"
+done
+if command -v rpmspec > /dev/null 2>&1; then
+  rpmspec -P packaging/libmp.spec > "$work/spec" 2> "$work/errors" || fail "libmp.spec: $(cat "$work/errors")"
+fi
+
 exit $status

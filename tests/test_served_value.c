@@ -231,3 +231,35 @@ Test(counter, mistakes_have_their_errors)
 	mp_proxy_close(lock);
 	mp_manager_close(m);
 }
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+/* What was asked of which object stands before what the daemon says. */
+Test(served_value, a_refusal_names_method_and_object)
+{
+	mp_manager *m = t_manager();
+	mp_proxy *counter;
+	mp_proxy *other;
+	mp_dict *visits;
+	mp_obj value;
+
+	T_OK(mp_manager_dict(m, "visits", &visits));
+	T_RESULT(mp_dict_get(visits, mp_str("log"), &value), -ENOENT);
+	cr_assert_str_eq(mp_error_detail(), "get of the dict 'visits': no such key");
+	T_RESULT(mp_manager_counter(m, "visits", 0, &counter), -EEXIST);
+	cr_assert(strncmp(mp_error_detail(), "opening the counter 'visits': ", 30) == 0, "%s",
+		mp_error_detail());
+	T_RESULT(mp_manager_open(m, NULL, "nothing", mp_nil(), &other), -ENOENT);
+	cr_assert_str_eq(
+		mp_error_detail(), "opening the object 'nothing': there is no object of that name");
+	T_OK(mp_manager_counter(m, NULL, INT64_MAX, &counter));
+	T_RESULT(mp_counter_add(counter, 1, NULL), -EOVERFLOW);
+	cr_assert(
+		strncmp(mp_error_detail(), "add of a counter: ", 18) == 0, "%s", mp_error_detail());
+	T_RESULT(mp_proxy_call(counter, "polish", mp_nil(), MP_FOREVER, NULL), -ENOSYS);
+	cr_assert(strncmp(mp_error_detail(), "polish of a counter: ", 21) == 0, "%s",
+		mp_error_detail());
+	mp_proxy_close(counter);
+	mp_dict_close(visits);
+	mp_manager_close(m);
+}

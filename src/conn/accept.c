@@ -128,7 +128,8 @@ static void turn_away(mp_listener *l, struct turn *turn)
 	l->spare = mp__listener_spare();
 	if (fd < 0)
 		return;
-	mp_error_set(-EMFILE, "no descriptor is left; raise RLIMIT_NOFILE");
+	mp_error_set(-EMFILE, "accepting a client: no descriptor is left, it was turned away; "
+			      "raise RLIMIT_NOFILE");
 	count(l, &l->stats.dropped, turn);
 }
 

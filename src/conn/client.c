@@ -156,7 +156,8 @@ int mp_connection_peer_address(mp_connection *connection, char *buffer, size_t s
 	if (fd < 0)
 		return fd;
 	if (!buffer && size > 0)
-		return mp_error_set(-EINVAL, "room for %zu bytes at NULL", size);
+		return mp_error_set(
+			-EINVAL, "the address of the other side: room for %zu bytes at NULL", size);
 	peer.size = sizeof(peer.at);
 	if (getpeername(fd, &peer.at.any, &peer.size) < 0)
 		return mp__error_errno("the address of the other side");

@@ -27,10 +27,14 @@ static int refer(struct mp__referrer *referrer, struct mp__handle *handle,
 	const struct mp_proxy *proxy = (const struct mp_proxy *)handle;
 
 	if (!is_proxy(handle))
-		return mp_error_set(-ENOTSUP, "a %s in a value for managerd", handle->class->name);
+		return mp_error_set(-ENOTSUP,
+			"a %s in a value for managerd, which cannot keep it: only its own objects "
+			"can stand there",
+			handle->class->name);
 	/* Copies of a handle may be several in a forked child, but all have its id. */
 	if (memcmp(proxy->manager->id, r->manager->id, sizeof(r->manager->id)) != 0)
-		return mp_error_set(-ENOTSUP, "a %s of another managerd", proxy->object.class_name);
+		return mp_error_set(-ENOTSUP, "a %s of another managerd in a value for this one",
+			proxy->object.class_name);
 	*ret_reference = proxy->object;
 	return 0;
 }

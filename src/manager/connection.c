@@ -418,7 +418,9 @@ static int pack(const Mp__Request *request, size_t max, struct mp__buffer *buffe
 	int r = mp__frame_append(buffer, &request->base, max);
 
 	if (r == -EMSGSIZE)
-		return mp_error_set(r, "a request of %zu bytes, managerd takes %zu",
+		return mp_error_set(r,
+			"a request of %zu bytes to managerd, which takes %zu at most: split the "
+			"value",
 			protobuf_c_message_get_packed_size(&request->base), max);
 	return r < 0 ? mp_error_set(r, "no memory for a request to managerd") : 0;
 }
@@ -563,7 +565,8 @@ static int unpack(struct mp__reply *reply, bool news)
 			(int)reply->response->code);
 	if (reply->response->code == MP__CODE__FAILED)
 		return mp_error_set(failure_of(reply->response), "%s", reply->response->detail);
-	return r < 0 ? mp_error_set(r, "managerd: %s", reply->response->detail) : r;
+	reply->refused = r < 0;
+	return r < 0 ? mp_error_set(r, "%s", reply->response->detail) : r;
 }
 
 void mp__connection_break(struct mp__connection *c)
@@ -602,6 +605,7 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 
 	ret_reply->data = ret_reply->small;
 	ret_reply->answered = false;
+	ret_reply->refused = false;
 	int r = send_in_turn(c, &call, request, deadline);
 	if (r == 0) {
 		r = wait_for(c, &call, deadline);

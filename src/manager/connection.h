@@ -47,6 +47,7 @@ struct mp__reply {
 	uint8_t *data;          /* the message: `small`, or malloc'ed */
 	size_t size;
 	bool answered; /* the daemon has: a failure is its own */
+	bool refused;  /* it has, and its sentence says why, but not what was asked for */
 	struct mp__arena arena;
 	uint8_t small[MP__REPLY_SMALL];
 	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "manager/argument.h"
+#include "manager/failure.h"
 #include "manager/share.h"
 #include "obj/utf8.h"
 #include "wire/frame.h"
@@ -86,7 +87,7 @@ static int send_open(struct mp_proxy *proxy, struct mp__connection *connection, 
 	request.open = open;
 	int r = mp__connection_call(connection, &request, deadline, &reply);
 	if (r < 0)
-		return r;
+		return mp__failure_said(proxy, &request, &reply, r);
 	if (reply.response->result_case == MP__RESPONSE__RESULT_OPENED)
 		r = take_opened(proxy, connection, reply.response->opened, open->class_name);
 	else
@@ -112,7 +113,11 @@ static int open_again(
 			(ProtobufCBinaryData){sizeof(proxy->object.token), proxy->object.token};
 	}
 	int r = send_open(proxy, connection, &open, deadline);
-	return r == -ENOENT ? mp_error_set(-EPIPE, "the object is gone") : r;
+	return r == -ENOENT ? mp_error_set(-EPIPE,
+				      "the %s is gone: nobody had it open any more, or managerd "
+				      "was started anew",
+				      proxy->object.class_name)
+			    : r;
 }
 
 static int open_first(struct mp_proxy *proxy, const char *class_name, mp_obj args)
@@ -160,7 +165,8 @@ int mp__proxy_open(struct mp_manager *manager, const char *class_name, const cha
 	if (!mp__utf8_valid(name, length))
 		return mp_error_set(-EILSEQ, "the name of an object is not UTF-8");
 	if (args.type != MP_TYPE_NIL && args.type != MP_TYPE_LIST)
-		return mp_error_set(-EINVAL, "arguments that are not a list");
+		return mp_error_set(-EINVAL,
+			"opening an object with arguments that are no list; use MP_LIST()");
 	int r = proxy_new(manager, name, length, &proxy);
 	if (r < 0)
 		return r;
@@ -262,7 +268,8 @@ int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *re
 	*reference = proxy->reference;
 	mp__manager_unlock(proxy->manager);
 	if (r == 0)
-		r = mp__connection_call(connection, request, deadline, reply);
+		r = mp__failure_said(proxy, request, reply,
+			mp__connection_call(connection, request, deadline, reply));
 	mp__connection_unref(connection);
 	return r;
 }
@@ -389,7 +396,8 @@ int mp_proxy_call(
 	if (!proxy || !method)
 		return mp_error_set(-EINVAL, "a call without an object, or without a method");
 	if (args.type != MP_TYPE_NIL && args.type != MP_TYPE_LIST)
-		return mp_error_set(-EINVAL, "%s: arguments that are not a list", method);
+		return mp_error_set(
+			-EINVAL, "%s: the arguments are no list; use MP_LIST()", method);
 	if (timeout_ms < MP_FOREVER)
 		return mp_error_set(-EINVAL, "%s: a timeout of %d", method, timeout_ms);
 	if (!mp__utf8_valid(method, strlen(method)))

@@ -69,7 +69,8 @@ static int write_step(const mp_dict_step *step, mp_obj parts[3], mp_obj *ret)
 int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n)
 {
 	if ((!steps && n > 0) || n > SIZE_MAX / 4 / sizeof(mp_obj))
-		return mp_error_set(-EINVAL, "a transaction of %zu steps", n);
+		return mp_error_set(
+			-EINVAL, "a transaction of %zu steps at NULL, or of more than can be", n);
 	mp_obj *room = malloc((4 * n + 1) * sizeof(*room));
 	int r = room ? 0 : mp_error_set(-ENOMEM, "no memory for a transaction");
 	for (size_t i = 0; i < n && r == 0; i++)

@@ -106,7 +106,8 @@ static int encode_reference(struct encoder *e, const mp_obj *from, Mp__Value *to
 	if (!reference)
 		return no_memory();
 	if (from->kind == MP__HANDLE_FD)
-		return mp_error_set(-ENOTSUP, "a descriptor in a value for managerd");
+		return mp_error_set(
+			-ENOTSUP, "a descriptor in a value for managerd, which cannot keep it");
 	int r = referrer->refer(referrer, from->as.handle, &reference->bytes);
 	if (r < 0)
 		return r;

@@ -57,7 +57,8 @@ int mp__limit_memory(uint64_t kib, struct rlimit *ret_before)
 	rlim_t now = mapped();
 
 	if (now == RLIM_INFINITY || getrlimit(RLIMIT_AS, ret_before) < 0)
-		return mp_error_set(-EACCES, "the memory of a task cannot be limited here");
+		return mp_error_set(-EACCES, "limiting the memory of a task: what the worker has "
+					     "cannot be told (/proc/self/statm)");
 	struct rlimit limit = *ret_before;
 	rlim_t wanted =
 		kib < (RLIM_INFINITY - now) / 1024 ? now + (rlim_t)kib * 1024 : RLIM_INFINITY;

@@ -157,7 +157,8 @@ static bool make_object(
 	if (r < 0) {
 		serve_fail(call, MP__CODE__INTERNAL, "the server has no random numbers");
 	} else if (r == SERVE_REGISTRY_E_LIMIT) {
-		serve_fail(call, MP__CODE__LIMIT, "the server holds as many objects as it may");
+		serve_fail(call, MP__CODE__LIMIT,
+			"the server holds as many objects as it may: see its option max-objects");
 	} else if (r != 0) {
 		serve_fail_no_memory(call);
 	} else if (serve_call_args(

@@ -45,7 +45,8 @@ static int load(
 	if (r < 0)
 		return r;
 	if (ret->mode & ~0777u)
-		return mp_error_set(-EINVAL, "a server's socket with mode 0%o", ret->mode);
+		return mp_error_set(-EINVAL,
+			"a new server: mode 0%o of its socket; it is 0 to 0777", ret->mode);
 	*limits = (struct serve_limits)SERVE_LIMITS_DEFAULT;
 	if (ret->max_connections)
 		limits->max_connections = ret->max_connections;
@@ -94,7 +95,8 @@ static int register_type(mp_server *server, const mp_served_type *type)
 		return r;
 	if (server->classes && serve_class_find((const struct serve_class *const *)server->classes,
 				       class->name, strlen(class->name)))
-		r = mp_error_set(-EEXIST, "the server has a type of name %s", class->name);
+		r = mp_error_set(-EEXIST,
+			"registering a type: the server has one of name %s already", class->name);
 	struct serve_class **classes =
 		r < 0 ? NULL : realloc(server->classes, (server->n_classes + 2) * sizeof(*classes));
 	if (!classes) {
@@ -110,13 +112,14 @@ static int register_type(mp_server *server, const mp_served_type *type)
 /* A server is at one thing at a time. */
 static int busy(void)
 {
-	return mp_error_set(-EBUSY, "the server runs");
+	return mp_error_set(
+		-EBUSY, "the server runs; types are registered before, and it runs once at a time");
 }
 
 int mp_server_register(mp_server *server, const mp_served_type *type)
 {
 	if (!server)
-		return mp_error_set(-EINVAL, "a type, for no server");
+		return mp_error_set(-EINVAL, "registering a type: no server");
 	if (atomic_flag_test_and_set(&server->running))
 		return busy();
 	int r = register_type(server, type);

@@ -477,7 +477,8 @@ int mp__heap_plan(struct mp__heap_view *v, uint64_t size, uint64_t align, uint64
 	uint64_t needed = from + gap_at(from, align) + size + MP__HEAP_BLOCK_HEAD;
 	if (needed > v->limit)
 		return mp_error_set(-ENOSPC,
-			"the heap has no %llu bytes in one piece, and is as large as it may be",
+			"the heap has no %llu bytes in one piece, and is as large as it may be "
+			"(option max_size)",
 			(unsigned long long)(size - MP__HEAP_BLOCK_HEAD));
 	needed = (needed + CHUNK - 1) / CHUNK * CHUNK;
 	*ret_size = needed < v->limit ? needed : v->limit;

@@ -225,7 +225,8 @@ int mp__segment_grow(struct mp__segment *segment, uint64_t size, const char *wha
 	uint64_t seen = atomic_load_explicit(&segment->header->size, memory_order_acquire);
 
 	if (size > segment->max_size)
-		return mp_error_set(-ENOSPC, "%s of %llu bytes may not grow to %llu", what,
+		return mp_error_set(-ENOSPC,
+			"%s may have %llu bytes, not %llu: see the option max_size", what,
 			(unsigned long long)segment->max_size, (unsigned long long)size);
 	if (size > segment->size) {
 		int r = mp__memory_allocate(

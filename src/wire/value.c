@@ -84,7 +84,8 @@ static void key_text(struct mp__key *key, uint8_t *data, size_t size, size_t tex
 static int not_a_key(uint32_t type)
 {
 	if (type == MP_TYPE_HANDLE)
-		return mp_error_set(-ENOTSUP, "a handle as a key");
+		return mp_error_set(-ENOTSUP,
+			"a handle as a key; keys are bool, integers, f64, strings and bytes");
 	return mp_error_set(-EINVAL, "%s as a key; keys are bool, integers, f64, strings and bytes",
 		type == MP_TYPE_LIST   ? "a list"
 		: type == MP_TYPE_DICT ? "a dict"
@@ -152,9 +153,10 @@ int mp__value_check_stored(const void *data, size_t size, struct mp__value_info 
 	if (r < 0)
 		return r;
 	if (info.handles > 0)
-		return mp_error_set(-ENOTSUP, "a handle in a value for managerd");
+		return mp_error_set(
+			-ENOTSUP, "a handle in a value for managerd, which cannot keep it");
 	if (info.depth > MP__STORED_MAX_DEPTH)
-		return mp_error_set(-EOVERFLOW, "a value for managerd nested deeper than %d",
+		return mp_error_set(-EOVERFLOW, "a value for managerd is nested deeper than %d",
 			MP__STORED_MAX_DEPTH);
 	*ret_info = info;
 	return 0;
