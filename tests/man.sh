@@ -57,6 +57,21 @@ done
 
 sh man/embed-examples --check || status=1
 
+# mp(7) leads to every page of functions, and to every example that is in no page.
+for page in man/*.3; do
+  [ "$(head -c 4 "$page")" != ".so " ] || continue
+  found=
+  for name in "$(basename "$page" .3)" $(sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([A-Za-z0-9_]*\).*/\1/p' "$page"); do
+    if grep -q "Xr $name 3" man/mp.7; then found=yes; fi
+  done
+  [ "$found" ] || fail "man/mp.7 does not lead to $page"
+done
+for example in examples/*.c examples/*.cc; do
+  name=$(basename "$example" .c)
+  grep -q "example: $example" man/*.[1-8] || grep -q "^\.It Pa $name\$" man/mp.7 ||
+    fail "$example is in no page, and not in EXAMPLES of man/mp.7"
+done
+
 # As HTML, no link leads nowhere.
 if command -v mandoc > /dev/null 2>&1; then
   html=$(mktemp -d)
