@@ -4,6 +4,7 @@
 #include "managerd/dict_methods.h"
 
 #include "base/error.h"
+#include "managerd/dict_expiry.h"
 #include "managerd/obj_dict.h"
 #include "managerd/transaction.h"
 #include "managerd/values.h"
@@ -74,7 +75,7 @@ static int add(struct serve_call *call)
 		return md_dict_fail(call, r);
 	if (!md_arg_sum(call, 1, old, &sum))
 		return call->failed;
-	r = md_dict_set(dict_of(call), bytes_of(&key), md_item_bytes(sum));
+	r = md_dict_replace(dict_of(call), bytes_of(&key), md_item_bytes(sum));
 	if (r == 0) {
 		serve_changed(call->object);
 		r = md_answer_item(call, sum);
@@ -103,7 +104,7 @@ static int compare_and_swap(struct serve_call *call)
 		return serve_answer_bool(call, false);
 	if (!md_dict_refer(call, value))
 		return call->failed;
-	r = md_dict_set(dict_of(call), bytes_of(&key), value);
+	r = md_dict_replace(dict_of(call), bytes_of(&key), value);
 	if (r != 0) {
 		serve_unrefer(call->object, value);
 		return md_dict_fail(call, r);
@@ -161,7 +162,11 @@ static int popitem(struct serve_call *call)
 const struct serve_method md_dict_methods[MD_DICT_METHODS] = {
 	{"add", add, 2, 2},
 	{"compare_and_swap", compare_and_swap, 3, 3},
+	{"expire", md_dict_expire, 2, 2},
 	{"get_many", get_many, 1, 1},
+	{"persist", md_dict_persist, 1, 1},
 	{"popitem", popitem, 0, 0},
+	{"set_for", md_dict_set_for, 3, 3},
 	{"transact", md_dict_transact, 2, 2},
+	{"ttl", md_dict_ttl, 1, 1},
 };

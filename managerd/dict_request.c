@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/testpoint.h"
+#include "managerd/dict_expiry.h"
 #include "managerd/dict_methods.h"
 #include "managerd/obj_dict.h"
 #include "obj/codec.h"
@@ -28,8 +29,8 @@ static bool find_dict(struct serve_call *call, uint64_t reference)
 		serve_fail(call, MP__CODE__WRONG_TYPE, "reference %" PRIu64 " is not a dict",
 			reference);
 	else
-		return true;
-	return false;
+		md_dict_refresh(call->object);
+	return call->object && call->object->class == &md_dict_class;
 }
 
 static struct serve_store *dict_of(const struct serve_call *call)

@@ -4,6 +4,7 @@
 #include "managerd/obj_dict.h"
 
 #include "base/error.h"
+#include "managerd/dict_expiry.h"
 #include "managerd/dict_methods.h"
 #include "serve/call.h"
 #include "wire/value.h"
@@ -17,11 +18,17 @@ static int from_store(int r)
 	return r > 0 ? MD_DICT_E_NO_MEMORY : r;
 }
 
-int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value)
+int md_dict_set_until(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value,
+	int64_t expires_ns)
 {
-	struct serve_change change = {.key = key, .value = value};
+	struct serve_change change = {.key = key, .value = value, .expires_ns = expires_ns};
 
 	return from_store(dict->class->apply(dict, &change, 1));
+}
+
+int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value)
+{
+	return md_dict_set_until(dict, key, value, 0);
 }
 
 int md_dict_get(struct serve_store *dict, struct serve_bytes key, struct serve_bytes *ret_value)
@@ -145,8 +152,10 @@ static void drop(struct serve_object *object)
 {
 	struct serve_store *store = object->state;
 
-	if (store)
-		store->class->free(store);
+	if (!store)
+		return;
+	md_dict_drop_alarm(store);
+	store->class->free(store);
 }
 
 static uint64_t bytes(const struct serve_object *object)
@@ -160,6 +169,7 @@ const struct serve_class md_dict_class = {
 	.name = "dict",
 	.make = make,
 	.drop = drop,
+	.refresh = md_dict_refresh,
 	.methods = md_dict_methods,
 	.n_methods = MD_DICT_METHODS,
 	.bytes = bytes,

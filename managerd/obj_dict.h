@@ -22,6 +22,15 @@ enum {
 extern const struct serve_class md_dict_class;
 
 int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value);
+/* The same for a key that is to go at that time, as in serve_change. */
+int md_dict_set_until(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value,
+	int64_t expires_ns);
+/* The same, and a key that is to expire still is. */
+static inline int md_dict_replace(
+	struct serve_store *dict, struct serve_bytes key, struct serve_bytes value)
+{
+	return md_dict_set_until(dict, key, value, SERVE_STORE_AS_BEFORE);
+}
 /* Lent until the next change. MD_DICT_E_NO_KEY. */
 int md_dict_get(struct serve_store *dict, struct serve_bytes key, struct serve_bytes *ret_value);
 /* MD_DICT_E_NO_KEY. */

@@ -24,6 +24,7 @@ struct entry {
 	struct serve_bytes value;
 	uint8_t number[MD_NUMBER_MAX]; /* `value`, if it is a sum */
 	bool is_there;
+	bool is_kept;     /* a sum: if the key is to expire, it still is */
 	bool is_referred; /* what the value refers to is kept for it */
 };
 
@@ -139,7 +140,7 @@ static struct entry *entry_for(struct transaction *t, const struct mp__key *key)
 
 	if (!e) {
 		e = &t->entries[t->n++];
-		*e = (struct entry){.key = *key};
+		*e = (struct entry){.key = *key, .is_kept = true};
 		if (key->data == key->small)
 			e->key.data = e->key.small;
 	}
@@ -154,6 +155,7 @@ static bool set(struct transaction *t, const struct step *step)
 	let_go(t, e);
 	e->value = step->value;
 	e->is_there = e->is_referred = true;
+	e->is_kept = false;
 	return true;
 }
 
@@ -163,7 +165,7 @@ static bool delete (struct transaction *t, const struct step *step)
 		return false;
 	struct entry *e = entry_for(t, &step->key);
 	let_go(t, e);
-	e->is_there = false;
+	e->is_there = e->is_kept = false;
 	return true;
 }
 
@@ -287,7 +289,8 @@ static int apply(struct transaction *t)
 				continue;
 			changes[n++] = (struct serve_change){.key = {e->key.data, e->key.size},
 				.value = e->value,
-				.remove = remove};
+				.remove = remove,
+				.expires_ns = e->is_kept ? SERVE_STORE_AS_BEFORE : 0};
 		}
 	}
 	MP__TEST_POINT("managerd.transact");

@@ -102,6 +102,18 @@ TEST(transactions_on_a_dict)
 	CHECK(d.transact({step::set("x", 2)}, version).error() == -ESTALE);
 }
 
+TEST(keys_that_expire)
+{
+	auto m = mp::manager::start().value();
+	auto d = m.dict(nullptr).value();
+	CHECK(d.set_for("k", 1, 1h) && d.ttl("k").value() <= 1h && d.persist("k").value());
+	CHECK(!d.ttl("k").value() && !d.persist("k").value());
+	CHECK(d.set_for("k", 1, 0ms).error() == -EINVAL && d.ttl("none").error() == -ENOENT);
+	CHECK(d.expire("k", 1ms) && d.expire("none", 1ms).error() == -ENOENT);
+	while (d.contains("k").value())
+		;
+}
+
 TEST(lists_of_a_manager)
 {
 	auto m = mp::manager::start().value();

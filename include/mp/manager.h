@@ -109,6 +109,21 @@ int mp_dict_get_many(mp_dict *dict, mp_obj keys, mp_obj *ret_dict);
 /* Take out the pair that was put there last: a list of key and value. -ENOENT it is empty. */
 int mp_dict_popitem(mp_dict *dict, mp_obj *ret_pair);
 
+/* --- keys that expire: mp_dict_expire(3) ----------------------------------------------------- */
+
+/*
+ * Set a key that goes by itself after so many milliseconds, as if it had never been there: for every
+ * call, also those that watch. set and update make a key stay; add, compare_and_swap and setdefault
+ * leave its time as it is. -EINVAL less than 1 ms, or more than 10^12.
+ */
+int mp_dict_set_for(mp_dict *dict, mp_obj key, mp_obj value, int64_t ttl_ms);
+/* A key that is there goes after this time, whatever was said before. -ENOENT no such key; -EINVAL. */
+int mp_dict_expire(mp_dict *dict, mp_obj key, int64_t ttl_ms);
+/* It stays after all: 1, or 0 it would have stayed anyway. -ENOENT. */
+int mp_dict_persist(mp_dict *dict, mp_obj key);
+/* The rest of its time, 1 or more; MP_FOREVER (-1): it stays. -ENOENT. */
+int mp_dict_ttl(mp_dict *dict, mp_obj key, int64_t *ret_ttl_ms);
+
 /* --- transactions: mp_dict_transact(3) ------------------------------------------------------- */
 
 enum mp_dict_op {

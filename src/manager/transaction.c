@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "base/error.h"
+#include "manager/argument.h"
 #include "manager/proxy.h"
 
 #include <mp/manager.h>
@@ -36,6 +37,41 @@ int mp_dict_popitem(mp_dict *dict, mp_obj *ret_pair)
 	if (!ret_pair)
 		return mp_error_set(-EINVAL, "popitem of a dict: no place for the pair");
 	return call(dict, "popitem", mp_nil(), ret_pair);
+}
+
+/* --- keys that expire --------------------------------------------------------------------------- */
+
+int mp_dict_set_for(mp_dict *dict, mp_obj key, mp_obj value, int64_t ttl_ms)
+{
+	return call(dict, "set_for", MP_LIST(key, value, mp_i64(ttl_ms)), NULL);
+}
+
+int mp_dict_expire(mp_dict *dict, mp_obj key, int64_t ttl_ms)
+{
+	return call(dict, "expire", MP_LIST(key, mp_i64(ttl_ms)), NULL);
+}
+
+int mp_dict_persist(mp_dict *dict, mp_obj key)
+{
+	return mp__proxy_call_bool(
+		mp__proxy_of_dict(dict), "dict", "persist", MP_LIST(key), MP_NOWAIT);
+}
+
+int mp_dict_ttl(mp_dict *dict, mp_obj key, int64_t *ret_ttl_ms)
+{
+	mp_obj ttl = mp_nil();
+
+	if (!ret_ttl_ms)
+		return mp_error_set(-EINVAL, "ttl of a key of a dict: no place for it");
+	int r = call(dict, "ttl", MP_LIST(key), &ttl);
+	if (r < 0)
+		return r;
+	if (ttl.type == MP_TYPE_I64 || ttl.type == MP_TYPE_NIL)
+		*ret_ttl_ms = ttl.type == MP_TYPE_I64 ? ttl.as.i64 : MP_FOREVER;
+	else
+		r = mp__argument_unexpected();
+	mp_obj_free(&ttl);
+	return r;
 }
 
 /* --- transactions ------------------------------------------------------------------------------- */

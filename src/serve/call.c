@@ -383,6 +383,8 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 	if (!serve_call_args(
 		    &call, method->name, request->args, method->min_args, method->max_args))
 		return call.failed;
+	if (call.object->class->refresh)
+		call.object->class->refresh(call.object);
 	call.method = method;
 	/* A method may give back the last reference of others, but not of what it runs on. */
 	serve_object_ref(call.object);

@@ -47,6 +47,8 @@ struct serve_class {
 	 * after serve_changed(). Methods that store something ask serve_may_grow() before.
 	 */
 	uint64_t (*bytes)(const struct serve_object *object);
+	/* Before each call: what time has changed meanwhile is to be seen. NULL: nothing. */
+	void (*refresh)(struct serve_object *object);
 	/* Somebody died who held something of it (serve/hold.h): the hold is dissolved already. */
 	void (*abandoned)(struct serve_object *object, struct serve_hold *hold);
 	const struct serve_method *methods; /* by name, ascending */

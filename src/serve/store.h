@@ -27,13 +27,19 @@ struct serve_change {
 	struct serve_bytes key;
 	struct serve_bytes value;
 	bool remove; /* of a key that is there */
+	/* When the key goes, of the monotonic clock; 0: it stays; SERVE_STORE_AS_BEFORE. */
+	int64_t expires_ns;
 };
+
+#define SERVE_STORE_AS_BEFORE (-1)
 
 struct serve_store {
 	const struct serve_store_class *class;
 	/* Told of each value that goes, while it is still there. NULL: nobody wants to know. */
 	void (*gone)(void *data, struct serve_bytes value);
 	void *data;
+	/* The type's own, for keys that expire. NULL: there never were any. */
+	void *alarm;
 };
 
 struct serve_store_class {
@@ -42,8 +48,8 @@ struct serve_store_class {
 	int (*find)(
 		struct serve_store *store, struct serve_bytes key, struct serve_bytes *ret_value);
 	/*
-	 * In order, so that of equal keys the last one counts; those that put before those that
-	 * remove. SERVE_STORE_E_NO_MEMORY.
+	 * In order, so that of equal keys the last one counts; first those that put with an end, then
+	 * others that put, then those that remove. SERVE_STORE_E_NO_MEMORY.
 	 */
 	int (*apply)(struct serve_store *store, const struct serve_change *changes, size_t n);
 	int (*clear)(struct serve_store *store);
@@ -56,6 +62,14 @@ struct serve_store_class {
 	/* Pairs by first insertion; *cursor starts at 0. SERVE_STORE_E_NOT_FOUND at the end. */
 	int (*next)(struct serve_store *store, uint64_t *cursor, struct serve_bytes *ret_key,
 		struct serve_bytes *ret_value);
+	/* When the key goes; 0: it stays. SERVE_STORE_E_NOT_FOUND. */
+	int (*expires)(struct serve_store *store, struct serve_bytes key, int64_t *ret_ns);
+	/* The same, another time. SERVE_STORE_E_NOT_FOUND, SERVE_STORE_E_NO_MEMORY. */
+	int (*expire_at)(struct serve_store *store, struct serve_bytes key, int64_t at_ns);
+	/* When the first key goes, or SERVE_NEVER. Until `expire` is called, it is there. */
+	int64_t (*next_expiry)(struct serve_store *store);
+	/* Remove those that were to go at this time, but no more than `max`: how many. */
+	size_t (*expire)(struct serve_store *store, int64_t now_ns, size_t max);
 };
 
 /* A store that lives and dies with the process: SERVE_STORE_E_NO_MEMORY, or -errno. */

@@ -3,6 +3,7 @@
 
 #include "serve/store.h"
 
+#include "serve/expiry.h"
 #include "serve/map.h"
 
 #include <errno.h>
@@ -14,8 +15,9 @@
 
 struct memory {
 	struct serve_store store;
-	struct serve_map map; /* of struct blob */
-	uint64_t bytes;       /* of its entries */
+	struct serve_map map;        /* of struct blob */
+	uint64_t bytes;              /* of its entries */
+	struct serve_expiry *expiry; /* NULL: no key has ever had an end */
 };
 
 struct blob {
@@ -28,6 +30,7 @@ struct blob {
 struct prepared {
 	void *key;
 	struct blob *blob;
+	struct serve_expiring *expiring;
 };
 
 /* What there is of an entry besides key and value: its place in the map, and what malloc adds. */
@@ -65,6 +68,8 @@ static void memory_clear(struct memory *memory)
 		let_go(memory, e->value);
 	serve_map_clear(&memory->map);
 	memory->bytes = 0;
+	if (memory->expiry)
+		serve_expiry_clear(memory->expiry);
 }
 
 static void free_store(struct serve_store *store)
@@ -73,6 +78,7 @@ static void free_store(struct serve_store *store)
 
 	memory_clear(memory);
 	serve_map_deinit(&memory->map);
+	serve_expiry_free(memory->expiry);
 	free(memory);
 }
 
@@ -108,6 +114,77 @@ static struct blob *make_blob(struct serve_bytes value)
 	return blob;
 }
 
+/* --- keys that expire --------------------------------------------------------------------------- */
+
+/* What it takes that this key will go. */
+static int prepare_expiry(
+	struct memory *memory, struct serve_bytes key, struct serve_expiring **ret_expiring)
+{
+	if (!memory->expiry)
+		memory->expiry = serve_expiry_new();
+	if (!memory->expiry)
+		return SERVE_STORE_E_NO_MEMORY;
+	*ret_expiring = serve_expiring_new(key);
+	return *ret_expiring ? 0 : SERVE_STORE_E_NO_MEMORY;
+}
+
+/* The key is there now, and goes at that time. Takes *expiring if it did not before. */
+static void commit_expiry(struct memory *memory, struct serve_bytes key, int64_t at_ns,
+	struct serve_expiring **expiring)
+{
+	struct serve_expiring *known;
+
+	if (!memory->expiry || at_ns == SERVE_STORE_AS_BEFORE)
+		return;
+	if (at_ns == 0) {
+		serve_expiry_forget(memory->expiry, key);
+	} else if ((known = serve_expiry_find(memory->expiry, key))) {
+		serve_expiry_move(memory->expiry, known, at_ns);
+	} else {
+		serve_expiry_put(memory->expiry, *expiring, at_ns);
+		*expiring = NULL;
+	}
+}
+
+static int expires(struct serve_store *store, struct serve_bytes key, int64_t *ret_ns)
+{
+	struct memory *memory = memory_of(store);
+	struct serve_expiring *known =
+		memory->expiry ? serve_expiry_find(memory->expiry, key) : NULL;
+
+	if (!serve_map_find(&memory->map, key.data, key.size))
+		return SERVE_STORE_E_NOT_FOUND;
+	*ret_ns = known ? known->timer.at_ns : 0;
+	return 0;
+}
+
+static int expire_at(struct serve_store *store, struct serve_bytes key, int64_t at_ns)
+{
+	struct memory *memory = memory_of(store);
+	struct serve_expiring *expiring = NULL;
+	int r = 0;
+
+	if (!serve_map_find(&memory->map, key.data, key.size))
+		return SERVE_STORE_E_NOT_FOUND;
+	if (at_ns > 0)
+		r = prepare_expiry(memory, key, &expiring);
+	if (r == 0 && at_ns > 0 && !serve_expiry_reserve(memory->expiry, 1))
+		r = SERVE_STORE_E_NO_MEMORY;
+	if (r == 0)
+		commit_expiry(memory, key, at_ns, &expiring);
+	serve_expiring_free(expiring);
+	return r;
+}
+
+static int64_t next_expiry(struct serve_store *store)
+{
+	const struct memory *memory = memory_of(store);
+
+	return memory->expiry ? serve_timers_next(&memory->expiry->heap) : SERVE_NEVER;
+}
+
+/* --- changes ------------------------------------------------------------------------------------ */
+
 /* The common case: one key that is there, with a value that fits and does not waste much. */
 static bool overwrite(struct memory *memory, const struct serve_change *change)
 {
@@ -122,6 +199,8 @@ static bool overwrite(struct memory *memory, const struct serve_change *change)
 	if (size > 0)
 		memcpy(blob->data, change->value.data, size);
 	blob->size = size;
+	if (memory->expiry && change->expires_ns == 0)
+		serve_expiry_forget(memory->expiry, change->key);
 	return true;
 }
 
@@ -130,6 +209,8 @@ static int prepare(
 {
 	if (change->remove)
 		return 0;
+	if (change->expires_ns > 0 && prepare_expiry(memory, change->key, &prepared->expiring) != 0)
+		return SERVE_STORE_E_NO_MEMORY;
 	prepared->blob = make_blob(change->value);
 	if (!prepared->blob)
 		return SERVE_STORE_E_NO_MEMORY;
@@ -137,6 +218,15 @@ static int prepare(
 		return 0;
 	prepared->key = copy_key(change->key);
 	return prepared->key ? 0 : SERVE_STORE_E_NO_MEMORY;
+}
+
+static void remove_entry(struct memory *memory, struct serve_bytes key, struct serve_map_entry *e)
+{
+	memory->bytes -= weight(e->key_size, e->value);
+	let_go(memory, e->value);
+	serve_map_remove(&memory->map, e);
+	if (memory->expiry)
+		serve_expiry_forget(memory->expiry, key);
 }
 
 /* Cannot fail. What it uses of `prepared` it takes out. */
@@ -147,12 +237,11 @@ static void commit(
 		serve_map_find(&memory->map, change->key.data, change->key.size);
 
 	if (change->remove) {
-		if (e) {
-			memory->bytes -= weight(e->key_size, e->value);
-			let_go(memory, e->value);
-			serve_map_remove(&memory->map, e);
-		}
-	} else if (e) {
+		if (e)
+			remove_entry(memory, change->key, e);
+		return;
+	}
+	if (e) {
 		memory->bytes -= weight(e->key_size, e->value);
 		memory->bytes += weight(e->key_size, prepared->blob);
 		let_go(memory, e->value);
@@ -164,25 +253,31 @@ static void commit(
 		prepared->key = NULL;
 		prepared->blob = NULL;
 	}
+	commit_expiry(memory, change->key, change->expires_ns, &prepared->expiring);
 }
 
 static int apply_prepared(struct memory *memory, const struct serve_change *changes, size_t n,
 	struct prepared *prepared)
 {
 	size_t puts = 0;
+	size_t ends = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		puts += !changes[i].remove;
 		r = prepare(memory, &changes[i], &prepared[i]);
+		ends += prepared[i].expiring != NULL;
 	}
 	if (r == 0 && serve_map_reserve(&memory->map, puts) < 0)
+		r = SERVE_STORE_E_NO_MEMORY;
+	if (r == 0 && ends > 0 && !serve_expiry_reserve(memory->expiry, ends))
 		r = SERVE_STORE_E_NO_MEMORY;
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0)
 			commit(memory, &changes[i], &prepared[i]);
 		free(prepared[i].key);
 		free(prepared[i].blob);
+		serve_expiring_free(prepared[i].expiring);
 	}
 	return r;
 }
@@ -193,7 +288,7 @@ static int apply(struct serve_store *store, const struct serve_change *changes, 
 	struct memory *memory = memory_of(store);
 	struct prepared on_stack[PREPARED_ON_STACK] = {0};
 
-	if (n == 1 && !changes->remove && overwrite(memory, changes))
+	if (n == 1 && !changes->remove && changes->expires_ns <= 0 && overwrite(memory, changes))
 		return 0;
 	if (n <= PREPARED_ON_STACK)
 		return apply_prepared(memory, changes, n, on_stack);
@@ -218,7 +313,24 @@ static size_t count(struct serve_store *store)
 
 static uint64_t bytes(struct serve_store *store)
 {
-	return memory_of(store)->bytes;
+	const struct memory *memory = memory_of(store);
+
+	return memory->bytes + (memory->expiry ? memory->expiry->bytes : 0);
+}
+
+static size_t expire(struct serve_store *store, int64_t now_ns, size_t max)
+{
+	struct memory *memory = memory_of(store);
+	struct serve_expiring *first;
+	size_t n = 0;
+
+	while (n < max && memory->expiry && (first = serve_expiry_first(memory->expiry)) &&
+		first->timer.at_ns <= now_ns) {
+		remove_entry(memory, first->key,
+			serve_map_find(&memory->map, first->key.data, first->key.size));
+		n++;
+	}
+	return n;
 }
 
 static int next(struct serve_store *store, uint64_t *cursor, struct serve_bytes *ret_key,
@@ -256,6 +368,10 @@ static const struct serve_store_class class = {
 	.last = last,
 	.bytes = bytes,
 	.next = next,
+	.expires = expires,
+	.expire_at = expire_at,
+	.next_expiry = next_expiry,
+	.expire = expire,
 };
 
 int serve_store_memory_new(struct serve_store **ret_store)

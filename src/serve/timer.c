@@ -47,12 +47,14 @@ static void sink(struct serve_timers *timers, struct serve_timer *timer)
 	put(timers, place, timer);
 }
 
-static bool make_room(struct serve_timers *timers)
+bool serve_timers_reserve(struct serve_timers *timers, size_t more)
 {
-	size_t room = timers->room ? timers->room * 2 : ROOM_MIN;
+	size_t room = timers->room ? timers->room : ROOM_MIN;
 
-	if (timers->count + 1 < timers->room)
+	if (timers->count + more < timers->room)
 		return true;
+	while (room <= timers->count + more)
+		room *= 2;
 	struct serve_timer **heap = realloc(timers->heap, room * sizeof(struct serve_timer *));
 	if (!heap)
 		return false;
@@ -64,7 +66,7 @@ static bool make_room(struct serve_timers *timers)
 bool serve_timer_set(struct serve_timers *timers, struct serve_timer *timer, int64_t at_ns)
 {
 	if (timer->place == 0) {
-		if (!make_room(timers))
+		if (!serve_timers_reserve(timers, 1))
 			return false;
 		timer->at_ns = at_ns;
 		put(timers, ++timers->count, timer);

@@ -29,6 +29,8 @@ struct serve_timers {
 
 void serve_timers_deinit(struct serve_timers *timers);
 
+/* Room for so many more: to set them cannot fail then. False: no memory. */
+bool serve_timers_reserve(struct serve_timers *timers, size_t more);
 /* timer->fire is set. Again for one that is set: moves it. False: no memory. */
 bool serve_timer_set(struct serve_timers *timers, struct serve_timer *timer, int64_t at_ns);
 /* Nothing happens if it is not set. */

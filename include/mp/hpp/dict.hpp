@@ -12,6 +12,8 @@
 
 #include <mp/hpp/obj.hpp>
 
+#include <optional>
+
 namespace mp
 {
 
@@ -164,6 +166,35 @@ class dict : public detail::handle<dict, mp_dict>
 		mp_obj o;
 		int r = mp_dict_popitem(c(), &o);
 		return detail::owned(r, o);
+	}
+
+	/* For so long: then it is as if the key had never been there. */
+	result<void> set_for(const arg &key, const arg &value, std::chrono::milliseconds ttl)
+	{
+		return result<void>(mp_dict_set_for(c(), key, value, ttl.count()));
+	}
+
+	result<void> expire(const arg &key, std::chrono::milliseconds ttl)
+	{
+		return result<void>(mp_dict_expire(c(), key, ttl.count()));
+	}
+
+	/* true: it had an end. */
+	result<bool> persist(const arg &key)
+	{
+		return detail::yes(mp_dict_persist(c(), key));
+	}
+
+	/* What is left of its time; none: it stays. */
+	result<std::optional<std::chrono::milliseconds>> ttl(const arg &key)
+	{
+		std::int64_t ms;
+		int r = mp_dict_ttl(c(), key, &ms);
+		if (r < 0)
+			return error(r);
+		if (ms == MP_FOREVER)
+			return std::optional<std::chrono::milliseconds>();
+		return std::optional(std::chrono::milliseconds(ms));
 	}
 
 	/* All of these or none, in one instant. -ESTALE something does not hold: look again. */

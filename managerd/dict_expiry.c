@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "managerd/dict_expiry.h"
+
+#include "base/deadline.h"
+#include "base/testpoint.h"
+#include "managerd/dict_methods.h"
+#include "managerd/obj_dict.h"
+#include "serve/refer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define NS_PER_MS ((int64_t)1000 * 1000)
+/* What one firing of the alarm lets go of: the others are served in between. */
+#define KEYS_PER_TURN 1000
+
+struct alarm {
+	struct serve_timer timer; /* first */
+	struct serve_timers *timers;
+	struct serve_object *object;
+};
+
+static struct serve_store *dict_of(const struct serve_call *call)
+{
+	return call->object->state;
+}
+
+static void set_alarm(struct serve_store *dict)
+{
+	struct alarm *alarm = dict->alarm;
+	int64_t next = dict->class->next_expiry(dict);
+
+	/* It may go off early, if that key was taken out: then it is set again. Without memory the
+	 * next look at the dict will do. */
+	if (next != SERVE_NEVER && (alarm->timer.place == 0 || next < alarm->timer.at_ns))
+		(void)serve_timer_set(alarm->timers, &alarm->timer, next);
+}
+
+/* What is due goes, up to `max`. */
+static void sweep(struct serve_object *object, size_t max)
+{
+	struct serve_store *dict = object->state;
+	int64_t next = dict->class->next_expiry(dict);
+	int64_t now = next != SERVE_NEVER ? mp__now_ns() : 0;
+
+	if (next > now)
+		return;
+	MP__TEST_POINT("managerd.expire");
+	if (dict->class->expire(dict, now, max) > 0)
+		serve_changed(object);
+}
+
+static void go_off(struct serve_timer *timer)
+{
+	struct alarm *alarm = (struct alarm *)timer;
+	struct serve_object *object = alarm->object;
+
+	serve_object_ref(object); /* what goes may have been the last that referred to it */
+	sweep(object, KEYS_PER_TURN);
+	set_alarm(object->state);
+	serve_object_unref(object);
+}
+
+void md_dict_refresh(struct serve_object *object)
+{
+	const struct serve_store *dict = object->state;
+
+	if (dict->alarm)
+		sweep(object, SIZE_MAX);
+}
+
+void md_dict_drop_alarm(struct serve_store *dict)
+{
+	struct alarm *alarm = dict->alarm;
+
+	if (alarm)
+		serve_timer_stop(alarm->timers, &alarm->timer);
+	free(alarm);
+	dict->alarm = NULL;
+}
+
+/* The dict has an alarm, and there is room to set it. False: answered. */
+static bool need_alarm(struct serve_call *call)
+{
+	struct serve_timers *timers = &call->session->context->timers;
+	struct serve_store *dict = dict_of(call);
+	struct alarm *alarm = dict->alarm;
+
+	if (!alarm) {
+		alarm = calloc(1, sizeof(*alarm));
+		if (alarm)
+			*alarm = (struct alarm){
+				.timer.fire = go_off, .timers = timers, .object = call->object};
+		dict->alarm = alarm;
+	}
+	if (alarm && serve_timers_reserve(timers, 1))
+		return true;
+	serve_fail_no_memory(call);
+	return false;
+}
+
+/* The time that is so many milliseconds from now. */
+static bool arg_end(struct serve_call *call, size_t arg, int64_t *ret_ns)
+{
+	int64_t ms;
+
+	if (!serve_arg_i64(call, arg, &ms))
+		return false;
+	if (ms < 1 || ms > MD_TTL_MAX_MS) {
+		serve_fail(call, MP__CODE__INVALID,
+			"a key that lives for %" PRId64 " ms: 1 to %" PRId64 " may be", ms,
+			MD_TTL_MAX_MS);
+		return false;
+	}
+	*ret_ns = mp__now_ns() + ms * NS_PER_MS;
+	return need_alarm(call);
+}
+
+static struct serve_bytes bytes_of(const struct mp__key *key)
+{
+	return (struct serve_bytes){key->data, key->size};
+}
+
+int md_dict_set_for(struct serve_call *call)
+{
+	struct serve_bytes value;
+	struct mp__key key;
+	int64_t end;
+
+	if (!serve_arg_key(call, 0, &key) || !serve_arg_value(call, 1, &value) ||
+		!arg_end(call, 2, &end) || !serve_may_grow(call, 2 * key.size) ||
+		!md_dict_refer(call, value))
+		return call->failed;
+	int r = md_dict_set_until(dict_of(call), bytes_of(&key), value, end);
+	if (r != 0) {
+		serve_unrefer(call->object, value);
+		return md_dict_fail(call, r);
+	}
+	set_alarm(dict_of(call));
+	serve_changed(call->object);
+	return serve_answer_nil(call);
+}
+
+/* The end of a key that is there becomes another one. */
+static int answer_changed(struct serve_call *call, int r, bool answer)
+{
+	if (r == SERVE_STORE_E_NOT_FOUND)
+		return md_dict_fail(call, MD_DICT_E_NO_KEY);
+	if (r != 0)
+		return serve_fail_no_memory(call);
+	if (answer)
+		serve_changed(call->object);
+	return serve_answer_bool(call, answer);
+}
+
+int md_dict_expire(struct serve_call *call)
+{
+	struct serve_store *dict = dict_of(call);
+	struct mp__key key;
+	int64_t end;
+
+	if (!serve_arg_key(call, 0, &key) || !arg_end(call, 1, &end) ||
+		!serve_may_grow(call, key.size))
+		return call->failed;
+	int r = dict->class->expire_at(dict, bytes_of(&key), end);
+	if (r == 0)
+		set_alarm(dict);
+	return answer_changed(call, r, true);
+}
+
+int md_dict_persist(struct serve_call *call)
+{
+	struct serve_store *dict = dict_of(call);
+	struct mp__key key;
+	int64_t end = 0;
+
+	if (!serve_arg_key(call, 0, &key))
+		return call->failed;
+	int r = dict->class->expires(dict, bytes_of(&key), &end);
+	if (r == 0 && end != 0)
+		r = dict->class->expire_at(dict, bytes_of(&key), 0);
+	return answer_changed(call, r, end != 0);
+}
+
+/* Rounded up: what is there has some time left. */
+int md_dict_ttl(struct serve_call *call)
+{
+	struct serve_store *dict = dict_of(call);
+	struct mp__key key;
+	int64_t end;
+
+	if (!serve_arg_key(call, 0, &key))
+		return call->failed;
+	if (dict->class->expires(dict, bytes_of(&key), &end) != 0)
+		return md_dict_fail(call, MD_DICT_E_NO_KEY);
+	if (end == 0)
+		return serve_answer_nil(call);
+	int64_t left = (end - mp__now_ns() + NS_PER_MS - 1) / NS_PER_MS;
+	return serve_answer_i64(call, left > 0 ? left : 1);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * managerd/dict_expiry.h - keys of a dict that go by themselves.
+ *
+ * set_for(key, value, ms), expire(key, ms), persist(key), ttl(key). The store knows when each key goes
+ * (serve/expiry.h); here is what makes it happen: an alarm among the timers of the server, set for the
+ * key that goes first, tells those who watch the dict. What is called in the same instant, before the
+ * alarm, does not see such keys either: each call on a dict lets go of them first (md_dict_refresh()).
+ * set and update make a key stay; add, compare_and_swap and setdefault leave its time as it was.
+ *
+ * A dict without such keys has no alarm, and looks at no clock.
+ */
+#ifndef MANAGERD_DICT_EXPIRY_H
+#define MANAGERD_DICT_EXPIRY_H
+
+#include "serve/call.h"
+#include "serve/store.h"
+
+/* 31 years: more is a mistake. */
+#define MD_TTL_MAX_MS ((int64_t)1000 * 1000 * 1000 * 1000)
+
+int md_dict_set_for(struct serve_call *call);
+int md_dict_expire(struct serve_call *call);
+int md_dict_persist(struct serve_call *call);
+int md_dict_ttl(struct serve_call *call);
+
+/* All keys that are due go now. */
+void md_dict_refresh(struct serve_object *object);
+/* The dict goes. */
+void md_dict_drop_alarm(struct serve_store *dict);
+
+#endif
