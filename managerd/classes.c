@@ -4,7 +4,7 @@
 #include "managerd/classes.h"
 
 #include "managerd/dict_request.h"
-#include "managerd/stats_request.h"
+#include "managerd/obj_array.h"
 #include "managerd/obj_barrier.h"
 #include "managerd/obj_condition.h"
 #include "managerd/obj_dict.h"
@@ -15,6 +15,7 @@
 #include "managerd/obj_queue.h"
 #include "managerd/obj_semaphore.h"
 #include "managerd/obj_value.h"
+#include "managerd/stats_request.h"
 
 static const struct serve_class *const classes[] = {
 	&md_dict_class,
@@ -30,6 +31,7 @@ static const struct serve_class *const classes[] = {
 	&md_condition_class,
 	&md_value_class,
 	&md_counter_class,
+	&md_array_class,
 	NULL,
 };
 

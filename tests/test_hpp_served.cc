@@ -114,6 +114,20 @@ TEST(keys_that_expire)
 		;
 }
 
+TEST(arrays_of_a_manager)
+{
+	auto m = mp::manager::start().value();
+	auto a = m.array("a", 'h', mp::list_of(1, 2, 3)).value();
+	CHECK(a.size().value() == 3 && a.item_type().value() == 'h' && a.set(0, 5));
+	CHECK(a.get<int>(0).value() == 5 && a.add<int>(-1, 4).value() == 7);
+	CHECK(a.compare_and_swap(1, 2, 9).value() && a.set(0, 70000).error() == -EOVERFLOW);
+	CHECK(a.slice(MP_SLICE_STEP(MP_SLICE_OPEN, MP_SLICE_OPEN, -2)).value().to_string() ==
+		"[7, 5]");
+	CHECK(a.set_slice(MP_SLICE(0, 2), mp::list_of(0, 1)) &&
+		a.items().value().to_string() == "[0, 1, 7]");
+	CHECK(m.array("z", 'd', 2).value().items().value().to_string() == "[0.0, 0.0]");
+}
+
 TEST(lists_of_a_manager)
 {
 	auto m = mp::manager::start().value();

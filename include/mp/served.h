@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mp/served.h - what programs share through a managerd to go on together: locks, values, counters.
+ * mp/served.h - what programs share through a managerd to go on together: locks, values, counters, arrays.
  *
  *	mp_manager_lock(m, "jobs", &lock);
  *	int r = mp_served_lock_acquire(lock, MP_FOREVER, NULL);
@@ -14,6 +14,7 @@
 #define MP_SERVED_H
 
 #include <mp/proxy.h>
+#include <mp/value.h>
 
 MP__BEGIN_DECLS
 
@@ -69,6 +70,36 @@ int mp_counter_add(mp_proxy *counter, int64_t number, int64_t *ret_number);
  */
 int mp_counter_compare_and_swap(
 	mp_proxy *counter, int64_t expected, int64_t number, int64_t *ret_before);
+
+/* --- array: mp_served_array(3) ---------------------------------------------------------------- */
+
+/*
+ * Open the array of that name; if there is none it is made of items of that type, a letter as in
+ * mp/value.h, with what is in the list `initial`, or as many zeros as it says if it is an integer. Its
+ * length never changes. -EINVAL no such type, `initial` is neither; -EOVERFLOW a number that is more
+ * than an item holds; -EMSGSIZE more than 64 MiB.
+ */
+int mp_manager_array(
+	mp_manager *manager, const char *name, int type, mp_obj initial, mp_proxy **ret_array);
+
+/*
+ * Items come as i64, as u64 if they are more than that holds, or as f64. Indexes count from 0, negative
+ * ones from the end (-ERANGE). What is stored is a number, of integer types an integer (-EINVAL), within
+ * the type's limits (-EOVERFLOW), and rounded to float in type f. *ret_sum may be NULL.
+ */
+int mp_served_array_get(mp_proxy *array, int64_t index, mp_obj *ret_number);
+int mp_served_array_set(mp_proxy *array, int64_t index, mp_obj number);
+int mp_served_array_add(mp_proxy *array, int64_t index, mp_obj number, mp_obj *ret_sum);
+/* Replace it if it is `expected`, by its bytes as mp/value.h says: 1 it was, 0 not. */
+int mp_served_array_compare_and_swap(
+	mp_proxy *array, int64_t index, mp_obj expected, mp_obj number);
+
+/* Slices as in mp/value.h. The list of numbers must have as many as the slice (-EINVAL). */
+int mp_served_array_get_slice(mp_proxy *array, mp_slice slice, mp_obj *ret_numbers);
+int mp_served_array_set_slice(mp_proxy *array, mp_slice slice, mp_obj numbers);
+int mp_served_array_items(mp_proxy *array, mp_obj *ret_numbers); /* all, at one instant */
+int mp_served_array_len(mp_proxy *array, size_t *ret_len);
+int mp_served_array_type(mp_proxy *array); /* its letter */
 
 /* --- event: mp_served_event(3) ---------------------------------------------------------------- */
 

@@ -11,55 +11,6 @@
 #include <mp/handle.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
-
-/* --- types ------------------------------------------------------------------------------------- */
-
-#define INTEGER(type, size)                                         \
-	((type)-1 < (type)1 ? ((size) == 1          ? MP__CELL_I8   \
-				      : (size) == 2 ? MP__CELL_I16  \
-				      : (size) == 4 ? MP__CELL_I32  \
-						    : MP__CELL_I64) \
-			    : ((size) == 1          ? MP__CELL_U8   \
-				      : (size) == 2 ? MP__CELL_U16  \
-				      : (size) == 4 ? MP__CELL_U32  \
-						    : MP__CELL_U64))
-#define INTEGER_TYPE(letter, type)                                \
-	{                                                         \
-		letter, sizeof(type), INTEGER(type, sizeof(type)) \
-	}
-
-static const struct cell_type {
-	int letter;
-	size_t size;
-	enum mp__cell cell;
-} cell_types[] = {
-	INTEGER_TYPE('c', char),
-	INTEGER_TYPE('u', wchar_t),
-	INTEGER_TYPE('b', signed char),
-	INTEGER_TYPE('B', unsigned char),
-	INTEGER_TYPE('h', short),
-	INTEGER_TYPE('H', unsigned short),
-	INTEGER_TYPE('i', int),
-	INTEGER_TYPE('I', unsigned int),
-	INTEGER_TYPE('l', long),
-	INTEGER_TYPE('L', unsigned long),
-	INTEGER_TYPE('q', long long),
-	INTEGER_TYPE('Q', unsigned long long),
-	{'f', sizeof(float), MP__CELL_F32},
-	{'d', sizeof(double), MP__CELL_F64},
-	{0, 0, MP__CELL_STRUCT},
-};
-
-/* The last entry when there is none. */
-static const struct cell_type *type_of(int letter)
-{
-	const struct cell_type *t = cell_types;
-
-	while (t->letter != 0 && t->letter != letter)
-		t++;
-	return t;
-}
 
 /* --- handles ----------------------------------------------------------------------------------- */
 
@@ -93,7 +44,7 @@ static int handle_of(struct mp__cells_shared *shared, enum mp__handle_kind kind,
 	*cells = (struct mp__cells){
 		.handle = {kind == MP__HANDLE_VALUE ? &mp__value_class : &mp__array_class},
 		.references = 1,
-		.cell = type_of(type)->cell,
+		.cell = mp__cell_type(type)->cell,
 		.type = type,
 		.raw = flags & MP__CELLS_RAW,
 		.item_size = item_size,
@@ -153,7 +104,7 @@ static int look(
 		return mp_error_set(-EBADMSG, "no shared value or array stands there");
 	struct found f = {shared->head.flags, shared->item_size, shared->length};
 	size_t room = size - sizeof(*shared);
-	const struct cell_type *type = type_of((int)(f.flags & MP__CELLS_TYPE_MASK));
+	const struct mp__cell_type *type = mp__cell_type((int)(f.flags & MP__CELLS_TYPE_MASK));
 	if ((f.flags & ~(MP__CELLS_TYPE_MASK | MP__CELLS_RAW)) != 0 || f.item_size == 0 ||
 		f.length > room / f.item_size ||
 		(uint32_t)type->letter != (f.flags & MP__CELLS_TYPE_MASK) ||
@@ -236,7 +187,7 @@ int mp__cells_plan(enum mp__handle_kind kind, int type, size_t item_size, size_t
 	if (r < 0)
 		return r;
 	if (type != 0)
-		plan.item_size = type_of(type)->size;
+		plan.item_size = mp__cell_type(type)->size;
 	if (plan.item_size == 0 && type != 0)
 		return mp_error_set(-EINVAL,
 			"a shared %s of type %d: it is one of c u b B h H i I l L q Q f d",

@@ -9,25 +9,11 @@
 #define MP_SYNC_CELLS_H
 
 #include "shm/slab.h"
+#include "sync/cell.h"
 #include "sync/cells_layout.h"
 
 #include <mp/value.h>
 #include <stdbool.h>
-
-/* How an item is accessed at once. */
-enum mp__cell {
-	MP__CELL_STRUCT, /* it is not */
-	MP__CELL_I8,
-	MP__CELL_U8,
-	MP__CELL_I16,
-	MP__CELL_U16,
-	MP__CELL_I32,
-	MP__CELL_U32,
-	MP__CELL_I64,
-	MP__CELL_U64,
-	MP__CELL_F32,
-	MP__CELL_F64,
-};
 
 struct mp__cells {
 	struct mp__handle handle;

@@ -77,6 +77,14 @@ class manager : public detail::handle<manager, mp_manager>
 			[&](mp_proxy **p) { return mp_manager_counter(c(), name, initial, p); });
 	}
 
+	/* Of items of that type, a letter; a list of them, or how many zeros. */
+	result<served_array> array(const char *name, char type, const arg &initial)
+	{
+		return detail::made<served_array>([&](mp_proxy **p) {
+			return mp_manager_array(c(), name, type, initial, p);
+		});
+	}
+
 	result<served_event> event(const char *name)
 	{
 		return detail::made<served_event>(

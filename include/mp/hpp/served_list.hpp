@@ -170,6 +170,72 @@ class served_list : public detail::served<served_list>
 	}
 };
 
+/* Numbers of one type in a row; slices are mp_slice: MP_SLICE(0, 10). */
+class served_array : public detail::served<served_array>
+{
+      public:
+	static constexpr const char *served_type = "array";
+
+	template <class T = obj> result<T> get(std::int64_t index)
+	{
+		mp_obj o;
+		int r = mp_served_array_get(c(), index, &o);
+		return detail::owned_as<T>(r, o);
+	}
+
+	result<void> set(std::int64_t index, const arg &number)
+	{
+		return result<void>(mp_served_array_set(c(), index, number));
+	}
+
+	/* The sum. */
+	template <class T = obj> result<T> add(std::int64_t index, const arg &number)
+	{
+		mp_obj o;
+		int r = mp_served_array_add(c(), index, number, &o);
+		return detail::owned_as<T>(r, o);
+	}
+
+	/* true: the item was `expected` and is `number`. */
+	result<bool> compare_and_swap(std::int64_t index, const arg &expected, const arg &number)
+	{
+		return detail::yes(mp_served_array_compare_and_swap(c(), index, expected, number));
+	}
+
+	result<obj> slice(mp_slice which)
+	{
+		mp_obj o;
+		int r = mp_served_array_get_slice(c(), which, &o);
+		return detail::owned(r, o);
+	}
+
+	/* As many numbers as the slice has. */
+	result<void> set_slice(mp_slice which, const arg &numbers)
+	{
+		return result<void>(mp_served_array_set_slice(c(), which, numbers));
+	}
+
+	result<obj> items()
+	{
+		mp_obj o;
+		int r = mp_served_array_items(c(), &o);
+		return detail::owned(r, o);
+	}
+
+	result<std::size_t> size()
+	{
+		std::size_t n;
+		int r = mp_served_array_len(c(), &n);
+		return detail::count(r, n);
+	}
+
+	/* The letter of the type of its items. */
+	result<int> item_type()
+	{
+		return detail::number(mp_served_array_type(c()));
+	}
+};
+
 class served_namespace : public detail::served<served_namespace>
 {
       public:
