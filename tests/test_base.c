@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/futex.h"
+#include "base/linger.h"
 #include "base/options.h"
 #include "base/origin.h"
 
@@ -330,4 +331,36 @@ Test(base, fd_wait_keeps_its_deadline)
 	T_OK(mp__fd_wait(ends[0], 1, MP__DEADLINE_NEVER));
 	close(ends[0]);
 	T_RESULT(mp__fd_wait(ends[0], 1, mp__deadline_in(0)), -EBADF);
+}
+
+/* A wait in vain; how many of those after it sleep at once. */
+static int waits_asleep_after_a_miss(struct mp__linger *linger)
+{
+	int asleep = 0;
+
+	cr_assert(mp__linger_begin(linger));
+	while (mp__linger_on(linger))
+		;
+	mp__linger_end(linger, false);
+	while (!mp__linger_begin(linger)) {
+		mp__linger_end(linger, false);
+		asleep++;
+	}
+	mp__linger_end(linger, true); /* it came at once: nothing to learn */
+	return asleep;
+}
+
+Test(base, who_lingers_in_vain_does_so_ever_less)
+{
+	struct mp__linger linger = {0};
+	int first = waits_asleep_after_a_miss(&linger);
+	int asleep = first;
+
+	cr_assert(first > 0 && first < 10);
+	for (int i = 0; i < 50; i++) {
+		int next = waits_asleep_after_a_miss(&linger);
+		cr_assert(next == asleep || next == 2 * asleep, "%d after %d", next, asleep);
+		asleep = next;
+	}
+	cr_assert(asleep >= 1000 && asleep <= 10000, "%d waits sleep at once", asleep);
 }

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 T_SUITE(load);
 
@@ -173,6 +174,41 @@ Test(load, clients_that_are_killed_while_they_work)
 		t_kill(&child, SIGKILL);
 	}
 	work(m, 100);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
+/* --- nothing to do ---------------------------------------------------------------------------- */
+
+static int64_t cpu_ns(clockid_t clock)
+{
+	struct timespec used;
+
+	cr_assert(clock_gettime(clock, &used) == 0);
+	return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
+}
+
+/* Both stay awake between requests that follow each other, and only there. */
+Test(load, who_waits_for_long_uses_no_cpu)
+{
+	enum { LONG_MS = 500, LONG_NS = LONG_MS * 1000000 };
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_proxy *event;
+	clockid_t clock;
+	mp_manager *m;
+
+	cr_assert(clock_getcpuclockid(daemon.pid, &clock) == 0);
+	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_event(m, NULL, &event));
+	work(m, 2000);
+	int64_t daemons = cpu_ns(clock);
+	int64_t ours = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+	T_RESULT(mp_served_event_wait(event, LONG_MS), -ETIMEDOUT);
+	ours = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - ours;
+	daemons = cpu_ns(clock) - daemons;
+	cr_assert(ours < LONG_NS / 4, "the client used %lld ns", (long long)ours);
+	cr_assert(daemons < LONG_NS / 4, "the daemon used %lld ns", (long long)daemons);
+	mp_proxy_close(event);
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
 }

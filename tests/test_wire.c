@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "obj/arena.h"
+#include "obj/wireformat.h"
 #include "proto/manager.pb-c.h"
 #include "tests/support/support.h"
 #include "wire/code.h"
@@ -298,6 +299,13 @@ static void expect_quick(Mp__Request *request, uint64_t reference, bool has_valu
 	/* Cut anywhere it is left to protobuf-c. */
 	for (size_t cut = 0; cut < size; cut++)
 		cr_assert(!mp__quick_read(message, cut, &quick));
+	/* And written the same, if it fits. */
+	struct mp__buffer written = {0};
+	T_RESULT(mp__quick_request(&written, request, size - 1), -EMSGSIZE);
+	T_OK(mp__quick_request(&written, request, size));
+	cr_assert(mp__buffer_size(&written) == mp__buffer_size(&frame));
+	cr_assert(memcmp(mp__buffer_at(&written), mp__buffer_at(&frame), size) == 0);
+	mp__buffer_free(&written);
 	mp__buffer_free(&frame);
 }
 
@@ -358,6 +366,60 @@ Test(quick, leaves_the_unusual_to_protobuf)
 		cr_assert(
 			!mp__quick_read((const uint8_t *)unusual[i].bytes, unusual[i].size, &quick),
 			"case %zu", i);
+}
+
+/* What is written as usual is read like protobuf-c does; anything cut off, or more, is left to it. */
+static void expect_response(const Mp__Response *response)
+{
+	struct mp__buffer frame = {0};
+	Mp__Response quick;
+
+	T_OK(mp__frame_append(&frame, &response->base, 1000));
+	const uint8_t *message = mp__buffer_at(&frame) + MP__FRAME_HEADER;
+	size_t size = mp__buffer_size(&frame) - MP__FRAME_HEADER;
+	size_t head = 1 + mp__varint_size(response->id);
+	cr_assert(mp__quick_response(message, size, &quick));
+	cr_assert(quick.id == response->id && quick.code == MP__CODE__OK);
+	cr_assert(quick.result_case == response->result_case);
+	if (quick.result_case == MP__RESPONSE__RESULT_COUNT)
+		cr_assert(quick.count == response->count);
+	if (quick.result_case == MP__RESPONSE__RESULT_VALUE)
+		cr_assert(quick.value.len == response->value.len &&
+			  memcmp(quick.value.data, response->value.data, quick.value.len) == 0);
+	for (size_t cut = 0; cut < size; cut++)
+		cr_assert(cut == head || !mp__quick_response(message, cut, &quick));
+	T_OK(mp__buffer_append(&frame, "\x48\1", 2));
+	cr_assert(!mp__quick_response(mp__buffer_at(&frame) + MP__FRAME_HEADER, size + 2, &quick));
+	mp__buffer_free(&frame);
+}
+
+Test(quick, reads_replies_that_protobuf_writes)
+{
+	const uint64_t numbers[] = {1, 127, 128, UINT32_MAX, UINT64_MAX};
+	uint8_t text[300] = "a value";
+	Mp__Response failed = MP__RESPONSE__INIT;
+	struct mp__buffer frame = {0};
+	Mp__Response quick;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		Mp__Response response = MP__RESPONSE__INIT;
+		response.id = numbers[i];
+		expect_response(&response);
+		response.result_case = MP__RESPONSE__RESULT_COUNT;
+		response.count = numbers[i];
+		expect_response(&response);
+		response.result_case = MP__RESPONSE__RESULT_VALUE;
+		for (size_t size = 0; size <= sizeof(text); size += 100) {
+			response.value = (ProtobufCBinaryData){size, text};
+			expect_response(&response);
+		}
+	}
+	failed.id = 1;
+	failed.code = MP__CODE__NOT_FOUND;
+	T_OK(mp__frame_append(&frame, &failed.base, 1000));
+	cr_assert(!mp__quick_response(mp__buffer_at(&frame) + MP__FRAME_HEADER,
+		mp__buffer_size(&frame) - MP__FRAME_HEADER, &quick));
+	mp__buffer_free(&frame);
 }
 
 Test(quick, writes_what_protobuf_writes)

@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/futex.h"
+#include "base/linger.h"
 #include "base/testpoint.h"
 #include "base/timed_lock.h"
-#include "wire/code.h"
 #include "wire/frame.h"
 
 #include <poll.h>
@@ -22,13 +22,10 @@
 /* Room for a read, and how much of a large reply is asked for at a time. */
 #define READ_ROOM ((size_t)16 << 10)
 #define READ_STEP ((size_t)1 << 20)
-/* Requests up to this size are packed on the stack. */
-#define REQUEST_SMALL 2048
 /* Calls under way that a connection finds without memory of its own. A power of two. */
 #define TABLE_SMALL 16
 /* How often a blocked sender looks whether it should read instead. */
 #define SEND_SLICE_MS 20
-#define ERRNO_MAX 4096
 
 /* What a call waits for: the reply, or its turn to read. */
 enum { WORD_WAIT, WORD_READ, WORD_DONE };
@@ -62,6 +59,7 @@ struct mp__connection {
 	int broken;                /* 0, or the result of all further calls */
 	char why[MP__DETAIL_SIZE]; /* and its sentence */
 	struct mp__buffer in;      /* the reader's alone */
+	struct mp__linger linger;  /* its too */
 };
 
 static _Atomic uint64_t next_serial = 1;
@@ -242,6 +240,19 @@ static int hung_up(void)
 		-EPIPE, "managerd has closed the connection: it has ended, or dropped this client");
 }
 
+/* What has come, or what comes soon if `wait`, or later if `forever`. -1, EAGAIN: nothing has. */
+static ssize_t receive(struct mp__connection *c, void *at, size_t room, bool wait, bool forever)
+{
+	bool awake = wait && mp__linger_begin(&c->linger);
+	ssize_t n;
+
+	while ((n = recv(c->fd, at, room, forever && !awake ? 0 : MSG_DONTWAIT)) < 0 &&
+		errno == EAGAIN && awake)
+		awake = mp__linger_on(&c->linger);
+	mp__linger_end(&c->linger, awake && n >= 0); /* errno stays */
+	return n;
+}
+
 /* Take in what has come; wait for it until the deadline, which may be at once (-EAGAIN). */
 static int read_some(struct mp__connection *c, mp__deadline deadline, bool wait)
 {
@@ -255,8 +266,8 @@ static int read_some(struct mp__connection *c, mp__deadline deadline, bool wait)
 	uint8_t *at = mp__buffer_reserve(&c->in, room);
 	if (!at)
 		return mp_error_set(-ENOMEM, "no memory for a reply of managerd");
-	for (;;) {
-		ssize_t n = recv(c->fd, at, room, forever ? 0 : MSG_DONTWAIT);
+	ssize_t n = receive(c, at, room, wait, forever);
+	for (;; n = recv(c->fd, at, room, forever ? 0 : MSG_DONTWAIT)) {
 		if (n > 0) {
 			c->in.end += (size_t)n;
 			return 0;
@@ -269,45 +280,17 @@ static int read_some(struct mp__connection *c, mp__deadline deadline, bool wait)
 			return mp__error_errno("reading a reply of managerd");
 		if (!wait)
 			return -EAGAIN;
-		int r = mp__fd_wait(c->fd, POLLIN, deadline);
+		int r = forever ? 0 : mp__fd_wait(c->fd, POLLIN, deadline);
 		if (r < 0)
 			return r;
 	}
-}
-
-static int fill_reply(struct mp__reply *reply, const uint8_t *message, size_t size)
-{
-	reply->data = size <= sizeof(reply->small) ? reply->small : malloc(size);
-	if (!reply->data)
-		return -ENOMEM;
-	memcpy(reply->data, message, size);
-	reply->size = size;
-	return 0;
-}
-
-/* The reason why the daemon hangs up. */
-static int last_words(const uint8_t *message, size_t size)
-{
-	MP__ARENA(arena, MP__REPLY_BLOCK);
-	int r;
-
-	mp__arena_reset(&arena, MP__UNPACK_BUDGET(size));
-	Mp__Response *response = mp__response__unpack(&arena.allocator, size, message);
-	if (response) {
-		r = mp__code_to_result((int)response->code);
-		r = mp_error_set(r < 0 ? r : -EPROTO, "managerd: %s", response->detail);
-	} else {
-		r = mp_error_set(
-			-EPROTO, "managerd sent what is no reply: does it speak another version?");
-	}
-	return r;
 }
 
 /* A reply to nobody: `asked` is the id of the latest request. */
 static int unclaimed(uint64_t id, uint64_t asked, const uint8_t *message, size_t size)
 {
 	if (id == 0)
-		return last_words(message, size);
+		return mp__reply_last_words(message, size);
 	/* That of a call which has gone comes late, and is dropped. */
 	return id <= asked ? 0 : mp_error_set(-EPROTO, "managerd answered what nobody has asked");
 }
@@ -329,7 +312,7 @@ static int hand_out(struct mp__connection *c)
 		pthread_mutex_lock(&c->lock);
 		struct call *call = take_call(c, id);
 		if (call) {
-			call->result = fill_reply(call->reply, message, length);
+			call->result = mp__reply_fill(call->reply, message, length);
 			wake(call, WORD_DONE);
 		}
 		uint64_t asked = c->next_id;
@@ -412,19 +395,6 @@ static int send_frame(struct mp__connection *c, const uint8_t *data, size_t size
 	return r;
 }
 
-/* Pack the request behind a header: in `small` if it fits, malloc'ed otherwise. */
-static int pack(const Mp__Request *request, size_t max, struct mp__buffer *buffer)
-{
-	int r = mp__frame_append(buffer, &request->base, max);
-
-	if (r == -EMSGSIZE)
-		return mp_error_set(r,
-			"a request of %zu bytes to managerd, which takes %zu at most: split the "
-			"value",
-			protobuf_c_message_get_packed_size(&request->base), max);
-	return r < 0 ? mp_error_set(r, "no memory for a request to managerd") : 0;
-}
-
 /* Make it known as under way, unless nothing goes any more. */
 static int begin_call(struct mp__connection *c, struct call *call, Mp__Request *request)
 {
@@ -456,23 +426,19 @@ static int abort_call(struct mp__connection *c, struct call *call, int result, b
 static int send_request(
 	struct mp__connection *c, struct call *call, Mp__Request *request, mp__deadline deadline)
 {
-	uint8_t small[REQUEST_SMALL];
-	struct mp__buffer buffer = {.data = small, .room = sizeof(small)};
+	struct mp__packed packed;
 	size_t sent = 0;
 
 	int r = begin_call(c, call, request);
 	if (r < 0)
 		return r;
-	/* A borrowed block must not be given back to malloc: take it only if it will do. */
-	if (protobuf_c_message_get_packed_size(&request->base) + MP__FRAME_HEADER > sizeof(small))
-		buffer = (struct mp__buffer){0};
-	r = pack(request, c->max_frame, &buffer);
+	r = mp__request_pack(request, c->max_frame, &packed);
 	MP__TEST_POINT("manager.call.begun");
-	if (r == 0)
-		r = send_frame(
-			c, mp__buffer_at(&buffer), mp__buffer_size(&buffer), deadline, &sent);
-	if (buffer.data != small)
-		mp__buffer_free(&buffer);
+	if (r == 0) {
+		r = send_frame(c, mp__buffer_at(&packed.buffer), mp__buffer_size(&packed.buffer),
+			deadline, &sent);
+		mp__packed_free(&packed);
+	}
 	MP__TEST_POINT("manager.call.sent");
 	return r < 0 ? abort_call(c, call, r, sent > 0) : 0;
 }
@@ -541,34 +507,6 @@ static int wait_for(struct mp__connection *c, struct call *call, mp__deadline de
 	}
 }
 
-/* `news`: the request may be answered with a positive code. */
-/* What a method of somebody's own type has returned. */
-static int failure_of(const Mp__Response *response)
-{
-	return response->error > 0 && response->error < ERRNO_MAX ? -response->error : -EPROTO;
-}
-
-static int unpack(struct mp__reply *reply, bool news)
-{
-	struct mp__arena *arena = &reply->arena;
-
-	mp__arena_init(arena, reply->block, sizeof(reply->block));
-	mp__arena_reset(arena, MP__UNPACK_BUDGET(reply->size));
-	reply->response = mp__response__unpack(&arena->allocator, reply->size, reply->data);
-	if (!reply->response && arena->refused)
-		return mp_error_set(-ENOMEM, "no memory for a reply of managerd");
-	if (!reply->response)
-		return mp_error_set(-EPROTO, "managerd sent a reply that cannot be read");
-	int r = mp__code_to_result((int)reply->response->code);
-	if (r > 0 && !news)
-		return mp_error_set(-EPROTO, "managerd answered with code %d, which no request has",
-			(int)reply->response->code);
-	if (reply->response->code == MP__CODE__FAILED)
-		return mp_error_set(failure_of(reply->response), "%s", reply->response->detail);
-	reply->refused = r < 0;
-	return r < 0 ? mp_error_set(r, "%s", reply->response->detail) : r;
-}
-
 void mp__connection_break(struct mp__connection *c)
 {
 	int r = mp_error_set(-EPIPE, "the connection was given up: managerd has not answered");
@@ -576,13 +514,6 @@ void mp__connection_break(struct mp__connection *c)
 	pthread_mutex_lock(&c->lock);
 	break_connection(c, r);
 	pthread_mutex_unlock(&c->lock);
-}
-
-void mp__reply_free(struct mp__reply *reply)
-{
-	mp__arena_release(&reply->arena);
-	if (reply->data != reply->small)
-		free(reply->data);
 }
 
 static int send_in_turn(
@@ -621,7 +552,7 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	if (r < 0)
 		return r;
 	ret_reply->answered = true;
-	r = unpack(ret_reply, request->op_case == MP__REQUEST__OP_CALL);
+	r = mp__reply_unpack(ret_reply, request->op_case == MP__REQUEST__OP_CALL);
 	if (r < 0)
 		mp__reply_free(ret_reply);
 	return r;

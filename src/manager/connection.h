@@ -16,10 +16,8 @@
 
 #include "base/deadline.h"
 #include "manager/address.h"
-#include "obj/arena.h"
-#include "proto/manager.pb-c.h"
+#include "manager/message.h"
 
-#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -38,21 +36,6 @@ bool mp__connection_is_broken(struct mp__connection *connection);
 /* Differs between all connections that this process and its ancestors have had. */
 uint64_t mp__connection_serial(const struct mp__connection *connection);
 
-/* A reply of usual size needs no malloc. */
-#define MP__REPLY_SMALL 512
-#define MP__REPLY_BLOCK 1024
-
-struct mp__reply {
-	Mp__Response *response; /* valid until the reply is freed */
-	uint8_t *data;          /* the message: `small`, or malloc'ed */
-	size_t size;
-	bool answered; /* the daemon has: a failure is its own */
-	bool refused;  /* it has, and its sentence says why, but not what was asked for */
-	struct mp__arena arena;
-	uint8_t small[MP__REPLY_SMALL];
-	alignas(max_align_t) uint8_t block[MP__REPLY_BLOCK];
-};
-
 /*
  * Send the request (its id is set here) and wait for the reply: what its code means, with the
  * daemon's sentence; positive only for a Call. -EMSGSIZE nothing was sent; -ETIMEDOUT (also from the
@@ -64,7 +47,6 @@ int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 /* Send it and go: nobody waits for the reply. What cannot be sent in time is not sent. */
 void mp__connection_post(
 	struct mp__connection *connection, Mp__Request *request, mp__deadline deadline);
-void mp__reply_free(struct mp__reply *reply);
 
 /* Give it up: what the daemon did for it and keeps for it is undone. */
 void mp__connection_break(struct mp__connection *connection);

@@ -49,10 +49,23 @@ void serve_loop_remove(struct serve_loop *loop, struct serve_source *source)
 	(void)control(loop, EPOLL_CTL_DEL, source);
 }
 
+static int wait_for_events(struct serve_loop *loop, struct epoll_event *events, int timeout_ms)
+{
+	bool awake = timeout_ms != 0 && mp__linger_begin(&loop->linger);
+	int n;
+
+	while ((n = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, awake ? 0 : timeout_ms)) ==
+			0 &&
+		awake)
+		awake = mp__linger_on(&loop->linger);
+	mp__linger_end(&loop->linger, awake && n > 0);
+	return n;
+}
+
 int serve_loop_turn(struct serve_loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
-	int n = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, timeout_ms);
+	int n = wait_for_events(loop, events, timeout_ms);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;

@@ -8,6 +8,8 @@
 #ifndef SERVE_LOOP_H
 #define SERVE_LOOP_H
 
+#include "base/linger.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +24,7 @@ struct serve_loop {
 	int epoll;
 	bool timed;       /* woken_ns is wanted */
 	int64_t woken_ns; /* when the turn's work began */
+	struct mp__linger linger;
 };
 
 int serve_loop_init(struct serve_loop *loop);

@@ -82,6 +82,28 @@ bool mp__quick_read(const uint8_t *message, size_t size, struct mp__quick *ret_q
 	return r.at == r.end;
 }
 
+bool mp__quick_response(const uint8_t *message, size_t size, Mp__Response *ret_response)
+{
+	Mp__Response response = MP__RESPONSE__INIT;
+	struct reader r = {message, message + size};
+
+	if (!get_tag(&r, TAG_ID) || !get_number(&r, &response.id))
+		return false;
+	if (get_tag(&r, TAG_RESPONSE_COUNT)) {
+		response.result_case = MP__RESPONSE__RESULT_COUNT;
+		if (!get_number(&r, &response.count))
+			return false;
+	} else if (r.at != r.end) {
+		response.result_case = MP__RESPONSE__RESULT_VALUE;
+		if (!get_bytes(&r, TAG_RESPONSE_VALUE, &response.value))
+			return false;
+	}
+	if (r.at != r.end)
+		return false;
+	*ret_response = response;
+	return true;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static int append(struct mp__buffer *buffer, const uint8_t *head, size_t head_size,
@@ -129,4 +151,75 @@ int mp__quick_value(
 	if (size > max || (size_t)(end - head) + size > max)
 		return -EMSGSIZE;
 	return append(buffer, head, (size_t)(end - head), value, size);
+}
+
+/* What stands in the request, if it is one of ours. */
+static bool take_apart(const Mp__Request *request, struct mp__quick *ret_quick)
+{
+	struct mp__quick q = {.id = request->id, .op = request->op_case};
+
+	switch (request->op_case) {
+	case MP__REQUEST__OP_DICT_SET:
+		q.reference = request->dict_set->reference;
+		q.key = request->dict_set->key;
+		q.value = request->dict_set->value;
+		break;
+	case MP__REQUEST__OP_DICT_GET:
+		q.reference = request->dict_get->reference;
+		q.key = request->dict_get->key;
+		break;
+	case MP__REQUEST__OP_DICT_CONTAINS:
+		q.reference = request->dict_contains->reference;
+		q.key = request->dict_contains->key;
+		break;
+	default:
+		return false;
+	}
+	*ret_quick = q;
+	return true;
+}
+
+static uint8_t *put_bytes(uint8_t *at, uint8_t tag, ProtobufCBinaryData bytes)
+{
+	*at++ = tag;
+	at = mp__varint_put(at, bytes.len);
+	memcpy(at, bytes.data, bytes.len);
+	return at + bytes.len;
+}
+
+static size_t bytes_size(ProtobufCBinaryData bytes)
+{
+	return 1 + mp__varint_size(bytes.len) + bytes.len;
+}
+
+int mp__quick_request(struct mp__buffer *buffer, const Mp__Request *request, size_t max)
+{
+	struct mp__quick q;
+
+	if (!take_apart(request, &q) || q.key.len == 0 || q.reference == 0 || q.id == 0 ||
+		(has_value(q.op) && q.value.len == 0))
+		return mp__frame_append(buffer, &request->base, max);
+	size_t inner = 1 + mp__varint_size(q.reference) + bytes_size(q.key) +
+		       (has_value(q.op) ? bytes_size(q.value) : 0);
+	uint64_t tag = (uint64_t)q.op << 3 | 2;
+	size_t length =
+		1 + mp__varint_size(q.id) + mp__varint_size(tag) + mp__varint_size(inner) + inner;
+	if (length > max || length > UINT32_MAX)
+		return -EMSGSIZE;
+	uint8_t *at = mp__buffer_reserve(buffer, MP__FRAME_HEADER + length);
+	if (!at)
+		return -ENOMEM;
+	mp__frame_put_length(at, length);
+	at += MP__FRAME_HEADER;
+	*at++ = TAG_ID;
+	at = mp__varint_put(at, q.id);
+	at = mp__varint_put(at, tag);
+	at = mp__varint_put(at, inner);
+	*at++ = TAG_REFERENCE;
+	at = mp__varint_put(at, q.reference);
+	at = put_bytes(at, TAG_KEY, q.key);
+	if (has_value(q.op))
+		put_bytes(at, TAG_VALUE, q.value);
+	buffer->end += MP__FRAME_HEADER + length;
+	return 0;
 }

@@ -26,6 +26,17 @@ struct mp__quick {
  */
 bool mp__quick_read(const uint8_t *message, size_t size, struct mp__quick *ret_quick);
 
+/*
+ * Append the request as a frame, as mp__frame_append() does, without its tables where `request` is one of
+ * those above.
+ */
+int mp__quick_request(struct mp__buffer *buffer, const Mp__Request *request, size_t max);
+/*
+ * A Response with code OK and nothing, a value or a count, which stays in the message. False: it is
+ * another one, or not written as usual, and is to be read by protobuf-c.
+ */
+bool mp__quick_response(const uint8_t *message, size_t size, Mp__Response *ret_response);
+
 /* Append a Response with code OK and: nothing, a value, a count. -EMSGSIZE, -ENOMEM. */
 int mp__quick_ok(struct mp__buffer *buffer, uint64_t id);
 int mp__quick_count(struct mp__buffer *buffer, uint64_t id, uint64_t count);
