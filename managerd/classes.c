@@ -15,6 +15,7 @@
 #include "managerd/obj_queue.h"
 #include "managerd/obj_semaphore.h"
 #include "managerd/obj_value.h"
+#include "managerd/transaction.h"
 #include "managerd/stats_request.h"
 
 static const struct serve_class *const classes[] = {
@@ -41,9 +42,15 @@ static bool run(struct serve_session *session, const Mp__Request *request, int *
 	       md_stats_request(session, request, ret_r);
 }
 
+static const struct serve_method methods[] = {
+	{"transact_all", md_transact_all, 2, 2},
+};
+
 const struct serve_service md_served = {
 	.program = "managerd " PACKAGE_VERSION,
 	.classes = classes,
+	.methods = methods,
+	.n_methods = sizeof(methods) / sizeof(methods[0]),
 	.run = run,
 	.run_quick = md_dict_quick,
 };

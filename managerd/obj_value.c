@@ -21,6 +21,19 @@ static struct serve_bytes bytes_of(const struct md_item *item)
 	return item ? md_item_bytes(item) : (struct serve_bytes){nil, sizeof(nil)};
 }
 
+struct serve_bytes md_value_now(const struct serve_object *value)
+{
+	return bytes_of(value->state);
+}
+
+void md_value_become(struct serve_object *value, struct md_item *item)
+{
+	struct md_item *old = value->state;
+
+	value->state = item;
+	md_item_drop(value, old);
+}
+
 static bool make_value(struct serve_call *call)
 {
 	struct md_item *item = NULL;
@@ -103,6 +116,11 @@ static bool make_counter(struct serve_call *call)
 	*counter = initial;
 	call->object->state = counter;
 	return true;
+}
+
+int64_t *md_counter_of(const struct serve_object *counter)
+{
+	return counter->state;
 }
 
 static void drop_counter(struct serve_object *object)

@@ -9,9 +9,17 @@
 #ifndef MANAGERD_OBJ_VALUE_H
 #define MANAGERD_OBJ_VALUE_H
 
-#include "serve/class.h"
+#include "managerd/items.h"
+#include "serve/registry.h"
 
 extern const struct serve_class md_value_class;
 extern const struct serve_class md_counter_class;
+
+/* What is in a value, lent until it changes. */
+struct serve_bytes md_value_now(const struct serve_object *value);
+/* The item takes the place of what was there, which goes. The caller says serve_changed(). */
+void md_value_become(struct serve_object *value, struct md_item *item);
+/* The number of a counter. */
+int64_t *md_counter_of(const struct serve_object *counter);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/testpoint.h"
 #include "managerd/compare.h"
 #include "managerd/dict_methods.h"
-#include "managerd/obj_dict.h"
+#include "managerd/plan.h"
 #include "serve/refer.h"
 #include "wire/value.h"
 
@@ -17,55 +17,33 @@
 
 /* They are looked through for each step. */
 #define STEPS_MAX 1024
-
-/* A key that some step changes, as it is to be. */
-struct entry {
-	struct mp__key key;
-	struct serve_bytes value;
-	uint8_t number[MD_NUMBER_MAX]; /* `value`, if it is a sum */
-	bool is_there;
-	bool is_kept;     /* a sum: if the key is to expire, it still is */
-	bool is_referred; /* what the value refers to is kept for it */
-};
+/* A number of the object, a word, a key, a value. */
+#define PARTS_MAX 4
 
 struct transaction {
 	struct serve_call *call;
-	struct serve_store *dict;
-	struct entry *entries;
-	size_t n;
-	size_t step; /* at work, from 1 */
+	struct md_plan plan;
+	struct serve_object *objects[MD_PLAN_OBJECTS];
+	size_t n_objects;
+	bool is_numbered; /* each step begins with the number of its object */
+	size_t step;      /* at work, from 1 */
 };
 
 /* One step, taken apart. */
 struct step {
+	struct serve_object *object;
 	struct serve_bytes word;
-	struct mp__key key;
+	struct mp__key key;       /* of size 0: the object is no dict */
 	struct serve_bytes value; /* of size 0: none */
+	uint8_t room[MD_NUMBER_MAX];
 };
 
 /* --- looking ------------------------------------------------------------------------------------ */
 
-static struct entry *changed(const struct transaction *t, const struct mp__key *key)
+/* What is there as far as the steps have come. False: nothing. */
+static bool look_up(struct transaction *t, struct step *step, struct serve_bytes *ret_value)
 {
-	for (size_t i = 0; i < t->n; i++) {
-		struct entry *e = &t->entries[i];
-		if (e->key.size == key->size && memcmp(e->key.data, key->data, key->size) == 0)
-			return e;
-	}
-	return NULL;
-}
-
-/* What is under the key as far as the steps have come. False: nothing. */
-static bool look_up(
-	const struct transaction *t, const struct mp__key *key, struct serve_bytes *ret_value)
-{
-	const struct entry *e = changed(t, key);
-
-	if (e) {
-		*ret_value = e->value;
-		return e->is_there;
-	}
-	return md_dict_get(t->dict, (struct serve_bytes){key->data, key->size}, ret_value) == 0;
+	return md_plan_look(&t->plan, step->object, &step->key, step->room, ret_value);
 }
 
 static bool holds_not(const struct transaction *t, const char *why)
@@ -83,26 +61,26 @@ static bool wrong(const struct transaction *t, const char *why)
 
 /* --- conditions --------------------------------------------------------------------------------- */
 
-static bool must_be_present(struct transaction *t, const struct step *step)
+static bool must_be_present(struct transaction *t, struct step *step)
 {
 	struct serve_bytes value;
 
-	return look_up(t, &step->key, &value) || holds_not(t, "there is no such key");
+	return look_up(t, step, &value) || holds_not(t, "there is no such key");
 }
 
-static bool must_be_absent(struct transaction *t, const struct step *step)
+static bool must_be_absent(struct transaction *t, struct step *step)
 {
 	struct serve_bytes value;
 
-	return !look_up(t, &step->key, &value) || holds_not(t, "there is such a key");
+	return !look_up(t, step, &value) || holds_not(t, "there is such a key");
 }
 
-static bool must_equal(struct transaction *t, const struct step *step)
+static bool must_equal(struct transaction *t, struct step *step)
 {
 	struct md_needle needle;
 	struct serve_bytes value;
 
-	if (!must_be_present(t, step) || !look_up(t, &step->key, &value))
+	if (!must_be_present(t, step) || !look_up(t, step, &value))
 		return false;
 	int r = md_needle_init(&needle, step->value) ? md_needle_equals(&needle, value) : -ENOMEM;
 	md_needle_deinit(&needle);
@@ -111,12 +89,12 @@ static bool must_equal(struct transaction *t, const struct step *step)
 	return r == 1 || (r == 0 && holds_not(t, "the value is another one"));
 }
 
-static bool must_be_at_least(struct transaction *t, const struct step *step)
+static bool must_be_at_least(struct transaction *t, struct step *step)
 {
 	struct serve_bytes value;
 	bool less;
 
-	if (!must_be_present(t, step) || !look_up(t, &step->key, &value))
+	if (!must_be_present(t, step) || !look_up(t, step, &value))
 		return false;
 	int r = md_number_less(value, step->value, &less);
 	if (r == -EINVAL)
@@ -124,58 +102,52 @@ static bool must_be_at_least(struct transaction *t, const struct step *step)
 	return !less || holds_not(t, "the number is less");
 }
 
-/* --- changes ------------------------------------------------------------------------------------ */
-
-static void let_go(struct transaction *t, struct entry *e)
+/* An integer needs no memory. False: it is none. */
+static bool integer_of(struct serve_bytes value, int64_t *ret)
 {
-	if (e->is_referred)
-		serve_unrefer(t->call->object, e->value);
-	e->is_referred = false;
-}
+	mp_obj number;
 
-/* The entry of that key, made if there is none yet. There is room for one a step. */
-static struct entry *entry_for(struct transaction *t, const struct mp__key *key)
-{
-	struct entry *e = changed(t, key);
-
-	if (!e) {
-		e = &t->entries[t->n++];
-		*e = (struct entry){.key = *key, .is_kept = true};
-		if (key->data == key->small)
-			e->key.data = e->key.small;
-	}
-	return e;
-}
-
-static bool set(struct transaction *t, const struct step *step)
-{
-	if (!md_dict_refer(t->call, step->value))
+	if (serve_type_of(value) != MP_TYPE_I64 ||
+		mp_obj_decode(value.data, value.size, &number) < 0)
 		return false;
-	struct entry *e = entry_for(t, &step->key);
-	let_go(t, e);
-	e->value = step->value;
-	e->is_there = e->is_referred = true;
-	e->is_kept = false;
+	*ret = number.as.i64;
 	return true;
 }
 
-static bool delete (struct transaction *t, const struct step *step)
+static bool must_be_of_version(struct transaction *t, struct step *step)
+{
+	int64_t version;
+
+	if (!integer_of(step->value, &version))
+		return wrong(t, "a version is an integer");
+	return (uint64_t)version == step->object->version ||
+	       holds_not(t, "the object has changed since");
+}
+
+/* --- changes ------------------------------------------------------------------------------------ */
+
+static bool set(struct transaction *t, struct step *step)
+{
+	if (md_plan_set(&t->plan, step->object, &step->key, step->value))
+		return true;
+	return !t->call->refused && wrong(t, "a counter is an integer of 64 bits");
+}
+
+static bool delete (struct transaction *t, struct step *step)
 {
 	if (!must_be_present(t, step))
 		return false;
-	struct entry *e = entry_for(t, &step->key);
-	let_go(t, e);
-	e->is_there = e->is_kept = false;
+	md_plan_delete(&t->plan, step->object, &step->key);
 	return true;
 }
 
-static bool add(struct transaction *t, const struct step *step)
+static bool add(struct transaction *t, struct step *step)
 {
 	uint8_t room[MD_NUMBER_MAX];
 	struct serve_bytes old;
 	struct serve_bytes sum = step->value;
 
-	if (look_up(t, &step->key, &old)) {
+	if (look_up(t, step, &old)) {
 		int r = md_number_add(old, step->value, room, &sum);
 		if (r == -ERANGE)
 			serve_fail(t->call, MP__CODE__OVERFLOW,
@@ -187,32 +159,48 @@ static bool add(struct transaction *t, const struct step *step)
 	} else if (!md_is_number(sum)) {
 		return wrong(t, "a sum of what is no number");
 	}
-	struct entry *e = entry_for(t, &step->key);
-	let_go(t, e);
-	memcpy(e->number, sum.data, sum.size);
-	e->value = (struct serve_bytes){e->number, sum.size};
-	e->is_there = true;
-	return true;
+	return md_plan_sum(&t->plan, step->object, &step->key, sum) ||
+	       wrong(t, "a counter is an integer of 64 bits");
 }
 
 /* --- steps -------------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *word;
-	bool (*run)(struct transaction *t, const struct step *step);
-	bool has_value;
-} kinds[] = {
-	{"equal", must_equal, true},
-	{"at_least", must_be_at_least, true},
-	{"present", must_be_present, false},
-	{"absent", must_be_absent, false},
-	{"set", set, true},
-	{"add", add, true},
-	{"delete", delete, false},
+/* What a step is about. */
+enum subject {
+	ANY_OBJECT, /* whatever it is; there is no key */
+	PLACE,      /* under a key of a dict, or in a value or counter */
+	KEY,        /* a key of a dict */
 };
 
-/* Up to three items of a list. */
-static size_t take_apart(struct serve_bytes list, struct serve_bytes parts[3])
+static const struct kind {
+	const char *word;
+	bool (*run)(struct transaction *t, struct step *step);
+	enum subject subject;
+	bool has_value;
+} kinds[] = {
+	{"equal", must_equal, PLACE, true},
+	{"at_least", must_be_at_least, PLACE, true},
+	{"present", must_be_present, KEY, false},
+	{"absent", must_be_absent, KEY, false},
+	{"set", set, PLACE, true},
+	{"add", add, PLACE, true},
+	{"delete", delete, KEY, false},
+	{"version", must_be_of_version, ANY_OBJECT, true},
+};
+
+/* NULL: there is none. */
+static const struct kind *kind_of(struct serve_bytes word)
+{
+	for (size_t i = 0; i < MP__COUNT_OF(kinds); i++) {
+		if (strlen(kinds[i].word) == word.size &&
+			memcmp(kinds[i].word, word.data, word.size) == 0)
+			return &kinds[i];
+	}
+	return NULL;
+}
+
+/* As many items of a list as there may be in a step; how many there are. */
+static size_t take_apart(struct serve_bytes list, struct serve_bytes parts[PARTS_MAX])
 {
 	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
 	uint8_t *data;
@@ -220,39 +208,62 @@ static size_t take_apart(struct serve_bytes list, struct serve_bytes parts[3])
 	size_t n = 0;
 
 	while (mp__items_next(&items, &data, &size)) {
-		if (n < 3)
+		if (n < PARTS_MAX)
 			parts[n] = (struct serve_bytes){data, size};
 		n++;
 	}
 	return n;
 }
 
+/* What stands where the key does. */
+static bool read_key(
+	struct transaction *t, const struct kind *kind, struct serve_bytes key, struct step *step)
+{
+	bool is_dict = md_plan_is_dict(step->object);
+
+	if (kind->subject == KEY && !is_dict)
+		return wrong(t, "only a dict has keys that come and go");
+	if (kind->subject == PLACE && !md_plan_has_places(step->object))
+		return wrong(t, "of this object only the version can be in a transaction");
+	if (kind->subject == ANY_OBJECT || !is_dict) {
+		step->key.size = 0;
+		return serve_type_of(key) == MP_TYPE_NIL || wrong(t, "there is no key here: nil");
+	}
+	int r = mp__key_canonical((uint8_t *)key.data, key.size, &step->key);
+	if (r < 0)
+		serve_fail_result(t->call, r);
+	return r == 0;
+}
+
+static bool read_object(struct transaction *t, struct serve_bytes number, struct step *step)
+{
+	int64_t i = 0;
+
+	if (t->is_numbered && (!integer_of(number, &i) || i < 0 || (uint64_t)i >= t->n_objects))
+		return wrong(t, "it begins with the number of an object, from 0 on");
+	step->object = t->objects[i];
+	return true;
+}
+
 static bool run_step(struct transaction *t, struct serve_bytes encoded)
 {
-	struct serve_bytes parts[3];
+	size_t first = t->is_numbered ? 1 : 0;
+	struct serve_bytes parts[PARTS_MAX];
 	struct step step;
 
 	if (serve_type_of(encoded) != MP_TYPE_LIST)
 		return wrong(t, "it is no list");
 	size_t n = take_apart(encoded, parts);
-	if (n < 2 || n > 3 || !serve_text_of(parts[0], &step.word))
+	if (n < first + 2 || n > first + 3 || !serve_text_of(parts[first], &step.word))
 		return wrong(t, "it is a list of a word, a key, and sometimes a value");
-	int r = mp__key_canonical((uint8_t *)parts[1].data, parts[1].size, &step.key);
-	if (r < 0) {
-		serve_fail_result(t->call, r);
-		return false;
-	}
-	step.value = n == 3 ? parts[2] : (struct serve_bytes){NULL, 0};
-	for (size_t i = 0; i < MP__COUNT_OF(kinds); i++) {
-		if (strlen(kinds[i].word) != step.word.size ||
-			memcmp(kinds[i].word, step.word.data, step.word.size) != 0)
-			continue;
-		if (kinds[i].has_value != (n == 3))
-			return wrong(t,
-				kinds[i].has_value ? "it has no value" : "it has a value too many");
-		return kinds[i].run(t, &step);
-	}
-	return wrong(t, "there is no such word");
+	const struct kind *kind = kind_of(step.word);
+	if (!kind)
+		return wrong(t, "there is no such word");
+	if (kind->has_value != (n == first + 3))
+		return wrong(t, kind->has_value ? "it has no value" : "it has a value too many");
+	step.value = kind->has_value ? parts[first + 2] : (struct serve_bytes){NULL, 0};
+	return read_object(t, parts[0], &step) && read_key(t, kind, parts[first + 1], &step) &&
+	       kind->run(t, &step);
 }
 
 static bool run_steps(struct transaction *t, struct serve_bytes steps)
@@ -262,66 +273,65 @@ static bool run_steps(struct transaction *t, struct serve_bytes steps)
 	size_t size;
 
 	for (t->step = 1; mp__items_next(&items, &data, &size); t->step++) {
-		if (t->step > STEPS_MAX) {
-			serve_fail(t->call, MP__CODE__TOO_LARGE,
-				"a transaction of more than %d steps", STEPS_MAX);
-			return false;
-		}
-		serve_effort(t->call, t->n / 8);
+		serve_effort(t->call, t->plan.n / 8);
 		if (!run_step(t, (struct serve_bytes){data, size}))
 			return false;
 	}
 	return true;
 }
 
-/* Those that put first: the store makes room for them all. 0 or MD_DICT_E_. */
-static int apply(struct transaction *t)
+/* --- the whole ---------------------------------------------------------------------------------- */
+
+static size_t count(struct serve_bytes list)
 {
-	struct serve_change *changes = calloc(t->n ? t->n : 1, sizeof(*changes));
+	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
+	uint8_t *data;
+	size_t size;
 	size_t n = 0;
 
-	if (!changes)
-		return MD_DICT_E_NO_MEMORY;
-	for (int remove = 0; remove <= 1; remove++) {
-		for (size_t i = 0; i < t->n; i++) {
-			const struct entry *e = &t->entries[i];
-			if (e->is_there == remove)
-				continue;
-			changes[n++] = (struct serve_change){.key = {e->key.data, e->key.size},
-				.value = e->value,
-				.remove = remove,
-				.expires_ns = e->is_kept ? SERVE_STORE_AS_BEFORE : 0};
-		}
-	}
-	MP__TEST_POINT("managerd.transact");
-	int r = n ? t->dict->class->apply(t->dict, changes, n) : 0;
-	free(changes);
-	return r == 0 ? 0 : MD_DICT_E_NO_MEMORY;
+	while (mp__items_next(&items, &data, &size))
+		n++;
+	return n;
 }
 
-static int run(struct transaction *t, struct serve_bytes steps)
+/* The list in an argument, and how long it is. False: answered. */
+static bool arg_list(struct serve_call *call, size_t arg, const char *what, size_t max,
+	struct serve_bytes *ret_list, size_t *ret_n)
 {
-	int r = 0;
-
-	bool good = run_steps(t, steps);
-	if (good) {
-		r = apply(t);
-		if (r != 0)
-			md_dict_fail(t->call, r);
+	if (!serve_arg_value(call, arg, ret_list))
+		return false;
+	if (serve_arg_type(call, arg) != MP_TYPE_LIST) {
+		serve_fail(call, MP__CODE__INVALID, "the %s are no list", what);
+		return false;
 	}
-	for (size_t i = 0; i < t->n && (!good || r != 0); i++)
-		let_go(t, &t->entries[i]);
-	if (!good || r != 0)
+	*ret_n = count(*ret_list);
+	if (*ret_n <= max)
+		return true;
+	serve_fail(call, MP__CODE__TOO_LARGE, "a transaction of more than %zu %s", max, what);
+	return false;
+}
+
+static int run(struct transaction *t)
+{
+	struct serve_bytes steps;
+	size_t n;
+
+	if (!arg_list(t->call, 1, "steps", STEPS_MAX, &steps, &n))
 		return t->call->failed;
-	if (t->n > 0)
-		serve_changed(t->call->object);
-	return serve_answer_nil(t->call);
+	if (!md_plan_init(&t->plan, t->call, n))
+		return serve_fail_no_memory(t->call);
+	if (run_steps(t, steps)) {
+		MP__TEST_POINT("managerd.transact");
+		if (!md_plan_carry_out(&t->plan))
+			serve_fail_no_memory(t->call);
+	}
+	md_plan_deinit(&t->plan);
+	return t->call->refused ? t->call->failed : serve_answer_nil(t->call);
 }
 
 int md_dict_transact(struct serve_call *call)
 {
-	struct transaction t = {.call = call, .dict = call->object->state};
-	struct serve_bytes steps;
+	struct transaction t = {.call = call, .objects = {call->object}, .n_objects = 1};
 	int64_t version;
 
 	if (serve_arg_given(call, 0)) {
@@ -331,14 +341,38 @@ int md_dict_transact(struct serve_call *call)
 			return serve_fail(call, MP__CODE__CONFLICT,
 				"it has changed since, nothing was done: look at it again");
 	}
-	if (!serve_arg_value(call, 1, &steps))
-		return call->failed;
-	if (serve_arg_type(call, 1) != MP_TYPE_LIST)
-		return serve_fail(call, MP__CODE__INVALID, "the steps are no list");
-	t.entries = calloc(STEPS_MAX, sizeof(*t.entries));
-	if (!t.entries)
-		return serve_fail_no_memory(call);
-	int r = run(&t, steps);
-	free(t.entries);
+	return run(&t);
+}
+
+/* The objects in the first argument, referenced. False: answered. */
+static bool take_objects(struct transaction *t)
+{
+	struct serve_bytes list;
+	uint8_t *data;
+	size_t size;
+	size_t n;
+
+	if (!arg_list(t->call, 0, "objects", MD_PLAN_OBJECTS, &list, &n))
+		return false;
+	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
+	while (mp__items_next(&items, &data, &size)) {
+		struct serve_object *object;
+		if (!serve_object_in(t->call, (struct serve_bytes){data, size}, &object))
+			return false;
+		serve_object_ref(object);
+		t->objects[t->n_objects++] = object;
+		if (object->class->refresh)
+			object->class->refresh(object);
+	}
+	return true;
+}
+
+int md_transact_all(struct serve_call *call)
+{
+	struct transaction t = {.call = call, .is_numbered = true};
+
+	int r = take_objects(&t) ? run(&t) : call->failed;
+	for (size_t i = 0; i < t.n_objects; i++)
+		serve_object_unref(t.objects[i]);
 	return r;
 }

@@ -15,7 +15,7 @@
 /* What an item takes besides its bytes: itself, its place, and what malloc adds. */
 #define ITEM_BYTES (sizeof(struct md_item) + sizeof(struct md_item *) + 16)
 
-static void charge(struct serve_object *object, const struct md_item *item)
+void md_item_charge(struct serve_object *object, const struct md_item *item)
 {
 	serve_object_grow(object, ITEM_BYTES + item->size);
 }
@@ -28,7 +28,7 @@ static void credit(struct serve_object *object, const struct md_item *item)
 void md_items_charge(struct serve_object *object, const struct md_items *items)
 {
 	for (size_t i = 0; i < items->n; i++)
-		charge(object, *md_items_at(items, i));
+		md_item_charge(object, *md_items_at(items, i));
 }
 
 /* --- arguments ---------------------------------------------------------------------------------- */
@@ -48,7 +48,7 @@ bool md_arg_item(struct serve_call *call, size_t arg, struct md_item **ret)
 		free(item);
 		return false;
 	}
-	charge(call->object, item);
+	md_item_charge(call->object, item);
 	*ret = item;
 	return true;
 }
@@ -120,7 +120,7 @@ bool md_arg_sum(
 		return false;
 	*ret = md_item_new(sum);
 	if (*ret)
-		charge(call->object, *ret);
+		md_item_charge(call->object, *ret);
 	else
 		serve_fail_no_memory(call);
 	return *ret;

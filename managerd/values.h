@@ -27,6 +27,7 @@ bool md_arg_sum(
 bool md_arg_equals(struct serve_call *call, size_t arg, struct serve_bytes stored, bool *ret);
 
 /* Items that do not come from an argument: they are counted with the object from now on. */
+void md_item_charge(struct serve_object *object, const struct md_item *item);
 void md_items_charge(struct serve_object *object, const struct md_items *items);
 
 /* NULL is allowed. */

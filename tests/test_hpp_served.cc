@@ -102,6 +102,27 @@ TEST(transactions_on_a_dict)
 	CHECK(d.transact({step::set("x", 2)}, version).error() == -ESTALE);
 }
 
+TEST(transactions_on_several_objects)
+{
+	auto m = mp::manager::start().value();
+	auto stock = m.dict("stock").value(), sold = m.dict("sold").value();
+	auto money = m.counter("money").value();
+	namespace step = mp::step;
+	CHECK(stock.set("bolts", 2));
+	auto version = sold.version().value();
+	auto buy = [&](int n) {
+		return mp::transact({step::of(stock, step::at_least("bolts", n)),
+			step::of(stock, step::add("bolts", -n)),
+			step::of(sold, step::add("bolts", n)),
+			step::of(money, step::add(nullptr, 5 * n))});
+	};
+	CHECK(buy(2) && buy(1).error() == -ESTALE && money.get().value() == 10);
+	CHECK(sold.get<int>("bolts").value() == 2 && stock.get<int>("bolts").value() == 0);
+	CHECK(mp::transact({step::of(sold, step::version(version)),
+				   step::of(stock, step::set("bolts", 9))})
+			.error() == -ESTALE);
+}
+
 TEST(keys_that_expire)
 {
 	auto m = mp::manager::start().value();

@@ -136,6 +136,8 @@ enum mp_dict_op {
 	MP_DICT_SET,
 	MP_DICT_ADD,    /* as mp_dict_add() */
 	MP_DICT_DELETE, /* there must be such a key */
+	/* This must hold: the object is of the version that is the value. The key is nil. */
+	MP_DICT_VERSION,
 };
 
 typedef struct mp_dict_step {
@@ -153,6 +155,22 @@ typedef struct mp_dict_step {
  * -EMSGSIZE too many steps, or more than 64 MiB.
  */
 int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n);
+/*
+ * The same for several objects of one managerd, at most 64: dicts, and also values and counters, which
+ * have no keys (mp_nil()). `object` is a handle: mp_handle(dict). MP_DICT_VERSION is for every object.
+ * The page is mp_transact(3).
+ */
+typedef struct mp_transact_step {
+	mp_obj object;
+	enum mp_dict_op op;
+	mp_obj key;
+	mp_obj value;
+} mp_transact_step;
+
+#define MP_TRANSACT_OBJECTS 64
+
+int mp_transact(const mp_transact_step *steps, size_t n);
+
 /* A number that is another one after each change. For changes of others: mp_dict_watch(). */
 int mp_dict_version(mp_dict *dict, int64_t *ret_version);
 /* Wait until the version is another one than this: see mp_proxy_watch(). */

@@ -255,21 +255,44 @@ mp_dict *mp_proxy_dict(mp_proxy *proxy)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
+/* A reference to the connection, which knows the object as *ret_reference if the result is 0. */
+static int find(struct mp_proxy *proxy, mp__deadline deadline,
+	struct mp__connection **ret_connection, uint64_t *ret_reference)
+{
+	int r = mp__manager_lock(proxy->manager, deadline, ret_connection);
+	if (r < 0)
+		return r;
+	if (proxy->serial != mp__connection_serial(*ret_connection))
+		r = open_again(proxy, *ret_connection, deadline);
+	*ret_reference = proxy->reference;
+	mp__manager_unlock(proxy->manager);
+	if (r < 0)
+		mp__connection_unref(*ret_connection);
+	return r;
+}
+
+int mp__proxy_find(struct mp_proxy *proxy)
+{
+	struct mp__connection *connection;
+	uint64_t reference;
+
+	int r = find(proxy, mp__manager_deadline(proxy->manager), &connection, &reference);
+	if (r == 0)
+		mp__connection_unref(connection);
+	return r;
+}
+
 int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *reference,
 	mp__deadline deadline, struct mp__reply *reply, uint64_t *ret_serial)
 {
 	struct mp__connection *connection;
 
-	int r = mp__manager_lock(proxy->manager, deadline, &connection);
+	int r = find(proxy, deadline, &connection, reference);
 	if (r < 0)
 		return r;
 	*ret_serial = mp__connection_serial(connection);
-	r = proxy->serial != *ret_serial ? open_again(proxy, connection, deadline) : 0;
-	*reference = proxy->reference;
-	mp__manager_unlock(proxy->manager);
-	if (r == 0)
-		r = mp__failure_said(proxy, request, reply,
-			mp__connection_call(connection, request, deadline, reply));
+	r = mp__failure_said(
+		proxy, request, reply, mp__connection_call(connection, request, deadline, reply));
 	mp__connection_unref(connection);
 	return r;
 }

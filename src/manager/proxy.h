@@ -58,6 +58,9 @@ int mp__proxy_of_reference(struct mp_manager *manager, const struct mp__referenc
 int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *reference,
 	mp__deadline deadline, struct mp__reply *reply, uint64_t *ret_serial);
 
+/* Have the connection know the object, and the proxy its token there. */
+int mp__proxy_find(struct mp_proxy *proxy);
+
 /* For the classes of handles that are proxies. */
 int mp__proxy_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire);
 int mp__proxy_import(struct mp__handle_wire *wire, struct mp__handle **ret_handle);

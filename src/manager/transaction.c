@@ -87,19 +87,19 @@ static const struct {
 	[MP_DICT_SET] = {"set", true},
 	[MP_DICT_ADD] = {"add", true},
 	[MP_DICT_DELETE] = {"delete", false},
+	[MP_DICT_VERSION] = {"version", true},
 };
 
-/* The step as a list of three items at most, which stand in `parts`. */
-static int write_step(const mp_dict_step *step, mp_obj parts[3], mp_obj *ret)
+/* A word, a key and, where it needs one, a value, in `parts`. How many they are. */
+static int write_step(enum mp_dict_op op, mp_obj key, mp_obj value, mp_obj parts[3])
 {
-	if (step->op < MP_DICT_EQUAL || step->op > MP_DICT_DELETE)
+	if (op < MP_DICT_EQUAL || op > MP_DICT_VERSION)
 		return mp_error_set(
-			-EINVAL, "a step of a transaction: %d is no operation", (int)step->op);
-	parts[0] = mp_str(words[step->op].word);
-	parts[1] = step->key;
-	parts[2] = step->value;
-	*ret = mp_list_of(parts, words[step->op].has_value ? 3 : 2);
-	return 0;
+			-EINVAL, "a step of a transaction: %d is no operation", (int)op);
+	parts[0] = mp_str(words[op].word);
+	parts[1] = key;
+	parts[2] = value;
+	return words[op].has_value ? 3 : 2;
 }
 
 int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n)
@@ -109,13 +109,84 @@ int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, 
 			-EINVAL, "a transaction of %zu steps at NULL, or of more than can be", n);
 	mp_obj *room = malloc((4 * n + 1) * sizeof(*room));
 	int r = room ? 0 : mp_error_set(-ENOMEM, "no memory for a transaction");
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = write_step(&steps[i], &room[n + 3 * i], &room[i]);
-	if (r == 0)
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		mp_obj *parts = &room[n + 3 * i];
+		r = write_step(steps[i].op, steps[i].key, steps[i].value, parts);
+		if (r >= 0)
+			room[i] = mp_list_of(parts, (size_t)r);
+	}
+	if (r >= 0)
 		r = call(dict, "transact",
 			MP_LIST(version == MP_DICT_ANY_VERSION ? mp_nil() : mp_i64(version),
 				mp_list_of(room, n)),
 			NULL);
+	free(room);
+	return r;
+}
+
+/* The objects of a transaction, each once. */
+struct objects {
+	mp_proxy *proxies[MP_TRANSACT_OBJECTS];
+	mp_obj handles[MP_TRANSACT_OBJECTS];
+	size_t n;
+};
+
+/* The number of the object of a step, which the connection knows from now on. */
+static int number_of(struct objects *objects, const mp_obj *object)
+{
+	mp_proxy *proxy = mp_obj_proxy(object);
+	size_t i = 0;
+
+	if (!proxy)
+		return mp_error_set(-EINVAL, "a step of a transaction: it has no object");
+	while (i < objects->n && !mp_proxy_equal(objects->proxies[i], proxy))
+		i++;
+	if (i < objects->n)
+		return (int)i;
+	if (i == MP_TRANSACT_OBJECTS)
+		return mp_error_set(
+			-EMSGSIZE, "a transaction of more than %d objects", MP_TRANSACT_OBJECTS);
+	/* An object is named by its token, which is another one where a daemon was started anew. */
+	int r = mp__proxy_find(proxy);
+	if (r < 0)
+		return r;
+	objects->proxies[i] = proxy;
+	objects->handles[i] = *object;
+	objects->n++;
+	return (int)i;
+}
+
+static int write_steps(
+	const mp_transact_step *steps, size_t n, struct objects *objects, mp_obj *room)
+{
+	for (size_t i = 0; i < n; i++) {
+		mp_obj *parts = &room[n + 4 * i];
+		int number = number_of(objects, &steps[i].object);
+		if (number < 0)
+			return number;
+		int r = write_step(steps[i].op, steps[i].key, steps[i].value, parts + 1);
+		if (r < 0)
+			return r;
+		parts[0] = mp_i64(number);
+		room[i] = mp_list_of(parts, 1 + (size_t)r);
+	}
+	return 0;
+}
+
+int mp_transact(const mp_transact_step *steps, size_t n)
+{
+	struct objects objects = {.n = 0};
+
+	if (!steps || n == 0 || n > SIZE_MAX / 5 / sizeof(mp_obj))
+		return mp_error_set(-EINVAL, "a transaction of %zu steps", n);
+	mp_obj *room = malloc(5 * n * sizeof(*room));
+	if (!room)
+		return mp_error_set(-ENOMEM, "no memory for a transaction");
+	int r = write_steps(steps, n, &objects, room);
+	if (r == 0)
+		r = mp_proxy_call(objects.proxies[0], "transact_all",
+			MP_LIST(mp_list_of(objects.handles, objects.n), mp_list_of(room, n)),
+			MP_NOWAIT, NULL);
 	free(room);
 	return r;
 }

@@ -378,6 +378,9 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 	if (!method)
 		method = serve_watch_method(request->method);
 	if (!method)
+		method = serve_method_find(session->context->service->methods,
+			session->context->service->n_methods, request->method);
+	if (!method)
 		return serve_fail(&call, MP__CODE__UNKNOWN_METHOD, "a %s has no method %.64s",
 			call.object->class->name, request->method);
 	if (!serve_call_args(

@@ -15,16 +15,17 @@ const struct serve_class *serve_class_find(
 	return NULL;
 }
 
-const struct serve_method *serve_class_method(const struct serve_class *class, const char *name)
+const struct serve_method *serve_method_find(
+	const struct serve_method *methods, size_t n, const char *name)
 {
 	size_t begin = 0;
-	size_t end = class->n_methods;
+	size_t end = n;
 
 	while (begin < end) {
 		size_t middle = begin + (end - begin) / 2;
-		int order = strcmp(name, class->methods[middle].name);
+		int order = strcmp(name, methods[middle].name);
 		if (order == 0)
-			return &class->methods[middle];
+			return &methods[middle];
 		if (order < 0)
 			end = middle;
 		else
@@ -38,6 +39,11 @@ static bool is_name(const char *name)
 	size_t size = strlen(name);
 
 	return size > 0 && size <= SERVE_CLASS_NAME_MAX;
+}
+
+const struct serve_method *serve_class_method(const struct serve_class *class, const char *name)
+{
+	return serve_method_find(class->methods, class->n_methods, name);
 }
 
 bool serve_class_is_sound(const struct serve_class *class)

@@ -61,6 +61,9 @@ typedef const struct serve_class *const serve_classes[];
 const struct serve_class *serve_class_find(
 	const struct serve_class *const *classes, const char *name, size_t size);
 const struct serve_method *serve_class_method(const struct serve_class *class, const char *name);
+/* The same in a table, which is by name, ascending. */
+const struct serve_method *serve_method_find(
+	const struct serve_method *methods, size_t n, const char *name);
 /* For tests: the table is in order, and every number within its limits. */
 bool serve_class_is_sound(const struct serve_class *class);
 

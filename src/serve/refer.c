@@ -3,6 +3,7 @@
 
 #include "serve/refer.h"
 
+#include "obj/measure.h"
 #include "obj/wireformat.h"
 #include "serve/reply.h"
 
@@ -83,20 +84,25 @@ static struct serve_object *object_of(struct serve_call *call, const struct foun
 	return NULL;
 }
 
+bool serve_object_in(struct serve_call *call, struct serve_bytes value, struct serve_object **ret)
+{
+	const uint8_t *data = value.data;
+
+	if (*data != MP__TAG_REFERENCE) {
+		serve_fail(call, MP__CODE__INVALID, "an argument is a %s, not an object",
+			mp__type_name(serve_type_of(value)));
+		return false;
+	}
+	struct found found = found_in(data, value.size);
+	*ret = object_of(call, &found);
+	return *ret;
+}
+
 bool serve_arg_object(struct serve_call *call, size_t index, struct serve_object **ret)
 {
 	struct serve_bytes bytes;
 
-	if (!serve_arg_value(call, index, &bytes))
-		return false;
-	const uint8_t *data = bytes.data;
-	if (*data != MP__TAG_REFERENCE) {
-		serve_fail(call, MP__CODE__INVALID, "argument %zu is no object", index + 1);
-		return false;
-	}
-	struct found found = found_in(data, bytes.size);
-	*ret = object_of(call, &found);
-	return *ret;
+	return serve_arg_value(call, index, &bytes) && serve_object_in(call, bytes, ret);
 }
 
 static bool keep(const struct found *found, void *data)

@@ -22,6 +22,8 @@
 bool serve_refer(struct serve_call *call, struct serve_bytes value);
 /* The object that an argument is; not referenced. False: it is none, and that is answered. */
 bool serve_arg_object(struct serve_call *call, size_t index, struct serve_object **ret);
+/* The same of a part of an argument. */
+bool serve_object_in(struct serve_call *call, struct serve_bytes value, struct serve_object **ret);
 
 /* It is stored there no more. */
 void serve_unrefer(struct serve_object *object, struct serve_bytes value);

@@ -36,6 +36,9 @@ struct mp__quick;
 struct serve_service {
 	const char *program; /* name and version, for the hello */
 	const struct serve_class *const *classes;
+	/* What all objects have, besides serve/watch.h's; by name, ascending. */
+	const struct serve_method *methods;
+	size_t n_methods;
 	/* Operations of its own, or NULL. False: it does not know this one. */
 	bool (*run)(struct serve_session *session, const struct Mp__Request *request, int *ret_r);
 	int (*run_quick)(struct serve_session *session, const struct mp__quick *quick);

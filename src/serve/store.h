@@ -42,6 +42,9 @@ struct serve_store {
 	void *alarm;
 };
 
+/* Changes that are made ready. */
+struct serve_batch;
+
 struct serve_store_class {
 	void (*free)(struct serve_store *store);
 	/* The value is lent until the next change. SERVE_STORE_E_NOT_FOUND. */
@@ -52,6 +55,15 @@ struct serve_store_class {
 	 * others that put, then those that remove. SERVE_STORE_E_NO_MEMORY.
 	 */
 	int (*apply)(struct serve_store *store, const struct serve_change *changes, size_t n);
+	/*
+	 * The same in two steps, for changes of several stores at once: get all that it takes; then
+	 * change, which cannot fail, or give it back. The batch borrows the changes, and nothing else
+	 * may change the store in between.
+	 */
+	int (*prepare)(struct serve_store *store, const struct serve_change *changes, size_t n,
+		struct serve_batch **ret_batch);
+	void (*commit)(struct serve_store *store, struct serve_batch *batch);
+	void (*abandon)(struct serve_store *store, struct serve_batch *batch);
 	int (*clear)(struct serve_store *store);
 	size_t (*count)(struct serve_store *store);
 	/* The pair that was inserted last. SERVE_STORE_E_NOT_FOUND. */

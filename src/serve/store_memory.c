@@ -204,7 +204,7 @@ static bool overwrite(struct memory *memory, const struct serve_change *change)
 	return true;
 }
 
-static int prepare(
+static int prepare_one(
 	struct memory *memory, const struct serve_change *change, struct prepared *prepared)
 {
 	if (change->remove)
@@ -230,7 +230,7 @@ static void remove_entry(struct memory *memory, struct serve_bytes key, struct s
 }
 
 /* Cannot fail. What it uses of `prepared` it takes out. */
-static void commit(
+static void commit_one(
 	struct memory *memory, const struct serve_change *change, struct prepared *prepared)
 {
 	struct serve_map_entry *e =
@@ -256,7 +256,8 @@ static void commit(
 	commit_expiry(memory, change->key, change->expires_ns, &prepared->expiring);
 }
 
-static int apply_prepared(struct memory *memory, const struct serve_change *changes, size_t n,
+/* Get all that the changes take; what was got until a failure is for finish(). */
+static int prepare_all(struct memory *memory, const struct serve_change *changes, size_t n,
 	struct prepared *prepared)
 {
 	size_t puts = 0;
@@ -265,20 +266,61 @@ static int apply_prepared(struct memory *memory, const struct serve_change *chan
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		puts += !changes[i].remove;
-		r = prepare(memory, &changes[i], &prepared[i]);
+		r = prepare_one(memory, &changes[i], &prepared[i]);
 		ends += prepared[i].expiring != NULL;
 	}
 	if (r == 0 && serve_map_reserve(&memory->map, puts) < 0)
 		r = SERVE_STORE_E_NO_MEMORY;
 	if (r == 0 && ends > 0 && !serve_expiry_reserve(memory->expiry, ends))
 		r = SERVE_STORE_E_NO_MEMORY;
+	return r;
+}
+
+/* Make the changes, or not. */
+static void finish(struct memory *memory, const struct serve_change *changes, size_t n,
+	struct prepared *prepared, bool good)
+{
 	for (size_t i = 0; i < n; i++) {
-		if (r == 0)
-			commit(memory, &changes[i], &prepared[i]);
+		if (good)
+			commit_one(memory, &changes[i], &prepared[i]);
 		free(prepared[i].key);
 		free(prepared[i].blob);
 		serve_expiring_free(prepared[i].expiring);
 	}
+}
+
+struct serve_batch {
+	const struct serve_change *changes;
+	size_t n;
+	struct prepared prepared[];
+};
+
+static void abandon(struct serve_store *store, struct serve_batch *batch)
+{
+	finish(memory_of(store), batch->changes, batch->n, batch->prepared, false);
+	free(batch);
+}
+
+static void commit(struct serve_store *store, struct serve_batch *batch)
+{
+	finish(memory_of(store), batch->changes, batch->n, batch->prepared, true);
+	free(batch);
+}
+
+static int prepare(struct serve_store *store, const struct serve_change *changes, size_t n,
+	struct serve_batch **ret_batch)
+{
+	struct serve_batch *batch = calloc(1, sizeof(*batch) + n * sizeof(batch->prepared[0]));
+
+	if (!batch)
+		return SERVE_STORE_E_NO_MEMORY;
+	batch->changes = changes;
+	batch->n = n;
+	int r = prepare_all(memory_of(store), changes, n, batch->prepared);
+	if (r == 0)
+		*ret_batch = batch;
+	else
+		abandon(store, batch);
 	return r;
 }
 
@@ -287,16 +329,19 @@ static int apply(struct serve_store *store, const struct serve_change *changes, 
 {
 	struct memory *memory = memory_of(store);
 	struct prepared on_stack[PREPARED_ON_STACK] = {0};
+	struct serve_batch *batch;
+	int r;
 
 	if (n == 1 && !changes->remove && changes->expires_ns <= 0 && overwrite(memory, changes))
 		return 0;
-	if (n <= PREPARED_ON_STACK)
-		return apply_prepared(memory, changes, n, on_stack);
-	struct prepared *prepared = calloc(n, sizeof(*prepared));
-	if (!prepared)
-		return SERVE_STORE_E_NO_MEMORY;
-	int r = apply_prepared(memory, changes, n, prepared);
-	free(prepared);
+	if (n <= PREPARED_ON_STACK) {
+		r = prepare_all(memory, changes, n, on_stack);
+		finish(memory, changes, n, on_stack, r == 0);
+		return r;
+	}
+	r = prepare(store, changes, n, &batch);
+	if (r == 0)
+		commit(store, batch);
 	return r;
 }
 
@@ -363,6 +408,9 @@ static const struct serve_store_class class = {
 	.free = free_store,
 	.find = find,
 	.apply = apply,
+	.prepare = prepare,
+	.commit = commit,
+	.abandon = abandon,
 	.clear = clear,
 	.count = count,
 	.last = last,

@@ -58,7 +58,25 @@ inline mp_dict_step erase(const arg &key) noexcept
 	return {MP_DICT_DELETE, key, mp_nil()};
 }
 
+/* The object is of that version; for transact(). */
+inline mp_dict_step version(std::int64_t version) noexcept
+{
+	return {MP_DICT_VERSION, mp_nil(), mp_i64(version)};
+}
+
+/* One of the above, in mp::transact(), of that object; values and counters have the key nullptr. */
+inline mp_transact_step of(const arg &object, const mp_dict_step &step) noexcept
+{
+	return {object, step.op, step.key, step.value};
+}
+
 } // namespace step
+
+/* All of these or none, in one instant: transact({step::of(stock, step::add("left", -1)), ...}). */
+inline result<void> transact(span<const mp_transact_step> steps)
+{
+	return result<void>(mp_transact(steps.data(), steps.size()));
+}
 
 class dict : public detail::handle<dict, mp_dict>
 {
