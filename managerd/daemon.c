@@ -4,6 +4,7 @@
 #include "managerd/daemon.h"
 
 #include "base/error.h"
+#include "conn/hmac.h"
 #include "managerd/access.h"
 #include "managerd/classes.h"
 #include "managerd/log.h"
@@ -31,6 +32,21 @@ static void raise_descriptors(const struct md_settings *settings)
 		md_say_at(MP_LOG_WARNING, "descriptors",
 			"max-connections is %u, but only %llu files may be open",
 			settings->limits.max_connections, (unsigned long long)limit.rlim_cur);
+}
+
+/* On failure the key that was there stays. */
+static int read_key(struct md_daemon *daemon)
+{
+	const char *path = daemon->settings.authkey_file;
+	struct mp__authkey key = {0};
+
+	int r = *path ? mp__hmac_available() : 0;
+	if (r == 0 && *path)
+		r = mp__authkey_read(&key, path);
+	if (r == 0)
+		daemon->key = key;
+	mp__authkey_wipe(&key);
+	return r;
 }
 
 /* --- reading it again ------------------------------------------------------------------------- */
@@ -85,6 +101,8 @@ static void reload(struct serve_limits *limits, void *data)
 
 	md_service_reloading();
 	read_again(daemon);
+	if (read_key(daemon) < 0)
+		md_say_at(MP_LOG_ERROR, "config", "%s: the key stays as it was", mp_error_detail());
 	raise_descriptors(&daemon->settings);
 	*limits = daemon->settings.limits;
 	md_service_reloaded(&daemon->service);
@@ -190,6 +208,7 @@ int md_daemon_run(struct md_daemon *daemon)
 		.owner_fd = settings->owner_fd,
 		.ready_fd = settings->ready_fd,
 		.stop_fd = -1,
+		.key = &daemon->key,
 		.limits = settings->limits,
 		.hooks = {.admits = admits,
 			.started = started,
@@ -203,5 +222,9 @@ int md_daemon_run(struct md_daemon *daemon)
 	daemon->metrics.listener.fd = -1;
 	serve_log_sink = log_text;
 	raise_descriptors(settings);
-	return serve_server_run(&config);
+	int r = read_key(daemon);
+	if (r == 0)
+		r = serve_server_run(&config);
+	mp__authkey_wipe(&daemon->key);
+	return r;
 }

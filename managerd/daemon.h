@@ -9,6 +9,7 @@
 #define MANAGERD_DAEMON_H
 
 #include "managerd/metrics.h"
+#include "base/authkey.h"
 #include "managerd/service.h"
 #include "managerd/settings.h"
 
@@ -20,6 +21,7 @@ struct md_daemon {
 	int listen_fd;  /* systemd's, or -1; these are taken over */
 	int metrics_fd; /* the same */
 
+	struct mp__authkey key; /* of settings.authkey_file */
 	struct md_service service;
 	struct md_metrics metrics;
 	struct serve_context *context; /* while it runs */

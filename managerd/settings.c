@@ -26,6 +26,8 @@ const struct md_option md_options[] = {
 		"tell how it is, for Prometheus, on this socket"},
 	{"metrics-mode", "daemon", MD_KIND_MODE, MD_AT_START, AT(metrics_mode), 0, 0, "MODE",
 		"of that socket (0600)"},
+	{"authkey-file", "daemon", MD_KIND_PATH, MD_ALWAYS, AT(authkey_file), 0, 0, "/PATH",
+		"clients prove that they know the key in it"},
 	{"drain-ms", "daemon", MD_KIND_NUMBER, MD_ALWAYS, AT(limits.drain_ms), 0, 3600000, "N",
 		"time for replies to go out at the end"},
 	{"private-fd", NULL, MD_KIND_FD, MD_AT_START, AT(private_fd), 0, 0, "N",
@@ -110,6 +112,17 @@ static int read_address(const struct md_option *option, const char *text, char *
 	return 0;
 }
 
+static int read_path(const struct md_option *option, const char *text, char *ret_path)
+{
+	if (*text != '/' || strlen(text) >= MD_PATH_SIZE)
+		return mp_error_set(-EINVAL,
+			"%s: %s is no absolute path of less than %d bytes: write /PATH",
+			option->name, text, MD_PATH_SIZE);
+	memset(ret_path, 0, MD_PATH_SIZE);
+	strcpy(ret_path, text);
+	return 0;
+}
+
 static int read_mode(const struct md_option *option, const char *text, uint32_t *ret)
 {
 	size_t n = strspn(text, "01234567");
@@ -158,6 +171,8 @@ int md_option_read(const struct md_option *option, const char *text, struct md_s
 		return read_number(option, text, at);
 	case MD_KIND_ADDRESS:
 		return read_address(option, text, at);
+	case MD_KIND_PATH:
+		return read_path(option, text, at);
 	case MD_KIND_MODE:
 		return read_mode(option, text, at);
 	case MD_KIND_GROUP:

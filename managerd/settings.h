@@ -23,6 +23,8 @@
 
 #define MD_SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
 
+#define MD_PATH_SIZE 192 /* a line of the file has no more */
+
 #define MD_MODE_DEFAULT UINT32_MAX
 
 /* Plain bytes, so that settings are copied and compared as such. */
@@ -35,6 +37,7 @@ struct md_settings {
 	int private_fd; /* or -1, as the two others */
 	int owner_fd;
 	int ready_fd;
+	char authkey_file[MD_PATH_SIZE]; /* "": none */
 	struct serve_limits limits;
 	struct md_users users;
 	struct md_rules rules;
@@ -44,6 +47,7 @@ enum md_kind {
 	MD_KIND_NUMBER,  /* uint32_t */
 	MD_KIND_BYTES,   /* uint32_t; K, M and G may stand behind the number */
 	MD_KIND_ADDRESS, /* a path of a socket, with or without unix: before it */
+	MD_KIND_PATH,    /* of a file */
 	MD_KIND_MODE,    /* uint32_t: octal, at most 0777 */
 	MD_KIND_GROUP,   /* uint32_t: the number of a group, by that or its name */
 	MD_KIND_FD,      /* int: a descriptor that we have inherited */

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A client of managerd that shares no code with libmp: proto/*.proto and Python's protobuf.
 
-client.py DIRECTORY SOCKET: the modules made by protoc are in the directory.
+client.py DIRECTORY SOCKET [KEY]: the modules made by protoc are in the directory; with a key, the daemon has it.
 """
+import hashlib
+import hmac
+import os
 import socket
 import struct
 import sys
@@ -225,7 +228,64 @@ def test_waiting(path):
     assert response.code == manager.OWNER_DIED and call_for(response) == fence + 2
 
 
+def prove(client, key):
+    """What stands in manager.proto above Auth."""
+    first = b"MPCA\x01\x01\x01\x00" + os.urandom(32)
+    second = client.call("auth", word=first).auth
+    assert len(second) == 40 and second[:8] == b"MPCA\x01\x02\x01\x00", second
+    third = b"MPCA\x01\x03\x00\x00" + hmac.digest(key, b"C" + first + second, hashlib.sha256)
+    fourth = client.call("auth", word=third).auth
+    assert fourth[:8] == b"MPCA\x01\x04\x00\x00", fourth
+    proof = hmac.digest(key, b"L" + first + second + third, hashlib.sha256)
+    assert hmac.compare_digest(proof, fourth[8:])
+
+
+def ended(client):
+    """The daemon has hung up."""
+    try:
+        client.read(1)
+    except EOFError:
+        return True
+    return False
+
+
+def test_key(path, key):
+    client = Client(path)
+    prove(client, key)
+    client.call("hello", version=1)
+    client.call("ping")
+    expect(manager.INVALID, client, "auth", word=b"")
+    client.call("ping")
+    # Without a proof, with a wrong one, with what is none, and hello in the middle.
+    client = Client(path)
+    expect(manager.WRONG_KEY, client, "hello", version=1)
+    assert ended(client)
+    client = Client(path)
+    try:
+        prove(client, key + b"?")
+    except Failure as failure:
+        assert failure.args[0] == manager.WRONG_KEY
+    else:
+        raise AssertionError("a wrong key was good enough")
+    assert ended(client)
+    client = Client(path)
+    expect(manager.VIOLATION, client, "auth", word=b"MPCA")
+    assert ended(client)
+    client = Client(path)
+    client.call("auth", word=b"MPCA\x01\x01\x01\x00" + bytes(32))
+    expect(manager.WRONG_KEY, client, "hello", version=1)
+    assert ended(client)
+    # What was said once is of no use again, and the daemon's own words are not.
+    client = Client(path)
+    first = b"MPCA\x01\x01\x01\x00" + bytes(32)
+    assert client.call("auth", word=first).auth != Client(path).call("auth", word=first).auth
+    expect(manager.VIOLATION, client, "auth", word=first)
+
+
 def main(path):
+    if len(sys.argv) > 3:
+        test_key(path, sys.argv[3].encode())
+        return
     test_containers(path)
     test_waiting(path)
     test_dict(path)

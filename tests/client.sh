@@ -22,3 +22,17 @@ read -r _ < "$work/ready" || true # closed, or a line: either way it has spoken
 kill "$daemon"
 wait "$daemon"
 daemon=
+
+# The same with a key, unless this build has none.
+umask 077
+echo "a key for a test" > "$work/key"
+"$MP_MANAGERD" --listen "unix:$work/m.sock" --ready-fd 3 --authkey-file "$work/key" \
+  3> "$work/ready" 2> "$work/why" &
+daemon=$!
+read -r _ < "$work/ready" || true
+if ! grep -q 'built without keys' "$work/why"; then
+  "$python" -B "$top_srcdir/tests/client.py" "$work" "$work/m.sock" "a key for a test"
+  kill "$daemon"
+fi
+wait "$daemon" || true
+daemon=

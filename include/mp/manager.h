@@ -31,6 +31,10 @@ typedef struct mp_manager_options {
 	const char *
 		program; /* start: path of managerd. NULL: $MP_MANAGERD, else where it is installed */
 	int timeout_ms; /* for each request; 0: forever. start, connect: 0 is 10 s */
+	/* connect: both sides prove that they know this key, of 1 to 512 bytes. NULL: that of the file
+	 * in $MP_AUTHKEY_FILE, if set; else none. start: a private daemon has none, -EINVAL. */
+	const void *authkey;
+	size_t authkey_size;
 } mp_manager_options;
 
 #define MP_MANAGER_OPTIONS(...) \
@@ -45,7 +49,9 @@ int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager
 /*
  * Connect to a running managerd: "unix:/path" or "/path". -EINVAL an address of another form,
  * -ENAMETOOLONG, -ENOENT no such socket, -ECONNREFUSED nobody listens there, -EACCES, -ENOSPC it
- * has as many connections as it may.
+ * has as many connections as it may, or the user has proved too many wrong keys; -EKEYREJECTED the
+ * keys of the two sides differ, or only one has one; -ENOTSUP libmp was built without keys; -EPERM
+ * the file in $MP_AUTHKEY_FILE is not the user's alone.
  */
 int mp_manager_connect(
 	const char *address, const mp_manager_options *options, mp_manager **ret_manager);

@@ -10,6 +10,7 @@
 #include "base/linger.h"
 #include "base/testpoint.h"
 #include "base/timed_lock.h"
+#include "manager/prove.h"
 #include "wire/frame.h"
 
 #include <poll.h>
@@ -616,7 +617,9 @@ int mp__connection_open(
 		return mp_error_set(-ENOMEM, "no memory for a connection to managerd");
 	}
 	MP__TEST_POINT("manager.connect.connected");
-	int r = say_hello(c, deadline);
+	int r = mp__prove(c, address, deadline);
+	if (r == 0)
+		r = say_hello(c, deadline);
 	if (r < 0) {
 		mp__connection_unref(c);
 		return r;

@@ -23,7 +23,10 @@
 
 struct mp__connection;
 
-/* Connect, exchange hellos. What mp__address_connect() says; -EPIPE, -EPROTO, -EACCES, -ENOSPC. */
+/*
+ * Connect, prove the key, exchange hellos. What mp__address_connect() says; -EPIPE, -EPROTO, -EACCES,
+ * -ENOSPC, -EKEYREJECTED, -ENOTSUP; of the file in $MP_AUTHKEY_FILE, what mp__authkey_read() says.
+ */
 int mp__connection_open(
 	const struct mp__address *address, mp__deadline deadline, struct mp__connection **ret);
 

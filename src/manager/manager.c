@@ -51,6 +51,7 @@ void mp__manager_free(struct mp_manager *m)
 	}
 	if (m->address.connector >= 0)
 		close(m->address.connector);
+	mp__authkey_wipe(&m->address.key);
 	free(m);
 }
 
@@ -193,11 +194,16 @@ int mp_manager_connect(
 	int r = load_options(options, &known);
 	if (r == 0)
 		r = mp__address_parse(address, &parsed);
+	if (r == 0 && known.authkey)
+		r = mp__authkey_set(&parsed.key, known.authkey, known.authkey_size);
 	if (r == 0)
 		r = mp__connection_open(&parsed, opening_deadline(&known), &connection);
-	if (r != 0)
+	if (r != 0) {
+		mp__authkey_wipe(&parsed.key);
 		return r;
+	}
 	r = mp__manager_new(&parsed, request_timeout(&known), NULL, &m);
+	mp__authkey_wipe(&parsed.key);
 	if (r != 0) {
 		mp__connection_unref(connection);
 		return r;
@@ -219,6 +225,9 @@ int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager
 	if (!ret_manager)
 		return mp_error_set(-EINVAL, "starting a managerd: no place for the handle");
 	int r = load_options(options, &known);
+	if (r == 0 && known.authkey)
+		r = mp_error_set(-EINVAL, "starting a private managerd with a key: nobody else can "
+					  "reach it, it has none");
 	if (r < 0)
 		return r;
 	mp__deadline deadline = opening_deadline(&known);

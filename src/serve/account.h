@@ -47,6 +47,8 @@ struct serve_account {
 	uint64_t refused[SERVE_N_ASSETS]; /* how often */
 	uint64_t refused_rate;
 	int64_t next_connection_ns; /* when the next one is due at an even rate */
+	int64_t next_proof_ns;      /* before that, none is looked at */
+	uint32_t wrong_keys;        /* since the last right one */
 	struct serve_account *next; /* in its bucket */
 };
 

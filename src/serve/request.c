@@ -8,6 +8,7 @@
 #include "serve/call.h"
 #include "serve/inspect.h"
 #include "serve/log.h"
+#include "serve/prove.h"
 #include "serve/reply.h"
 #include "serve/waiter.h"
 #include "wire/quick.h"
@@ -50,6 +51,8 @@ static int run_hello(struct serve_session *session, uint64_t id, const Mp__Hello
 
 	if (session->greeted)
 		return serve_reply_error(session, id, MP__CODE__INVALID, "a second hello");
+	if (!serve_proved(session))
+		return serve_prove_missing(session, id);
 	if (hello->version < MP__PROTOCOL_VERSION) {
 		(void)serve_reply_error(session, id, MP__CODE__BAD_VERSION,
 			"%s speaks version %d, not %" PRIu32, session->context->service->program,
@@ -241,6 +244,8 @@ static int dispatch(struct serve_session *session, const Mp__Request *request)
 	switch (request->op_case) {
 	case MP__REQUEST__OP_HELLO:
 		return run_hello(session, id, request->hello);
+	case MP__REQUEST__OP_AUTH:
+		return serve_prove(session, id, request->auth);
 	case MP__REQUEST__OP_PING:
 		return serve_reply_ok(session, id);
 	case MP__REQUEST__OP_OPEN:
@@ -279,7 +284,8 @@ int serve_request_run(struct serve_session *session, const uint8_t *message, siz
 		return serve_request_refuse(session, "a message that is no request");
 	if (request->id == 0)
 		return serve_request_refuse(session, "a request without an id");
-	if (!session->greeted && request->op_case != MP__REQUEST__OP_HELLO)
+	if (!session->greeted && request->op_case != MP__REQUEST__OP_HELLO &&
+		request->op_case != MP__REQUEST__OP_AUTH)
 		return serve_request_refuse(session, "a request before the hello");
 	if (session->context->draining) {
 		(void)serve_reply_error(session, request->id, MP__CODE__SHUTTING_DOWN,

@@ -646,6 +646,8 @@ int serve_server_run(const struct serve_config *config)
 	if (r == 0)
 		r = serve_context_init(&server.context, config->service, &config->limits);
 	server.context.bound = watch_process;
+	if (config->key)
+		server.context.key = config->key;
 	server.context.next_session = next_session;
 	if (r < 0)
 		mp_error_set(r, "starting: %s", mp_strerror(r));

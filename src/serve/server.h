@@ -43,6 +43,7 @@ struct serve_config {
 	int owner_fd;       /* or -1 */
 	int ready_fd;       /* or -1 */
 	int stop_fd;        /* or -1: it ends when this can be read, and no signal is touched */
+	const struct mp__authkey *key; /* or NULL; may change with a reload */
 	struct serve_limits limits;
 	struct serve_hooks hooks;
 };

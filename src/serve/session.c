@@ -7,6 +7,7 @@
 #include "base/testpoint.h"
 #include "serve/log.h"
 #include "serve/hold.h"
+#include "serve/prove.h"
 #include "serve/request.h"
 #include "serve/waiter.h"
 
@@ -29,7 +30,10 @@
 int serve_context_init(struct serve_context *context, const struct serve_service *service,
 	const struct serve_limits *limits)
 {
+	static const struct mp__authkey none;
+
 	memset(context, 0, sizeof(*context));
+	context->key = &none;
 	context->service = service;
 	context->limits = *limits;
 	context->input_size = INPUT_SIZE;
@@ -110,6 +114,7 @@ void serve_session_deinit(struct serve_session *session)
 	for (uint32_t i = 0; i < session->n_references; i++)
 		serve_object_unref(session->references[i].object);
 	free(session->references);
+	serve_prove_forget(session);
 	serve_account_credit(session->account, SERVE_OUTPUT, session->charged_output);
 	serve_account_unref(session->account);
 	mp__buffer_free(&session->in);

@@ -12,6 +12,7 @@
 #ifndef SERVE_SESSION_H
 #define SERVE_SESSION_H
 
+#include "base/authkey.h"
 #include "obj/arena.h"
 #include "serve/account.h"
 #include "serve/class.h"
@@ -29,6 +30,7 @@ struct serve_session;
 struct serve_actor;
 struct serve_hold;
 struct serve_waiter;
+struct mp__auth;
 struct Mp__Request;
 struct mp__quick;
 
@@ -55,6 +57,7 @@ struct serve_actors {
 /* What all sessions of a server have in common. */
 struct serve_context {
 	const struct serve_service *service;
+	const struct mp__authkey *key; /* that clients prove; of size 0: none */
 	struct serve_limits limits;
 	struct serve_registry registry;
 	struct serve_timers timers;
@@ -108,6 +111,8 @@ struct serve_session {
 	size_t charged_output;
 	int64_t begin_ns;
 	uint64_t n_requests;
+	struct mp__auth *auth; /* while a key is proved */
+	bool proved;           /* it was */
 	bool greeted;
 	bool paused;            /* requests wait until replies are read */
 	bool eof;               /* nothing more will come */

@@ -40,6 +40,7 @@ static const int results[] = {
 	[MP__CODE__UNKNOWN_METHOD] = -ENOSYS,
 	[MP__CODE__UNKNOWN_CLASS] = -ENOSYS,
 	[MP__CODE__OVERFLOW] = -EOVERFLOW,
+	[MP__CODE__WRONG_KEY] = -EKEYREJECTED,
 	[MP__CODE__FAILED] = -EPROTO, /* the response says more */
 };
 
