@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include "tests/storm/orders.h"
 #include "tests/storm/served.h"
 #include "tests/storm/storm.h"
 #include "tests/storm/tree.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLIENTS 2
+#define CLIENTS STORM_ORDERS_CLIENTS
 #define OWNERS 1
 #define KEYS 4
 #define CHANGES 20
@@ -23,7 +24,9 @@
 /* --- one daemon for all ------------------------------------------------------------------------------------ */
 
 struct ledger {
-	struct storm_pair pair;  /* of the lock */
+	struct storm_pair pair; /* of the lock */
+	_Atomic int64_t fence;  /* that its latest holder got */
+	struct storm_orders orders;
 	_Atomic int64_t counted; /* acknowledged additions */
 	struct {
 		_Atomic int64_t trying;
@@ -68,9 +71,13 @@ static void take_dict(const mp_obj *given)
 /* A lock that passes on when its holder's connection ends; a sum to which each adds once. */
 static void use_lock(struct ledger *ledger, mp_proxy *lock, mp_proxy *counter, uint64_t random)
 {
-	int r = mp_served_lock_acquire(lock, STORM_TIMEOUT_MS, NULL);
+	int64_t fence = 0;
+	int r = mp_served_lock_acquire(lock, STORM_TIMEOUT_MS, &fence);
 
 	STORM_CALL(r);
+	/* Whoever held it before is behind us for ever, however it ended. */
+	STORM_CHECK(fence > ledger->fence);
+	ledger->fence = fence;
 	storm_pair_work(&ledger->pair, r, random);
 	STORM_CALL(mp_served_lock_release(lock));
 	STORM_CALL(mp_counter_add(counter, 1, NULL));
@@ -105,16 +112,20 @@ static void check_entry(struct ledger *ledger, int index, int k)
 static void run_client(void *memory, int index, uint64_t random)
 {
 	struct ledger *ledger = memory;
+	int64_t latest[STORM_ORDERS_CLIENTS] = {0};
 	struct storm_served served;
 	mp_proxy *lock = NULL;
 	mp_proxy *counter = NULL;
+	mp_proxy *queue = NULL;
 
 	STORM_CALL(mp_manager_lock(manager, "lock", &lock));
 	STORM_CALL(mp_manager_counter(manager, "counter", 0, &counter));
+	STORM_CALL(storm_orders_open(manager, &queue));
 	STORM_CALL(storm_served_open(manager, &served));
 	while (storm_blows()) {
 		STORM_CALL(storm_served_step(&served, storm_random(&random)));
 		use_lock(ledger, lock, counter, storm_random(&random));
+		storm_orders_step(&ledger->orders, queue, index, latest, storm_random(&random));
 		int k = (int)(storm_random(&random) % KEYS);
 		check_entry(ledger, index, k);
 		int64_t n = ++ledger->entries[index][k].trying;
@@ -128,6 +139,7 @@ static void run_client(void *memory, int index, uint64_t random)
 		ledger->entries[index][k].set = n;
 	}
 	storm_served_close(&served);
+	(void)mp_proxy_close(queue);
 	(void)mp_proxy_close(lock);
 	(void)mp_proxy_close(counter);
 }
@@ -150,9 +162,14 @@ static void check_sum(struct ledger *ledger)
 }
 
 /* What dead ones held has come back. */
-static void check_served(void)
+static void check_served(struct ledger *ledger)
 {
 	struct storm_served served;
+	mp_proxy *queue = NULL;
+
+	STORM_CALL(storm_orders_open(manager, &queue));
+	storm_orders_finish(&ledger->orders, queue);
+	(void)mp_proxy_close(queue);
 
 	STORM_CALL(storm_served_open(manager, &served));
 	for (uint64_t i = 0; i < 4; i++)
@@ -169,7 +186,7 @@ static void finish_dict(void *memory)
 		for (int k = 0; k < KEYS; k++)
 			check_entry(memory, i, k);
 	check_sum(memory);
-	check_served();
+	check_served(memory);
 	STORM_CALL(mp_dict_len(dict, &length));
 	STORM_CHECK(length <= CLIENTS * KEYS + 1);
 	STORM_CALL(mp_dict_close(dict));
