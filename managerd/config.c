@@ -64,7 +64,9 @@ static void begin_section(struct reading *reading, const char *name)
 		if (reading->skip)
 			complain(reading, "%s", mp_error_detail());
 	} else if (strcmp(name, ACCESS) != 0 && !md_section_exists(name)) {
-		complain(reading, "there is no section [%s]", name);
+		complain(reading,
+			"there is no section [%s]; there are daemon, limits, user NAME and access",
+			name);
 		reading->skip = true;
 	}
 }

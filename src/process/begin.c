@@ -68,7 +68,9 @@ int mp_start_method_parse(const char *name)
 		if (strcmp(name, method_names[method]) == 0)
 			return method;
 	}
-	return mp_error_set(-EINVAL, "\"%s\" is no start method", name ? name : "(null)");
+	return mp_error_set(-EINVAL,
+		"\"%s\" is no start method; there are fork, spawn, forkserver and thread",
+		name ? name : "(null)");
 }
 
 /* --- begin -------------------------------------------------------------------------------------- */

@@ -348,7 +348,8 @@ bool serve_may_grow(struct serve_call *call, size_t bytes)
 	if (serve_account_may(call->object->account, SERVE_BYTES, bytes))
 		return true;
 	serve_fail(call, MP__CODE__LIMIT,
-		"the user who made the object has as many bytes in objects as he may");
+		"the user who made the object has as many bytes in objects as he may: see "
+		"max-bytes of managerd.conf(5)");
 	return false;
 }
 

@@ -126,7 +126,8 @@ static bool may_make(struct serve_call *call)
 {
 	if (serve_account_may(call->session->account, SERVE_OBJECTS, 1))
 		return true;
-	serve_fail(call, MP__CODE__LIMIT, "this user has as many objects as he may");
+	serve_fail(call, MP__CODE__LIMIT,
+		"this user has as many objects as he may: see max-objects of managerd.conf(5)");
 	return false;
 }
 

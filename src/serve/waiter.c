@@ -176,7 +176,9 @@ static bool may_wait(struct serve_call *call, const struct serve_queue *queue)
 		serve_fail(call, MP__CODE__LIMIT, "a connection may have %" PRIu32 " calls waiting",
 			limits->max_waiters);
 	else if (!serve_account_may(call->session->account, SERVE_WAITERS, 1))
-		serve_fail(call, MP__CODE__LIMIT, "this user has as many calls waiting as he may");
+		serve_fail(call, MP__CODE__LIMIT,
+			"this user has as many calls waiting as he may: see max-waiters of "
+			"managerd.conf(5)");
 	else
 		return true;
 	return false;
