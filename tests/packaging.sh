@@ -30,6 +30,12 @@ grep -q "^Version: *$version\$" packaging/libmp.spec || fail "libmp.spec is not 
 for unit in units/*.socket units/*.service.in; do
   grep -q "^%{_unitdir}/$(basename "$unit" .in)\$" packaging/libmp.spec || fail "libmp.spec has no $unit"
 done
+# So is what is built with; the tests and the benchmarks need more.
+for module in $(sed -n 's/.*PKG_CHECK_MODULES(\[[A-Z_]*\], \[\([a-z-]*\).*/\1/p' configure.ac |
+  grep -vE '^(criterion|hiredis|libzmq)$'); do
+  grep -q "^BuildRequires: *pkgconfig($module)\$" packaging/libmp.spec || fail "libmp.spec has no $module"
+  grep -q "^ \(lib\)\{0,1\}${module#lib}-dev,\$" packaging/debian/control || fail "debian/control has no $module"
+done
 if command -v rpmspec > /dev/null 2>&1; then
   rpmspec -P packaging/libmp.spec > "$work/spec" 2> "$work/errors" || fail "libmp.spec: $(cat "$work/errors")"
 fi

@@ -46,6 +46,20 @@ static void set_send_timeout(int fd, mp__deadline deadline)
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
 }
 
+/* What to look at when nobody is reached. */
+static const char *hint(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ECONNREFUSED:
+		return "; is managerd running there?";
+	case EACCES:
+		return "; its user, root, and members of the socket's group may";
+	default:
+		return "";
+	}
+}
+
 static int connect_path(const char *path, mp__deadline deadline)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -62,9 +76,8 @@ static int connect_path(const char *path, mp__deadline deadline)
 	if (r < 0 && errno == EAGAIN)
 		return mp_error_set(-ETIMEDOUT, "connecting to %s: nobody accepts", path);
 	if (r < 0)
-		return mp_error_set(-errno, "connecting to %s: %s%s", path, strerror(errno),
-			errno == ENOENT || errno == ECONNREFUSED ? "; is managerd running there?"
-								 : "");
+		return mp_error_set(
+			-errno, "connecting to %s: %s%s", path, strerror(errno), hint(errno));
 	set_send_timeout(fd, MP__DEADLINE_NEVER);
 	return MP__TAKE_FD(fd);
 }
