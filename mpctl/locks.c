@@ -314,7 +314,7 @@ static int run_locks(int argc, char **argv)
 const struct command command_locks = {
 	.name = "locks",
 	.synopsis = "locks [--json] [PID]",
-	.summary = "Show who has which lock, who waits for it, and deadlocks",
+	.summary = "who has which lock, who waits for it, and deadlocks",
 	.help = "  PID     only what this process has or waits for\n"
 		"  --json  one JSON object a line\n",
 	.run = run_locks,
