@@ -12,6 +12,7 @@
 #include "base/fds.h"
 #include "obj/handle.h"
 #include "queue/queue_layout.h"
+#include "shm/heap_layout.h"
 #include "shm/named.h"
 
 #include <fcntl.h>
@@ -54,16 +55,28 @@ static void mutate(int fd, const uint8_t *data, size_t size)
 	munmap(at, (size_t)st.st_size);
 }
 
-/* A guard that somebody living has is waited for, up to ten seconds: not what is looked for here. */
-static void open_guards(int fd)
+/*
+ * A guard that nobody can say of whether its owner lives is waited for, up to ten seconds: not what is
+ * looked for here.
+ */
+static void open_guard(int fd, size_t offset)
 {
-	struct mp__queue_control *c =
-		mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	expect(c != MAP_FAILED);
-	memset(&c->put_guard, 0, sizeof(c->put_guard));
-	memset(&c->get_guard, 0, sizeof(c->get_guard));
-	munmap(c, sizeof(*c));
+	expect(at != MAP_FAILED);
+	memset(at + offset, 0, sizeof(mp__guard));
+	munmap(at, 4096);
+}
+
+static void open_queue(struct mp__handle *queue)
+{
+	struct mp__handle_wire wire;
+
+	expect(queue->class->export(queue, &wire) == 0);
+	open_guard(wire.fds[0], offsetof(struct mp__queue_control, put_guard));
+	open_guard(wire.fds[0], offsetof(struct mp__queue_control, get_guard));
+	if (wire.n_fds > 1)
+		open_guard(wire.fds[1], offsetof(struct mp__heap_header, guard));
 }
 
 /* As if another process had sent it. */
@@ -192,13 +205,13 @@ static void try_queue(
 	fill(q);
 	struct mp__handle *handle = (struct mp__handle *)q;
 	mutate(memory_of(handle, which), data, size);
-	open_guards(memory_of(handle, 0));
+	open_queue(handle);
 	if (take(handle, &taken) == 0) {
 		use_queue((mp_queue *)taken);
 		mp_queue_close((mp_queue *)taken);
 	}
 	mutate(memory_of(handle, which), data, size);
-	open_guards(memory_of(handle, 0));
+	open_queue(handle);
 	use_queue(q);
 	mp_queue_close(q);
 }
@@ -256,6 +269,7 @@ static void try_heap(const uint8_t *data, size_t size)
 	}
 	struct mp__handle *handle = (struct mp__handle *)heap;
 	mutate(memory_of(handle, 0), data, size);
+	open_guard(memory_of(handle, 0), offsetof(struct mp__heap_header, guard));
 	if (take(handle, &taken) == 0) {
 		use_heap((mp_heap *)taken);
 		mp_heap_close((mp_heap *)taken);
@@ -298,8 +312,8 @@ static void try_named(bool queue, const uint8_t *data, size_t size)
 		memset(mp_block_data(b), 1, mp_block_size(b));
 		mp_block_close(b);
 	}
-	if (queue)
-		open_guards(fd);
+	if (q)
+		open_queue((struct mp__handle *)q);
 	if (mp_queue_open(name, &other) == 0) {
 		use_queue(other);
 		mp_queue_close(other);
