@@ -15,6 +15,8 @@
 /* How long who is stopped in the middle of a change can keep the others waiting. */
 #define PATIENCE_MS 10000
 #define ALIGN_MAX 4096u
+/* So often others may be faster before it is a lie that there is room. */
+#define IN_VAIN_MAX 1000
 
 /* --- in and out -------------------------------------------------------------------------------- */
 
@@ -74,12 +76,14 @@ static int not_a_block(const void *pointer)
 
 /*
  * Let the segment have what a block of that size needs. Outside the guard: giving memory to a file
- * can take long. Two who do it at once ask for the same.
+ * can take long. Two who do it at once ask for the same. 1: the heap is larger now; 0: another was
+ * faster, or there is enough.
  */
 static int grow(mp_heap *heap, uint64_t size, uint64_t align)
 {
 	struct mp__segment segment = heap->segment;
 	uint64_t wanted;
+	uint64_t end;
 	int r = enter(heap);
 
 	if (r < 0)
@@ -95,7 +99,10 @@ static int grow(mp_heap *heap, uint64_t size, uint64_t align)
 	r = enter(heap);
 	if (r < 0)
 		return r;
+	end = heap->view.header->end;
 	r = mp__heap_extend(&heap->view);
+	if (r == 0)
+		r = heap->view.header->end != end;
 	leave(heap);
 	return r;
 }
@@ -104,6 +111,7 @@ static int take(mp_heap *heap, uint64_t align, uint64_t bytes, void **ret_pointe
 {
 	uint64_t size = mp__heap_block_size(bytes);
 	uint64_t block;
+	int in_vain = 0;
 
 	if (size == 0)
 		return mp_error_set(-ENOSPC, "%llu bytes are more than any heap has",
@@ -122,6 +130,12 @@ static int take(mp_heap *heap, uint64_t align, uint64_t bytes, void **ret_pointe
 		r = grow(heap, size, align);
 		if (r < 0)
 			return r;
+		in_vain = r > 0 ? 0 : in_vain + 1;
+		if (in_vain > IN_VAIN_MAX)
+			return mp_error_set(-EBADMSG,
+				"the heap is damaged: there is room for %llu bytes, and no list of "
+				"free blocks has it",
+				(unsigned long long)bytes);
 	}
 	*ret_pointer = heap->view.base + mp__heap_bytes_of(block);
 	return 0;
