@@ -214,6 +214,10 @@ int __wrap_scene_read(struct scene *scene)
 		next_text(objects[i].name, sizeof(objects[i].name));
 	}
 	scene->n_holders = next_parties(holders, scene->n_objects, false);
+	for (size_t i = scene->n_holders; i-- > 0;) {
+		objects[holders[i].object].first_holder = i;
+		objects[holders[i].object].n_holders++;
+	}
 	scene->n_waiters = next_parties(waiters, scene->n_objects, true);
 	scene->unreadable = next() % 2;
 	read_scene = true;
@@ -224,6 +228,15 @@ int __wrap_scene_read(struct scene *scene)
 void __wrap_scene_free(struct scene *scene)
 {
 	*scene = (struct scene){0};
+}
+
+/* No daemon answers: so far go the commands that want one. */
+int __wrap_mp_manager_connect(
+	const char *address, const mp_manager_options *options, mp_manager **ret_manager)
+{
+	expect(address != NULL && options->timeout_ms > 0 && ret_manager != NULL);
+	return next() % 2 ? mp_error_set(-ETIMEDOUT, "fuzzed")
+			  : mp_error_set(-ECONNREFUSED, "fuzzed");
 }
 
 /* --- one input ------------------------------------------------------------------------------------- */
@@ -264,7 +277,7 @@ static void run_mpctl(int argc, char **argv)
 
 	read_scene = false;
 	int code = fuzz_mpctl(argc, argv);
-	expect(code >= 0 && code <= 3);
+	expect((code >= 0 && code <= 6) || (code >= 124 && code <= 127));
 	for (int i = 2; i < argc; i++)
 		of_one |= argv[i][0] != '-';
 	if (read_scene && !of_one)

@@ -11,7 +11,10 @@
 
 #include "base/fds.h"
 #include "obj/handle.h"
+#include "queue/queue.h"
 #include "queue/queue_layout.h"
+#include "queue/store_layout.h"
+#include "shm/heap.h"
 #include "shm/heap_layout.h"
 #include "shm/named.h"
 
@@ -36,10 +39,10 @@ static void expect(bool condition)
 /* --- what others do to it --------------------------------------------------------------------------- */
 
 /*
- * In a mapping of one's own, as they would have. Offsets below 8192 are where the heads are, those behind
- * are in what lies 32 KiB behind the beginning: in queues the first records.
+ * In a mapping of one's own, as they would have, from `from` on. Of queues offsets below 8192 are where the
+ * heads are, those behind are in the first records.
  */
-static void mutate(int fd, const uint8_t *data, size_t size)
+static void mutate(int fd, size_t from, const uint8_t *data, size_t size)
 {
 	struct stat st;
 
@@ -48,9 +51,9 @@ static void mutate(int fd, const uint8_t *data, size_t size)
 	expect(at != MAP_FAILED);
 	for (size_t i = 0; i + 3 <= size; i += 3) {
 		size_t offset = (size_t)(data[i] | data[i + 1] << 8) % 10240;
-		if (offset >= 8192)
+		if (from == 0 && offset >= 8192)
 			offset = MP__QUEUE_REGION + offset - 8192;
-		at[offset % (size_t)st.st_size] = (char)data[i + 2];
+		at[(from + offset) % (size_t)st.st_size] = (char)data[i + 2];
 	}
 	munmap(at, (size_t)st.st_size);
 }
@@ -61,22 +64,17 @@ static void mutate(int fd, const uint8_t *data, size_t size)
  */
 static void open_guard(int fd, size_t offset)
 {
-	char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	static const mp__guard nobody;
 
-	expect(at != MAP_FAILED);
-	memset(at + offset, 0, sizeof(mp__guard));
-	munmap(at, 4096);
+	expect(pwrite(fd, (const void *)&nobody, sizeof(nobody), (off_t)offset) == sizeof(nobody));
 }
 
-static void open_queue(struct mp__handle *queue)
+static void open_queue(mp_queue *q)
 {
-	struct mp__handle_wire wire;
-
-	expect(queue->class->export(queue, &wire) == 0);
-	open_guard(wire.fds[0], offsetof(struct mp__queue_control, put_guard));
-	open_guard(wire.fds[0], offsetof(struct mp__queue_control, get_guard));
-	if (wire.n_fds > 1)
-		open_guard(wire.fds[1], offsetof(struct mp__heap_header, guard));
+	open_guard(q->segment.fd, offsetof(struct mp__queue_control, put_guard));
+	open_guard(q->segment.fd, offsetof(struct mp__queue_control, get_guard));
+	if (q->store)
+		open_guard(q->segment.fd, MP__STORE_AT + offsetof(struct mp__heap_header, guard));
 }
 
 /* As if another process had sent it. */
@@ -92,14 +90,6 @@ static int take(struct mp__handle *from, struct mp__handle **ret)
 	int r = from->class->import(&wire, ret);
 	mp__fds_close(wire.fds, wire.n_fds);
 	return r;
-}
-
-static int memory_of(struct mp__handle *of, size_t which)
-{
-	struct mp__handle_wire wire;
-
-	expect(of->class->export(of, &wire) == 0 && which < wire.n_fds);
-	return wire.fds[which];
 }
 
 /* --- queues ------------------------------------------------------------------------------------------ */
@@ -196,22 +186,21 @@ static void fill(mp_queue *q)
 }
 
 static void try_queue(
-	const mp_queue_options *options, size_t which, const uint8_t *data, size_t size)
+	const mp_queue_options *options, size_t from, const uint8_t *data, size_t size)
 {
 	struct mp__handle *taken;
 	mp_queue *q;
 
 	expect(mp_queue_new(options, &q) == 0);
 	fill(q);
-	struct mp__handle *handle = (struct mp__handle *)q;
-	mutate(memory_of(handle, which), data, size);
-	open_queue(handle);
-	if (take(handle, &taken) == 0) {
+	mutate(q->segment.fd, from, data, size);
+	open_queue(q);
+	if (take(&q->handle, &taken) == 0) {
 		use_queue((mp_queue *)taken);
 		mp_queue_close((mp_queue *)taken);
 	}
-	mutate(memory_of(handle, which), data, size);
-	open_queue(handle);
+	mutate(q->segment.fd, from, data, size);
+	open_queue(q);
 	use_queue(q);
 	mp_queue_close(q);
 }
@@ -267,10 +256,11 @@ static void try_heap(const uint8_t *data, size_t size)
 		if (i % 2)
 			mp_heap_free(heap, block);
 	}
-	struct mp__handle *handle = (struct mp__handle *)heap;
-	mutate(memory_of(handle, 0), data, size);
-	open_guard(memory_of(handle, 0), offsetof(struct mp__heap_header, guard));
-	if (take(handle, &taken) == 0) {
+	struct mp__handle_wire wire;
+	expect(mp__heap_class.export((struct mp__handle *)heap, &wire) == 0);
+	mutate(wire.fds[0], 0, data, size);
+	open_guard(wire.fds[0], offsetof(struct mp__heap_header, guard));
+	if (take((struct mp__handle *)heap, &taken) == 0) {
 		use_heap((mp_heap *)taken);
 		mp_heap_close((mp_heap *)taken);
 	}
@@ -307,13 +297,13 @@ static void try_named(bool queue, const uint8_t *data, size_t size)
 	expect(mp__named_path(name, path, NULL) == 0);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	expect(fd >= 0);
-	mutate(fd, data, size);
+	mutate(fd, 0, data, size);
 	if (mp_block_open(name, NULL, &b) == 0) {
 		memset(mp_block_data(b), 1, mp_block_size(b));
 		mp_block_close(b);
 	}
 	if (q)
-		open_queue((struct mp__handle *)q);
+		open_queue(q);
 	if (mp_queue_open(name, &other) == 0) {
 		use_queue(other);
 		mp_queue_close(other);
@@ -348,7 +338,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_queue(MP_QUEUE_OPTIONS(.order = MP_QUEUE_LIFO), 0, rest, n);
 		break;
 	case 4:
-		try_queue(MP_QUEUE_OPTIONS(.leases = true, .max_deliveries = 2), 1, rest, n);
+		try_queue(MP_QUEUE_OPTIONS(.leases = true, .max_deliveries = 2), MP__STORE_AT, rest,
+			n);
 		break;
 	case 5:
 		try_heap(rest, n);
