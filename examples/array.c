@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A child adds up an array in place; the parent reads slices of it. */
 #include <mp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A child says who it is and who started it; the parent counts its children. */
 #include <mp.h>
 #include <stdio.h>

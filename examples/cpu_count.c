@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many processes are worth starting? */
 #include <mp.h>
 #include <stdio.h>

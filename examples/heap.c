@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A list in shared memory: a child adds to it, the parent reads it. */
 #include <mp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A shop with three books: what is there, what was sold to whom, and the money. They always agree. */
 #include <errno.h>
 #include <mp.h>

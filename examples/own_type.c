@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A type of one's own in a server of one's own: accounts, by name, for whoever may connect. */
 #include <errno.h>
 #include <mp.h>

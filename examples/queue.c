@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A queue of three places: filled by a child, found full, emptied in order. */
 #include <mp.h>
 #include <stdio.h>

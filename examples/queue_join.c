@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Daemonic consumers, which end with the program; it goes on when all work is done. */
 #include <mp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A consumer dies over its work. Another one gets the message again, is told so, and does it. */
 #include <mp.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Work of several grades of urgency: the most urgent first, and equals in the order of put. */
 #include <mp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A histogram that several processes fill: each addition is one atomic request. */
 #include <mp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A list and a namespace in a managerd: three workers write down what they did, in any order. */
 #include <mp.h>
 #include <stdio.h>

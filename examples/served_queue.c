@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A queue by priority in a managerd: what is urgent overtakes; join waits until all is done. */
 #include <mp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sessions that end by themselves when nobody has used them for a while. */
 #include <errno.h>
 #include <mp.h>

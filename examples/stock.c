@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A hundred tickets and five buyers: a transaction sells each of them once, whoever asks when. */
 #include <errno.h>
 #include <mp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Two children count together: one number by atomic additions, a pair under its lock. */
 #include <mp.h>
 #include <stdio.h>
