@@ -101,6 +101,8 @@ int bench_place_side(int i, int side);
 /* A new directory of the bench's own in /tmp; -1 with a reason. */
 #define BENCH_DIRECTORY_SIZE 32
 int bench_directory(char directory[BENCH_DIRECTORY_SIZE]);
+/* Bytes of memory that are resident in this process now; 0 if that cannot be said. */
+long bench_resident(pid_t pid);
 /* End a child: SIGKILL unless it has ended, and reap it. */
 void bench_reap(pid_t pid);
 
@@ -154,6 +156,8 @@ void bench_load_free(struct bench_load *load);
 #define BENCH_KEYS 1000
 #define BENCH_VALUE_SIZE 64
 #define BENCH_CLIENTS 50
+/* Rows about memory have so many entries, with keys of the same length. */
+#define BENCH_ENTRIES 1000000
 const char *bench_key(unsigned i);
 const char *bench_value(void);
 

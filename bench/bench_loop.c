@@ -208,19 +208,6 @@ static int run_words(struct bench *b, double *ret_value)
 
 #define QUEUED 1000000
 
-static long resident_bytes(void)
-{
-	char text[100] = "";
-	long pages = 0;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%*s %ld", &pages) != 1)
-		pages = 0;
-	if (fd >= 0)
-		close(fd);
-	return pages * sysconf(_SC_PAGESIZE);
-}
-
 static int wait_for_byte(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	char byte;
@@ -240,7 +227,7 @@ static int run_queued(struct bench *b, double *ret_value)
 	if (!futures || pipe2(ends, O_CLOEXEC) < 0)
 		return bench_fail("no memory or pipe");
 	memset(futures, 0xff, QUEUED * sizeof(mp_future *));
-	long before = resident_bytes();
+	long before = bench_resident(getpid());
 	int r = mp_pool_new(MP_POOL_OPTIONS(.workers = 1, .max_pending = QUEUED + 1), &pool);
 	if (r < 0)
 		return bench_fail_mp("mp_pool_new", r);
@@ -249,7 +236,7 @@ static int run_queued(struct bench *b, double *ret_value)
 		r = mp_pool_submit(pool, nothing, MP_ARGS(mp_i64(i)), &futures[i]);
 	if (r < 0)
 		return bench_fail_mp("mp_pool_submit", r);
-	*ret_value = (double)(resident_bytes() - before) / QUEUED;
+	*ret_value = (double)(bench_resident(getpid()) - before) / QUEUED;
 	mp_pool_close(pool);
 	for (int i = 0; i < QUEUED; i++)
 		mp_future_close(futures[i]);

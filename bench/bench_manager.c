@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <mp.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -158,6 +159,57 @@ static int run(struct bench *b, double *ret_value)
 	if (s->fleet)
 		return bench_fleet_round(s->fleet, ret_value);
 	return bench_rate(b->variant == SET_1 ? dict_set : dict_get, s, 1, ret_value);
+}
+
+/* --- memory --- */
+
+/* So many entries go with one request. */
+#define BATCH 500
+
+static int fill_many(mp_dict *dict)
+{
+	char keys[BATCH][16];
+	mp_obj pairs[2 * BATCH];
+
+	for (unsigned i = 0; i < BENCH_ENTRIES; i += BATCH) {
+		for (unsigned k = 0; k < BATCH; k++) {
+			snprintf(keys[k], sizeof(keys[k]), "key:%09u", i + k);
+			pairs[2 * k] = mp_str(keys[k]);
+			pairs[2 * k + 1] = mp_bytes(bench_value(), BENCH_VALUE_SIZE);
+		}
+		int r = mp_dict_update(dict, mp_dict_of(pairs, 2 * BATCH));
+		if (r < 0)
+			return bench_fail_mp("mp_dict_update", r);
+	}
+	size_t length = 0;
+	int r = mp_dict_len(dict, &length);
+	if (r < 0)
+		return bench_fail_mp("mp_dict_len", r);
+	return length == BENCH_ENTRIES ? 0 : bench_fail("not all entries are there");
+}
+
+/* A server of its own each time, so that none finds the memory of an earlier round. */
+static int run_entry(struct bench *b, double *ret_value)
+{
+	mp_manager *manager;
+	mp_dict *dict;
+	int r = mp_manager_start(options(), &manager);
+
+	(void)b;
+	if (r < 0)
+		return bench_fail_mp("mp_manager_start", r);
+	long before = bench_resident(mp_manager_pid(manager));
+	r = mp_manager_dict(manager, NULL, &dict);
+	if (r < 0) {
+		mp_manager_close(manager);
+		return bench_fail_mp("mp_manager_dict", r);
+	}
+	r = fill_many(dict);
+	long after = bench_resident(mp_manager_pid(manager));
+	*ret_value = (double)(after - before) / BENCH_ENTRIES;
+	mp_dict_close(dict);
+	mp_manager_close(manager);
+	return r;
 }
 
 #endif
@@ -353,6 +405,7 @@ const struct bench bench_manager[] = {
 	{"manager_get_1", "libmp", setup, run, teardown, GET_1, NULL},
 	{"manager_set_50", "libmp", setup, run, teardown, SET_50, NULL},
 	{"manager_get_50", "libmp", setup, run, teardown, GET_50, NULL},
+	{"manager_entry", "libmp", NULL, run_entry, NULL, 0, NULL},
 #endif
 	{"manager_start", "floor", NULL, run_start_floor, NULL, 0, NULL},
 	FLOOR("manager_set_1", 1),

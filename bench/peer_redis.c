@@ -332,6 +332,58 @@ static int run_start(struct bench *b, double *ret_value)
 	return 0;
 }
 
+/* --- memory --- */
+
+static int await_replies(redisContext *context, unsigned n)
+{
+	while (n-- > 0) {
+		redisReply *reply;
+
+		if (redisGetReply(context, (void **)&reply) != REDIS_OK)
+			return bench_fail("SET: %s", context->errstr);
+		int r = reply->type == REDIS_REPLY_STATUS ? 0 : bench_fail("SET: no OK");
+		freeReplyObject(reply);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int fill_many(redisContext *context)
+{
+	enum { BATCH = 500 };
+	char key[16];
+
+	for (unsigned i = 0; i < BENCH_ENTRIES; i++) {
+		snprintf(key, sizeof(key), "key:%09u", i);
+		const char *argv[] = {"SET", key, bench_value()};
+		const size_t lengths[] = {3, strlen(key), BENCH_VALUE_SIZE};
+		if (redisAppendCommandArgv(context, 3, argv, lengths) != REDIS_OK)
+			return bench_fail("SET: %s", context->errstr);
+		if (i % BATCH == BATCH - 1 && await_replies(context, BATCH) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int run_entry(struct bench *b, double *ret_value)
+{
+	struct server *s = b->state;
+
+	if (server_start(s) < 0)
+		return -1;
+	redisContext *context = client_new(s->path);
+	int r = context ? ping(context) : -1;
+	long before = bench_resident(s->pid);
+	if (r == 0)
+		r = fill_many(context);
+	*ret_value = (double)(bench_resident(s->pid) - before) / BENCH_ENTRIES;
+	if (context)
+		redisFree(context);
+	server_end(s);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct bench benches[] = {
@@ -341,6 +393,7 @@ int main(int argc, char **argv)
 		{"manager_set_50", "redis", setup, run, teardown, 2, NULL},
 		{"manager_get_50", "redis", setup, run, teardown, 3, NULL},
 		{"manager_get_50_p16", "redis", setup_pipelined, run_pipelined, teardown, 0, NULL},
+		{"manager_entry", "redis", setup_directory, run_entry, teardown, 0, NULL},
 		{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 	};
 

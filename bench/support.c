@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <signal.h>
@@ -175,6 +176,21 @@ int bench_place_side(int i, int side)
 	int n = i < side ? i : i - side + 1;
 
 	return bench_place(0, n % 2);
+}
+
+long bench_resident(pid_t pid)
+{
+	char path[32];
+	char text[100] = "";
+	long pages = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%*s %ld", &pages) != 1)
+		pages = 0;
+	if (fd >= 0)
+		close(fd);
+	return pages * sysconf(_SC_PAGESIZE);
 }
 
 int bench_directory(char directory[BENCH_DIRECTORY_SIZE])
