@@ -98,12 +98,15 @@ extern const struct command command_get;
 extern const struct command command_lock;
 extern const struct command command_locks;
 extern const struct command command_ls;
+extern const struct command command_make;
+extern const struct command command_monitor;
 extern const struct command command_ping;
 extern const struct command command_queue_get;
 extern const struct command command_queue_put;
 extern const struct command command_set;
 extern const struct command command_shutdown;
 extern const struct command command_stats;
+extern const struct command command_top;
 extern const struct command command_unlock;
 extern const struct command command_watch;
 
@@ -112,6 +115,9 @@ int mpctl_help(const struct command *command);
 /* "mpctl NAME: ...", and how to get help. MPCTL_USAGE. */
 int mpctl_usage(const struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Nobody reads what is printed any more. */
+bool mpctl_reader_gone(void);
 
 /* The text between quotes of JSON; any bytes: what is not ASCII text is written as \u00XX. */
 void mpctl_json_string(const char *text);

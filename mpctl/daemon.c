@@ -7,6 +7,7 @@
 #include "manager/manager.h"
 #include "proto/manager.pb-c.h"
 
+#include <errno.h>
 #include <string.h>
 
 static int ask(struct line *line, Mp__Request *request, mp_obj *ret)
@@ -14,11 +15,14 @@ static int ask(struct line *line, Mp__Request *request, mp_obj *ret)
 	return mp__manager_ask(line->manager, request, line_deadline(line), ret);
 }
 
-static int ask_list(struct line *line, Mp__Request *request, mp_obj *ret)
+/* Patience is for what waits by itself. */
+static int ask_list(struct line *line, Mp__Request *request, int patience_ms, mp_obj *ret)
 {
+	mp__deadline deadline = line_deadline(line);
 	mp_obj list;
-	int r = ask(line, request, &list);
 
+	deadline.ns += (int64_t)patience_ms * 1000 * 1000;
+	int r = mp__manager_ask(line->manager, request, deadline, &list);
 	if (r < 0)
 		return r;
 	if (list.type != MP_TYPE_LIST) {
@@ -64,7 +68,7 @@ int daemon_objects(
 	request.list_objects = &op;
 	do {
 		mp_obj page;
-		r = ask_list(line, &request, &page);
+		r = ask_list(line, &request, 0, &page);
 		if (r < 0)
 			return r;
 		uint64_t next = next_page(&page);
@@ -85,7 +89,7 @@ int daemon_clients(struct line *line, mp_obj *ret_list)
 
 	request.op_case = MP__REQUEST__OP_LIST_CLIENTS;
 	request.list_clients = &op;
-	return ask_list(line, &request, ret_list);
+	return ask_list(line, &request, 0, ret_list);
 }
 
 int daemon_holds(struct line *line, mp_obj *ret_list)
@@ -95,7 +99,7 @@ int daemon_holds(struct line *line, mp_obj *ret_list)
 
 	request.op_case = MP__REQUEST__OP_LIST_HOLDS;
 	request.list_holds = &op;
-	return ask_list(line, &request, ret_list);
+	return ask_list(line, &request, 0, ret_list);
 }
 
 int daemon_stats(struct line *line, mp_obj *ret_text)
@@ -114,6 +118,27 @@ int daemon_stats(struct line *line, mp_obj *ret_text)
 		return mp_error_set(-EPROTO, "managerd answered with something else than a text");
 	}
 	*ret_text = text;
+	return 0;
+}
+
+int daemon_monitor(struct line *line, int timeout_ms, uint64_t *after, mp_obj *ret_list)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Monitor op = MP__MONITOR__INIT;
+
+	op.after = *after;
+	op.timeout_ms = (uint64_t)timeout_ms;
+	request.op_case = MP__REQUEST__OP_MONITOR;
+	request.monitor = &op;
+	int r = ask_list(line, &request, timeout_ms, ret_list);
+	if (r < 0)
+		return r;
+	uint64_t next = next_page(ret_list);
+	if (next == 0) {
+		mp_obj_free(ret_list);
+		return mp_error_set(-EPROTO, "managerd does not say where to go on");
+	}
+	*after = next;
 	return 0;
 }
 

@@ -28,6 +28,11 @@ int daemon_clients(struct line *line, mp_obj *ret_list);
 int daemon_holds(struct line *line, mp_obj *ret_list);
 /* The text of the metrics, the same. */
 int daemon_stats(struct line *line, mp_obj *ret_text);
+/*
+ * What clients have asked for after *after, which is 0 at first, and goes on: a list of dicts, and
+ * behind them a number. Waits so long until there is something.
+ */
+int daemon_monitor(struct line *line, int timeout_ms, uint64_t *after, mp_obj *ret_list);
 int daemon_unlink(struct line *line, const char *name);
 int daemon_shutdown(struct line *line);
 

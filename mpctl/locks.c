@@ -7,6 +7,9 @@
 #include "base/deadline.h"
 #include "mpctl/people.h"
 #include "mpctl/scene.h"
+#ifdef MPCTL_SERVE
+#include "mpctl/served.h"
+#endif
 
 #include <errno.h>
 #include <getopt.h>
@@ -24,7 +27,8 @@ struct step {
 struct run {
 	struct scene scene;
 	bool json;
-	pid_t pid; /* 0: all */
+	const char *socket; /* of a managerd; NULL: the usual one, if it is there */
+	pid_t pid;          /* 0: all */
 	int64_t now_ns;
 	struct step *path;
 	size_t depth;
@@ -79,13 +83,27 @@ static void print_party_json(const struct run *run, const struct party *p)
 
 /* --- objects --------------------------------------------------------------------------------------- */
 
+static const char *kind_of(const struct object *o)
+{
+	return o->served ? o->served->class_name : mp__sync_kind_of(o->magic);
+}
+
+static const char *name_of(const struct object *o)
+{
+	return o->served ? o->served->name : o->name;
+}
+
 static void print_object(const struct object *o)
 {
-	const char *kind = mp__sync_kind_of(o->magic);
+	const char *kind = kind_of(o);
 
 	printf("%s '", kind ? kind : "object");
-	mpctl_print_name(stdout, o->name);
+	mpctl_print_name(stdout, name_of(o));
 	putchar('\'');
+	if (o->served) {
+		printf(" (number %" PRId64 " of managerd)", o->served->number);
+		return;
+	}
 	if (o->pid)
 		printf(" (at 0x%" PRIx64 " in private memory of %d)", o->offset, (int)o->pid);
 	else
@@ -118,13 +136,18 @@ static void print_one(const struct run *run, size_t object)
 {
 	const struct scene *s = &run->scene;
 	const struct object *o = &s->objects[object];
-	const char *kind = mp__sync_kind_of(o->magic);
+	const char *kind = kind_of(o);
 
 	if (run->json) {
-		printf("{\"kind\":\"%s\",\"name\":", kind ? kind : "object");
-		mpctl_json_string(o->name);
-		printf(",\"inode\":%ju,\"offset\":%" PRIu64 ",\"held_by\":[", (uintmax_t)o->ino,
-			o->offset);
+		fputs("{\"kind\":", stdout);
+		mpctl_json_string(kind ? kind : "object");
+		fputs(",\"name\":", stdout);
+		mpctl_json_string(name_of(o));
+		if (o->served)
+			printf(",\"number\":%" PRId64, o->served->number);
+		else
+			printf(",\"inode\":%ju,\"offset\":%" PRIu64, (uintmax_t)o->ino, o->offset);
+		fputs(",\"held_by\":[", stdout);
 	} else {
 		print_object(o);
 		putchar('\n');
@@ -257,9 +280,16 @@ static int find_cycles(struct run *run)
 
 static int show(struct run *run)
 {
-	if (scene_read(&run->scene) < 0) {
+	scene_source *source = NULL;
+#ifdef MPCTL_SERVE
+	source = served_read;
+#endif
+	int r = scene_read(&run->scene, source, (void *)run->socket);
+	if (r < 0)
 		perror("mpctl locks: /proc");
-		return MPCTL_FAILED;
+	if (r != 0) {
+		scene_free(&run->scene);
+		return r < 0 ? MPCTL_FAILED : r;
 	}
 	run->now_ns = mp__now_ns();
 	for (size_t i = 0; i < run->scene.n_objects; i++) {
@@ -282,8 +312,8 @@ static int show(struct run *run)
 
 static int run_locks(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {"socket", required_argument, NULL, 's'}, {0}};
 	struct run run = {.json = false};
 	char *end = NULL;
 	int option;
@@ -291,9 +321,12 @@ static int run_locks(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
 			return mpctl_help(&command_locks);
-		if (option != 'j')
+		if (option == 's')
+			run.socket = optarg;
+		else if (option == 'j')
+			run.json = true;
+		else
 			return mpctl_usage(&command_locks, "there is no such option");
-		run.json = true;
 	}
 	if (argc - optind > 1)
 		return mpctl_usage(&command_locks, "it takes one process at most");
@@ -313,9 +346,11 @@ static int run_locks(int argc, char **argv)
 
 const struct command command_locks = {
 	.name = "locks",
-	.synopsis = "locks [--json] [PID]",
+	.synopsis = "locks [--json] [--socket PATH] [PID]",
 	.summary = "who has which lock, who waits for it, and deadlocks",
-	.help = "  PID     only what this process has or waits for\n"
-		"  --json  one JSON object a line\n",
+	.help = "  PID            only what this process has or waits for\n"
+		"  --json         one JSON object a line\n"
+		"  --socket PATH  also of the managerd there; else of the usual one, if it is "
+		"there\n",
 	.run = run_locks,
 };

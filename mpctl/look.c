@@ -165,7 +165,7 @@ static int serve_shutdown(struct line *line)
 const struct command command_ping = {
 	.name = "ping",
 	.synopsis = "ping [OPTION...]",
-	.summary = "does managerd answer?",
+	.summary = "ask managerd whether it is there",
 	.help = "",
 	.serve = serve_ping,
 	.options = OPTION_COUNT,

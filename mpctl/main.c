@@ -7,12 +7,14 @@
 #include "mpctl/line.h"
 #endif
 
-#include <errno.h>
 #include <mp/version.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {
 #ifdef MPCTL_SERVE
@@ -30,12 +32,15 @@ static const struct command *const commands[] = {
 	&command_locks,
 #ifdef MPCTL_SERVE
 	&command_ls,
+	&command_make,
+	&command_monitor,
 	&command_ping,
 	&command_queue_get,
 	&command_queue_put,
 	&command_set,
 	&command_shutdown,
 	&command_stats,
+	&command_top,
 	&command_unlock,
 	&command_watch,
 #endif
@@ -131,16 +136,34 @@ void mpctl_print_name(FILE *to, const char *text)
 	}
 }
 
+bool mpctl_reader_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	return poll(&out, 1, 0) == 1 && out.revents & POLLERR;
+}
+
 /* What was printed must have arrived: a full disk is no success. */
 static int finish(int code)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
-	/* Whoever has read enough has not failed, and neither have we. */
-	if (errno == EPIPE)
-		return code == MPCTL_OK || code == MPCTL_FAILED ? MPCTL_OK : code;
-	perror("mpctl: writing");
-	return MPCTL_FAILED;
+	/* Who has read enough knows, and need not be told; scripts may want to. */
+	if (!mpctl_reader_gone())
+		perror("mpctl: writing");
+	return code == MPCTL_OK ? MPCTL_FAILED : code;
+}
+
+/* What is closed must stay so, and not become a socket that is printed to. */
+static void keep_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 static int run(int argc, char **argv)
@@ -173,6 +196,7 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
 
+	keep_standard_descriptors();
 	/* A reader that has gone is an error of writing. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mpctl get, set, del, append, add, call: what stands in the objects of a managerd. */
+/* mpctl get, set, del, append, add, call, make: what stands in the objects of a managerd. */
 #include <config.h>
 
 #include "mpctl/objects.h"
@@ -55,6 +55,7 @@ struct shape {
 static const struct shape shapes[] = {
 	{"dict", ANY_KEY, NULL, NULL, NULL, NULL, NULL}, /* has functions of its own */
 	{"list", INDEX, "items", "get", "set", "delete", "add"},
+	{"array", INDEX, "items", "get", "set", NULL, "add"},
 	{"namespace", ATTRIBUTE, "items", "get", "set", "delete", NULL},
 	{"value", NO_KEY, "get", NULL, "set", NULL, NULL},
 	{"counter", NO_KEY, "get", NULL, "set", NULL, "add"},
@@ -219,6 +220,8 @@ static int delete_key(
 		mp_dict *dict = mp_proxy_dict(object);
 		r = mp_dict_pop(dict, key, NULL);
 		mp_dict_close(dict);
+	} else if (!shape->remove) {
+		return object_usage(line, object, "keeps its length");
 	} else {
 		r = mp_proxy_call(object, shape->remove, MP_LIST(key), MP_NOWAIT, NULL);
 	}
@@ -263,7 +266,7 @@ static int serve_del(struct line *line)
 	return code;
 }
 
-/* --- append, add, call ---------------------------------------------------------------------------- */
+/* --- append, add, call, make ---------------------------------------------------------------------------- */
 
 static int append_lines(struct line *line, mp_proxy *list)
 {
@@ -372,12 +375,17 @@ static int serve_add(struct line *line)
 	return code;
 }
 
-static int call_with(struct line *line, mp_proxy *object, const mp_obj *args, size_t n)
+static int call_with(struct line *line, const mp_obj *args, size_t n)
 {
+	mp_proxy *object;
 	mp_obj result;
+
+	int code = object_open(line, line->argv[0], NULL, &object);
+	if (code != MPCTL_OK)
+		return code;
 	int r = mp_proxy_call(
 		object, line->argv[1], mp_list_of(args, n), line->timeout_ms, &result);
-
+	mp_proxy_close(object);
 	if (r < 0)
 		return line_fail(line, r, line->argv[0]);
 	if (line->json || result.type != MP_TYPE_NIL)
@@ -386,27 +394,45 @@ static int call_with(struct line *line, mp_proxy *object, const mp_obj *args, si
 	return MPCTL_OK;
 }
 
-static int serve_call(struct line *line)
+static int make_with(struct line *line, const mp_obj *args, size_t n)
+{
+	mp_proxy *object;
+	int r = mp_manager_open(
+		line->manager, line->argv[1], line->argv[0], mp_list_of(args, n), &object);
+
+	if (r == 0)
+		mp_proxy_close(object);
+	return done(line, r);
+}
+
+/* The values behind the first two arguments, for one of the above. */
+static int with_values(
+	struct line *line, int (*use)(struct line *line, const mp_obj *values, size_t n))
 {
 	size_t n = (size_t)line->argc - 2;
-	mp_obj *args = calloc(n + 1, sizeof(*args));
-	mp_proxy *object;
+	mp_obj *values = calloc(n + 1, sizeof(*values));
 	int code = MPCTL_OK;
 
-	if (!args)
+	if (!values)
 		return line_fail(line, mp_error_set(-ENOMEM, "out of memory"), NULL);
 	for (size_t i = 0; i < n && code == MPCTL_OK; i++)
-		code = value_read(line, line->argv[i + 2], &args[i]);
+		code = value_read(line, line->argv[i + 2], &values[i]);
 	if (code == MPCTL_OK)
-		code = object_open(line, line->argv[0], NULL, &object);
-	if (code == MPCTL_OK) {
-		code = call_with(line, object, args, n);
-		mp_proxy_close(object);
-	}
+		code = use(line, values, n);
 	for (size_t i = 0; i < n; i++)
-		mp_obj_free(&args[i]);
-	free(args);
+		mp_obj_free(&values[i]);
+	free(values);
 	return code;
+}
+
+static int serve_call(struct line *line)
+{
+	return with_values(line, call_with);
+}
+
+static int serve_make(struct line *line)
+{
+	return with_values(line, make_with);
 }
 
 /* --- the commands ------------------------------------------------------------------------------- */
@@ -488,6 +514,20 @@ const struct command command_call = {
 		"With --type CLASS the object is made if there is none.\n",
 	.serve = serve_call,
 	.options = OPTION_STRING | OPTION_BYTES | OPTION_TYPE,
+	.min = 2,
+	.max = MANY,
+	.options_first = true,
+};
+
+const struct command command_make = {
+	.name = "make",
+	.synopsis = "make [OPTION...] NAME CLASS [VALUE...]",
+	.summary = "make an object that takes more than a name",
+	.help = "managerd-protocol(7) has what each class takes: semaphore 3, array \"l\" 100, "
+		"barrier 2.\n"
+		"An object that exists stays as it is.\n",
+	.serve = serve_make,
+	.options = OPTION_STRING | OPTION_BYTES,
 	.min = 2,
 	.max = MANY,
 	.options_first = true,

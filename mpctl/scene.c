@@ -117,6 +117,47 @@ static void add_holder(struct scene *s, const struct object *object, mp__stamp s
 			.object = index, .stamp = stamp & ~MP__STAMP_MARKS, .process = process});
 }
 
+/* --- objects of a managerd ----------------------------------------------------------------------------- */
+
+/* What can have one holder; of others it is not known who will release them. */
+static bool has_one_holder(const struct served *object)
+{
+	return strcmp(object->class_name, "lock") == 0 || strcmp(object->class_name, "rlock") == 0;
+}
+
+void scene_add_served(
+	struct scene *s, const struct served *object, pid_t pid, uint32_t thread, int64_t since_ns)
+{
+	mp__stamp stamp = thread > 0 && thread <= INT32_MAX ? mp__stamp_of((int32_t)thread) : 0;
+	struct object o = {.offset = (uint64_t)object->number};
+	bool known = stamp && scene_pid(stamp) == pid;
+
+	if (pid <= 0)
+		return;
+	o.served = malloc(sizeof(*o.served));
+	if (!o.served) {
+		s->no_memory = true;
+		return;
+	}
+	*o.served = *object;
+	size_t before = s->n_objects;
+	size_t index = add_object(s, &o);
+	if (index != before)
+		free(o.served);
+	if (index == SIZE_MAX)
+		return;
+	struct party party = {.object = index,
+		.stamp = known ? stamp : mp__stamp_of(pid),
+		.process = !known || (!since_ns && !has_one_holder(object)),
+		.since_ns = since_ns};
+	if (since_ns) {
+		add_party(s, &s->waiters, &s->n_waiters, party);
+	} else {
+		s->objects[index].n_holders++;
+		add_party(s, &s->holders, &s->n_holders, party);
+	}
+}
+
 /* --- slabs: who has what ----------------------------------------------------------------------------- */
 
 static size_t look_at_rwlock(
@@ -434,7 +475,7 @@ static void read_process(struct scene *s, pid_t pid, enum file_kind kind)
 	closedir(dir);
 }
 
-int scene_read(struct scene *scene)
+int scene_read(struct scene *scene, scene_source *more, void *data)
 {
 	*scene = (struct scene){0};
 	/* Holders first: who waits is added to the objects that are known then. */
@@ -448,6 +489,7 @@ int scene_read(struct scene *scene)
 		}
 		closedir(proc);
 	}
+	int r = more ? more(scene, data) : 0;
 	free(seen);
 	seen = NULL;
 	n_seen = 0;
@@ -455,11 +497,13 @@ int scene_read(struct scene *scene)
 	scene->places = NULL;
 	sort_waiters(scene);
 	sort_holders(scene);
-	return 0;
+	return r;
 }
 
 void scene_free(struct scene *scene)
 {
+	for (size_t i = 0; i < scene->n_objects; i++)
+		free(scene->objects[i].served);
 	free(scene->objects);
 	free(scene->holders);
 	free(scene->waiters);

@@ -20,14 +20,24 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define SCENE_NAME_SIZE 256
+
 struct object {
 	uint32_t magic;
 	char name[MP__SYNC_NAME_SIZE];
-	dev_t dev; /* with ino: of the file; both 0 in private memory */
+	struct served *served; /* NULL, or it is an object of a managerd */
+	dev_t dev;             /* with ino: of the file; both 0 in private memory */
 	ino_t ino;
 	uint64_t offset; /* in the file; an address in private memory */
 	pid_t pid;       /* of private memory; else 0 */
 	size_t first_holder, n_holders;
+};
+
+/* What a managerd says of its object. */
+struct served {
+	int64_t number;
+	char class_name[64];
+	char name[SCENE_NAME_SIZE]; /* "": none */
 };
 
 /* A thread, or a whole process, that has an object or waits for it. */
@@ -48,9 +58,19 @@ struct scene {
 	bool no_memory;
 };
 
-/* 0 or -1: /proc can't be read. */
-int scene_read(struct scene *scene);
+/* Adds what somebody else knows; nonzero ends the reading. */
+typedef int scene_source(struct scene *scene, void *data);
+
+/* 0; -1: /proc can't be read; what `more` returned, which may be NULL. */
+int scene_read(struct scene *scene, scene_source *more, void *data);
 void scene_free(struct scene *scene);
+
+/*
+ * For such a source: somebody has the object, or waits for it since then (0: has it). The thread is
+ * the client's word for it; if that is none of the process, the process stands for it.
+ */
+void scene_add_served(struct scene *scene, const struct served *object, pid_t pid, uint32_t thread,
+	int64_t since_ns);
 
 /* What a thread waits for, NULL nothing. */
 const struct party *scene_wait_of(const struct scene *scene, mp__stamp thread);

@@ -63,7 +63,7 @@ static int run(struct watch *w)
 		return line_fail(w->line, r, w->line->argv[0]);
 	int code = show(w, w->line->now, &shown);
 	left -= shown;
-	while (code == MPCTL_OK && left > 0 && !ferror(stdout)) {
+	while (code == MPCTL_OK && left > 0 && !mpctl_reader_gone() && !ferror(stdout)) {
 		r = mp_proxy_watch(w->object, version, w->line->timeout_ms, &version);
 		if (r < 0)
 			return line_fail(w->line, r, w->line->argv[0]);

@@ -80,7 +80,7 @@ prints text get d '"7"'
 prints '{"$dict": [["name", "Ann"], [7, "seven"], ["7", "text"]]}' get d
 is_json
 expect 1 get d nobody
-shows err 'nobody: managerd: no such key'
+shows err 'nobody: .*no such key'
 expect 2 set d value
 shows err 'd is a dict, which wants a key'
 expect 0 del d 7 '"7"'
@@ -156,6 +156,20 @@ expect 6 call q nonsense
 expect 0 call q shutdown
 expect 1 call q get
 prints null call --json q clear
+expect 0 make permits semaphore 3
+expect 0 make permits semaphore 5 # stays as it is
+prints 3 get permits
+expect 6 make permits lock
+expect 6 make other semaphore -1
+expect 6 make other nonsense
+expect 2 make other
+prints '{"ok": true}' make --json a array l 3
+expect 0 set a 1 7
+prints 9 add a 1 2
+prints '[0, 9, 0]' get a
+prints 9 get a 1
+expect 1 get a 3
+expect 2 del a 1
 expect 1 call nobody get
 expect 6 call --type nonsense x y
 

@@ -273,6 +273,139 @@ Test(inspect, who_holds_and_who_waits)
 	t_daemon_stop(&daemon);
 }
 
+/* --- monitor ---------------------------------------------------------------------------------------- */
+
+static int monitor(mp_manager *m, uint64_t after, uint64_t timeout_ms, mp_obj *ret)
+{
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Monitor op = MP__MONITOR__INIT;
+
+	op.after = after;
+	op.timeout_ms = timeout_ms;
+	request.op_case = MP__REQUEST__OP_MONITOR;
+	request.monitor = &op;
+	return ask(m, &request, ret);
+}
+
+static uint64_t next_of(const mp_obj *list)
+{
+	return (uint64_t)mp_obj_i64(&list->as.items[list->count - 1]);
+}
+
+Test(inspect, monitor_tells_of_each_request)
+{
+	mp_manager *m = t_manager();
+	mp_dict *d = t_dict(m, "stock");
+	char key[100];
+	mp_obj list;
+
+	T_OK(mp_dict_set(d, mp_str("before"), mp_i64(1)));
+	T_OK(monitor(m, 0, 0, &list));
+	cr_assert(list.count == 1);
+	uint64_t after = next_of(&list);
+	mp_obj_free(&list);
+	memset(key, 'k', sizeof(key));
+	T_OK(mp_dict_set(d, mp_str("bolts"), mp_str("a secret value")));
+	T_OK(mp_dict_set(d, mp_strn(key, sizeof(key)), mp_nil()));
+	T_OK(mp_dict_add(d, mp_str("nuts"), mp_i64(1), NULL));
+	T_OK(monitor(m, after, T_TIMEOUT_MS, &list));
+	cr_assert(list.count == 4 && next_of(&list) == after + 3);
+	const mp_obj *e = list.as.items;
+	cr_assert_str_eq(text_of(&e[0], "operation"), "dict_set");
+	cr_assert_str_eq(text_of(&e[0], "class"), "dict");
+	cr_assert_str_eq(text_of(&e[0], "name"), "stock");
+	cr_assert_str_eq(text_of(&e[0], "key"), "bolts");
+	cr_assert(number_of(&e[0], "pid") == getpid() && number_of(&e[0], "object") == 1);
+	cr_assert_null(mp_obj_get(&e[1], mp_str("key")));
+	cr_assert_str_eq(text_of(&e[2], "operation"), "call");
+	cr_assert_str_eq(text_of(&e[2], "method"), "add");
+	cr_assert_null(mp_obj_get(&e[2], mp_str("key")));
+	mp_obj_free(&list);
+	/* Nothing came, and looking is not shown. */
+	T_OK(monitor(m, after + 3, 1, &list));
+	cr_assert(list.count == 1 && next_of(&list) == after + 3);
+	mp_obj_free(&list);
+	T_OK(monitor(m, after + 1000, 1, &list)); /* of an earlier server */
+	cr_assert(list.count == 1 && next_of(&list) == after + 3);
+	mp_obj_free(&list);
+	mp_dict_close(d);
+	mp_manager_close(m);
+}
+
+#define PINGS 6000
+
+Test(inspect, monitor_leaves_a_gap_for_who_is_too_slow)
+{
+	mp_manager *m = t_manager();
+	mp_obj list;
+
+	T_OK(monitor(m, 0, 0, &list));
+	uint64_t begin = next_of(&list);
+	mp_obj_free(&list);
+	for (int i = 0; i < PINGS; i++)
+		T_OK(mp_manager_ping(m));
+	T_OK(monitor(m, begin, 0, &list));
+	uint64_t first = (uint64_t)number_of(&list.as.items[0], "number");
+	cr_assert(first > begin + 1 && first < begin + PINGS, "%ju", (uintmax_t)first);
+	cr_assert(list.count > 1 && list.count < PINGS);
+	uint64_t after = next_of(&list);
+	cr_assert(after == first + list.count - 2);
+	mp_obj_free(&list);
+	uint64_t told = after - first + 1;
+	for (size_t n = 1; n > 0; told += n) {
+		T_OK(monitor(m, after, 0, &list));
+		n = list.count - 1;
+		cr_assert(n == 0 || (uint64_t)number_of(&list.as.items[0], "number") == after + 1);
+		after = next_of(&list);
+		mp_obj_free(&list);
+	}
+	cr_assert(first + told == begin + 1 + PINGS);
+	mp_manager_close(m);
+}
+
+static int monitor_until_the_end(void *argument)
+{
+	mp_manager *m = argument;
+	mp_obj list;
+
+	T_CHECK(monitor(m, 0, 0, &list) == 0);
+	uint64_t after = next_of(&list);
+	mp_obj_free(&list);
+	t_ready();
+	for (int r = 0; r != -EPIPE;) {
+		r = monitor(m, after, T_TIMEOUT_MS, &list);
+		T_CHECK(r == 0 || r == -EPIPE);
+		if (r == 0) {
+			after = next_of(&list);
+			mp_obj_free(&list);
+		}
+	}
+	return 0;
+}
+
+Test(inspect, monitor_ends_with_its_server_and_not_with_others)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	mp_manager *m;
+	mp_obj list;
+
+	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	struct t_child a = t_spawn(monitor_until_the_end, m);
+	struct t_child b = t_spawn(monitor_until_the_end, m);
+	t_wait_ready(&a);
+	t_wait_ready(&b);
+	T_OK(list_holds(m, &list));
+	cr_assert(list.count == 0);
+	mp_obj_free(&list);
+	t_kill(&a, SIGKILL);
+	for (int i = 0; i < 100; i++)
+		T_OK(mp_manager_ping(m));
+	T_OK(end_server(m));
+	t_expect_exit(&b, 0);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+}
+
 /* --- other users ------------------------------------------------------------------------------------ */
 
 static int be_another(void *argument)
@@ -303,6 +436,7 @@ static int be_another(void *argument)
 
 	T_CHECK(get_stats(m, &list) == -EACCES);
 	T_CHECK(end_server(m) == -EACCES);
+	T_CHECK(monitor(m, 0, 0, &list) == -EACCES);
 	T_CHECK(unlink_name(m, "app.theirs") == -EACCES);
 	T_CHECK(unlink_name(m, "secret") == -EACCES);
 	T_CHECK(unlink_name(m, "app.mine") == 0);

@@ -2,7 +2,7 @@
 /* mpctl locks, as a person runs it beside programs that hold and wait. */
 #include <config.h>
 
-#include "tests/support/support.h"
+#include "tests/support/daemon.h"
 
 #include "base/deadline.h"
 #include "sync/board_layout.h"
@@ -370,4 +370,62 @@ Test(mpctl_locks, usage)
 	cr_assert_eq(mpctl("1 2"), 2);
 	cr_assert_eq(mpctl("--nonsense"), 2);
 	cr_assert_eq(mpctl("4194305"), 1, "a pid that is none");
+}
+
+/* --- locks of a managerd ------------------------------------------------------------------------- */
+
+static mp_proxy *served;
+
+static int served_first(void *argument)
+{
+	(void)argument;
+	T_CHECK(mp_served_lock_acquire(served, MP_FOREVER, NULL) >= 0);
+	t_ready();
+	T_CHECK(mp_event_wait(go, MP_FOREVER) == 0);
+	T_CHECK(mp_lock_acquire(apples, MP_FOREVER) >= 0);
+	return 0;
+}
+
+static int served_last(void *argument)
+{
+	(void)argument;
+	T_CHECK(mp_lock_acquire(apples, MP_FOREVER) >= 0);
+	t_ready();
+	T_CHECK(mp_event_wait(go, MP_FOREVER) == 0);
+	T_CHECK(mp_served_lock_acquire(served, MP_FOREVER, NULL) >= 0);
+	return 0;
+}
+
+/* Each knows only one half of it: neither managerd nor the board can tell. */
+Test(mpctl_locks, deadlock_through_a_lock_of_managerd)
+{
+	struct t_daemon daemon = t_daemon_start(NULL);
+	char arguments[160];
+	mp_manager *m;
+
+	cr_assert(setenv("MP_MANAGERD_SOCKET", daemon.path, 1) == 0);
+	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_lock(m, "stock 'of' apples", &served));
+	make_locks();
+	struct t_child a = t_spawn(served_first, NULL);
+	struct t_child b = t_spawn(served_last, NULL);
+	t_wait_ready(&a);
+	t_wait_ready(&b);
+	cr_assert_eq(
+		mpctl_until(a.pid, "\"name\":\"stock 'of' apples\",\"number\":1,", "\"tid\""), 0);
+	T_OK(mp_event_set(go));
+	cr_assert_eq(mpctl_until(a.pid, "\"deadlock\":[{\"tid\":", "stock"), 3);
+	snprintf(arguments, sizeof(arguments), "--socket %s", daemon.path);
+	cr_assert_eq(mpctl(arguments), 3);
+	cr_assert(
+		strstr(output, "waits for lock 'stock 'of' apples' (number 1 of managerd), which"),
+		"%s", output);
+	t_kill(&a, SIGKILL);
+	t_expect_exit(&b, 0);
+	close_locks();
+	mp_proxy_close(served);
+	mp_manager_close(m);
+	t_daemon_stop(&daemon);
+	cr_assert_eq(mpctl(arguments), 5, "%s", output);
+	cr_assert_eq(mpctl(""), 0);
 }

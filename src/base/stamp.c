@@ -104,7 +104,7 @@ static uint64_t namespace_bits(void)
 	return (uint64_t)atomic_load_explicit(&known, memory_order_relaxed) << 22;
 }
 
-static mp__stamp stamp_of(int32_t tid)
+mp__stamp mp__stamp_of(int32_t tid)
 {
 	struct life life = {0};
 
@@ -121,7 +121,7 @@ static mp__stamp process_stamp(void)
 	mp__origin here = mp__origin_here();
 
 	if (atomic_load_explicit(&stamp_for, memory_order_acquire) != here) {
-		atomic_store_explicit(&stamp, stamp_of(getpid()), memory_order_relaxed);
+		atomic_store_explicit(&stamp, mp__stamp_of(getpid()), memory_order_relaxed);
 		atomic_store_explicit(&stamp_for, here, memory_order_release);
 	}
 	return atomic_load_explicit(&stamp, memory_order_relaxed);
@@ -136,7 +136,7 @@ const struct mp__stamps *mp__stamps_make(void)
 
 	/* A signal handler that comes in between writes the same. */
 	mp__stamp_cache.process = process;
-	mp__stamp_cache.thread = tid == getpid() ? process : stamp_of(tid);
+	mp__stamp_cache.thread = tid == getpid() ? process : mp__stamp_of(tid);
 	atomic_signal_fence(memory_order_seq_cst);
 	mp__stamp_cache.origin = here;
 	errno = saved_errno;

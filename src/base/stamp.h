@@ -70,6 +70,9 @@ static inline mp__stamp mp__stamp_process(void)
 	return mp__stamps()->process;
 }
 
+/* Of any thread, or of any process by its first: for who looks from outside. */
+mp__stamp mp__stamp_of(int32_t tid);
+
 /* The thread's number, or the process's for mp__stamp_process(). */
 static inline int32_t mp__stamp_tid(mp__stamp stamp)
 {

@@ -5,22 +5,19 @@
 
 #include "base/deadline.h"
 #include "proto/manager.pb-c.h"
-#include "serve/assemble.h"
 #include "serve/call.h"
 #include "serve/hold.h"
+#include "serve/item.h"
 #include "serve/log.h"
+#include "serve/monitor.h"
 #include "serve/reply.h"
 #include "serve/waiter.h"
 
 #include <string.h>
 #include <unistd.h>
 
-/* A name, two words and some numbers. */
-#define ITEM_MAX 1024
 /* Objects that one request looks at: some milliseconds. */
 #define LOOKS_MAX 10000
-/* Pairs of keys and values of one item. */
-#define PAIRS_MAX 16
 
 bool serve_is_keeper(const struct serve_session *session)
 {
@@ -29,39 +26,9 @@ bool serve_is_keeper(const struct serve_session *session)
 
 /* --- answers that are lists of dicts ---------------------------------------------------------- */
 
-struct item {
-	mp_obj pairs[2 * PAIRS_MAX];
-	size_t n;
-};
-
-static void add(struct item *item, const char *key, mp_obj value)
-{
-	item->pairs[item->n++] = mp_str(key);
-	item->pairs[item->n++] = value;
-}
-
 static mp_obj seconds_since(int64_t begin_ns)
 {
 	return mp_f64((double)(mp__now_ns() - begin_ns) / 1e9);
-}
-
-/* False: it is answered. */
-static bool append_value(struct serve_call *call, mp_obj value)
-{
-	uint8_t bytes[ITEM_MAX];
-	ssize_t size = mp__obj_encode_into(&value, NULL, bytes, sizeof(bytes));
-
-	if (size < 0 || (size_t)size > sizeof(bytes)) {
-		serve_assemble_nothing(call);
-		serve_fail(call, MP__CODE__INTERNAL, "an item of the list cannot be encoded");
-		return false;
-	}
-	return serve_assemble(call, (struct serve_bytes){bytes, (size_t)size});
-}
-
-static bool append(struct serve_call *call, const struct item *item)
-{
-	return append_value(call, mp_dict_of(item->pairs, item->n));
 }
 
 static int answer(struct serve_call *call, bool complete)
@@ -91,12 +58,12 @@ static bool is_wanted(const struct serve_session *session, const Mp__ListObjects
 	       serve_session_allows(session, name->data, name->size);
 }
 
-static void add_object(struct item *item, const struct serve_object *object)
+static void add_object(struct serve_item *item, const struct serve_object *object)
 {
-	add(item, "number", mp_i64((int64_t)object->number));
-	add(item, "class", mp_str(object->class->name));
+	serve_item_add(item, "number", mp_i64((int64_t)object->number));
+	serve_item_add(item, "class", mp_str(object->class->name));
 	if (object->name.size > 0)
-		add(item, "name", mp_strn(object->name.data, object->name.size));
+		serve_item_add(item, "name", mp_strn(object->name.data, object->name.size));
 }
 
 static int list_objects(struct serve_call *call, const Mp__ListObjects *op)
@@ -108,9 +75,9 @@ static int list_objects(struct serve_call *call, const Mp__ListObjects *op)
 	bool complete = true;
 
 	for (size_t looks = 0; complete && (o = serve_registry_after(registry, number)); looks++) {
-		struct item item = {.n = 0};
+		struct serve_item item = {.n = 0};
 		if (left == 0 || looks == LOOKS_MAX) {
-			complete = append_value(call, mp_i64((int64_t)number));
+			complete = serve_item_append_value(call, mp_i64((int64_t)number));
 			break;
 		}
 		number = o->number;
@@ -119,10 +86,10 @@ static int list_objects(struct serve_call *call, const Mp__ListObjects *op)
 			continue;
 		add_object(&item, o);
 		if (o->account)
-			add(&item, "uid", mp_i64((int64_t)o->account->uid));
-		add(&item, "bytes", mp_i64((int64_t)o->charged));
-		add(&item, "references", mp_i64(o->references));
-		complete = append(call, &item);
+			serve_item_add(&item, "uid", mp_i64((int64_t)o->account->uid));
+		serve_item_add(&item, "bytes", mp_i64((int64_t)o->charged));
+		serve_item_add(&item, "references", mp_i64(o->references));
+		complete = serve_item_append(call, &item);
 		left--;
 	}
 	return answer(call, complete);
@@ -170,10 +137,10 @@ static int64_t count_holds(const struct serve_session *session)
 	return n;
 }
 
-static void add_client(struct item *item, const struct serve_session *session)
+static void add_client(struct serve_item *item, const struct serve_session *session)
 {
-	add(item, "pid", mp_i64(session->pid));
-	add(item, "uid", mp_i64((int64_t)session->uid));
+	serve_item_add(item, "pid", mp_i64(session->pid));
+	serve_item_add(item, "uid", mp_i64((int64_t)session->uid));
 }
 
 static int list_clients(struct serve_call *call)
@@ -183,20 +150,20 @@ static int list_clients(struct serve_call *call)
 
 	for (struct serve_session *s = next_of(context, NULL); s && complete;
 		s = next_of(context, s)) {
-		struct item item = {.n = 0};
+		struct serve_item item = {.n = 0};
 		serve_effort(call, 1);
 		if (!sees(call->session, s))
 			continue;
 		add_client(&item, s);
-		add(&item, "gid", mp_i64((int64_t)s->gid));
-		add(&item, "seconds", seconds_since(s->begin_ns));
-		add(&item, "requests", mp_i64((int64_t)s->n_requests));
-		add(&item, "objects", mp_i64(s->n_open));
-		add(&item, "held", mp_i64(count_holds(s)));
-		add(&item, "waiting", mp_i64(s->n_waiters));
-		add(&item, "unread", mp_i64((int64_t)mp__buffer_size(&s->out)));
-		add(&item, "self", mp_bool(s == call->session));
-		complete = append(call, &item);
+		serve_item_add(&item, "gid", mp_i64((int64_t)s->gid));
+		serve_item_add(&item, "seconds", seconds_since(s->begin_ns));
+		serve_item_add(&item, "requests", mp_i64((int64_t)s->n_requests));
+		serve_item_add(&item, "objects", mp_i64(s->n_open));
+		serve_item_add(&item, "held", mp_i64(count_holds(s)));
+		serve_item_add(&item, "waiting", mp_i64(s->n_waiters));
+		serve_item_add(&item, "unread", mp_i64((int64_t)mp__buffer_size(&s->out)));
+		serve_item_add(&item, "self", mp_bool(s == call->session));
+		complete = serve_item_append(call, &item);
 	}
 	return answer(call, complete);
 }
@@ -206,12 +173,12 @@ static int list_clients(struct serve_call *call)
 static bool append_holds(struct serve_call *call, const struct serve_session *s)
 {
 	for (const struct serve_hold *h = s->holds; h; h = h->next) {
-		struct item item = {.n = 0};
+		struct serve_item item = {.n = 0};
 		serve_effort(call, 1);
 		add_object(&item, h->object);
 		add_client(&item, s);
-		add(&item, "thread", mp_i64((int64_t)h->actor->thread));
-		if (!append(call, &item))
+		serve_item_add(&item, "thread", mp_i64((int64_t)h->actor->thread));
+		if (!serve_item_append(call, &item))
 			return false;
 	}
 	return true;
@@ -220,14 +187,16 @@ static bool append_holds(struct serve_call *call, const struct serve_session *s)
 static bool append_waits(struct serve_call *call, const struct serve_session *s)
 {
 	for (const struct serve_waiter *w = s->waiters; w; w = w->next_of_session) {
-		struct item item = {.n = 0};
+		struct serve_item item = {.n = 0};
 		serve_effort(call, 1);
+		if (!w->call.object) /* it waits for requests of others */
+			continue;
 		add_object(&item, w->call.object);
 		add_client(&item, s);
-		add(&item, "thread", mp_i64((int64_t)w->call.thread));
-		add(&item, "method", mp_str(w->call.method->name));
-		add(&item, "seconds", seconds_since(w->since_ns));
-		if (!append(call, &item))
+		serve_item_add(&item, "thread", mp_i64((int64_t)w->call.thread));
+		serve_item_add(&item, "method", mp_str(w->call.method->name));
+		serve_item_add(&item, "seconds", seconds_since(w->since_ns));
+		if (!serve_item_append(call, &item))
 			return false;
 	}
 	return true;
@@ -277,6 +246,9 @@ bool serve_inspect(struct serve_session *session, const Mp__Request *request, in
 		return true;
 	case MP__REQUEST__OP_UNLINK:
 		*ret_r = unlink_name(&call, request->unlink);
+		return true;
+	case MP__REQUEST__OP_MONITOR:
+		*ret_r = serve_monitor_run(session, request);
 		return true;
 	case MP__REQUEST__OP_SHUTDOWN:
 		*ret_r = shut_down(&call);

@@ -8,6 +8,7 @@
 #include "serve/call.h"
 #include "serve/inspect.h"
 #include "serve/log.h"
+#include "serve/monitor.h"
 #include "serve/prove.h"
 #include "serve/reply.h"
 #include "serve/waiter.h"
@@ -242,6 +243,8 @@ static int dispatch(struct serve_session *session, const Mp__Request *request)
 	int r;
 
 	serve_count_operation(&session->context->stats, (unsigned int)request->op_case);
+	if (session->context->monitor)
+		serve_monitor_note(session, request);
 	switch (request->op_case) {
 	case MP__REQUEST__OP_HELLO:
 		return run_hello(session, id, request->hello);
@@ -277,6 +280,8 @@ int serve_request_run(struct serve_session *session, const uint8_t *message, siz
 	if (session->greeted && !session->context->draining && service->run_quick &&
 		mp__quick_read(message, size, &quick)) {
 		serve_count_operation(&session->context->stats, (unsigned int)quick.op);
+		if (session->context->monitor)
+			serve_monitor_note_quick(session, &quick);
 		return service->run_quick(session, &quick);
 	}
 	mp__arena_reset(arena, MP__UNPACK_BUDGET(size));

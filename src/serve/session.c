@@ -7,6 +7,7 @@
 #include "base/testpoint.h"
 #include "serve/log.h"
 #include "serve/hold.h"
+#include "serve/monitor.h"
 #include "serve/prove.h"
 #include "serve/request.h"
 #include "serve/waiter.h"
@@ -51,6 +52,7 @@ int serve_context_init(struct serve_context *context, const struct serve_service
 void serve_context_deinit(struct serve_context *context)
 {
 	serve_registry_deinit(&context->registry);
+	serve_monitor_end(context);
 	serve_accounts_deinit(&context->accounts);
 	serve_timers_deinit(&context->timers);
 	free(context->actors.buckets);

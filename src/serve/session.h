@@ -29,6 +29,7 @@
 struct serve_session;
 struct serve_actor;
 struct serve_hold;
+struct serve_monitor;
 struct serve_waiter;
 struct mp__auth;
 struct Mp__Request;
@@ -86,8 +87,9 @@ struct serve_context {
 	void *allows_data;
 	uint32_t n_sessions;
 	uint32_t n_waiters;
-	bool draining; /* nothing new is begun */
-	bool stop;     /* somebody who may has asked for the end */
+	struct serve_monitor *monitor; /* NULL: nobody looks at the requests */
+	bool draining;                 /* nothing new is begun */
+	bool stop;                     /* somebody who may has asked for the end */
 };
 
 int serve_context_init(struct serve_context *context, const struct serve_service *service,

@@ -219,7 +219,8 @@ int serve_park(struct serve_call *call, struct serve_queue *queue, const struct 
 	}
 	w->wait = wait;
 	enter_actor(w);
-	serve_object_ref(call->object);
+	if (call->object) /* or it waits for something of the server's own */
+		serve_object_ref(call->object);
 	enter_session(w);
 	enqueue(w, queue);
 	serve_session_is_bound(call->session);

@@ -44,10 +44,9 @@ prints() {
 
 # is_json: every line of the output is.
 is_json() {
-  while read -r line; do
-    printf '%s\n' "$line" | python3 -m json.tool > /dev/null || wrong "this is no JSON: $line"
-  done < "$work/out"
-  [ -s "$work/out" ] || wrong "there is no JSON"
+  python3 -c 'import json, sys
+lines = [json.loads(line) for line in sys.stdin]
+sys.exit(not lines)' < "$work/out" 2> /dev/null || wrong "this is no JSON: $(cat "$work/out")"
 }
 
 # start_daemon OPTION...: one for this test, which mpctl finds.
