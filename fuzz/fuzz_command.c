@@ -198,12 +198,14 @@ static bool has_cycle(const struct scene *s)
 	return cycle;
 }
 
-int __wrap_scene_read(struct scene *scene)
+int __wrap_scene_read(struct scene *scene, scene_source *more, void *data)
 {
 	static struct object objects[THINGS];
 	static struct party holders[THINGS];
 	static struct party waiters[THINGS];
 
+	(void)more; /* it would ask a daemon */
+	(void)data;
 	*scene = (struct scene){.objects = objects, .holders = holders, .waiters = waiters};
 	scene->n_objects = next() % THINGS;
 	for (size_t i = 0; i < scene->n_objects; i++) {
