@@ -46,7 +46,8 @@ enum {
 	OPTION_JOINABLE = 1 << 9,
 	OPTION_PRIORITY = 1 << 10,
 	OPTION_NOW = 1 << 11,
-	OPTION_RUNS = 1 << 12, /* no option: behind the first argument stands a command to run */
+	OPTION_FOR = 1 << 12,
+	OPTION_RUNS = 1 << 13, /* no option: behind the first argument stands a command to run */
 };
 
 struct command;
@@ -64,6 +65,7 @@ struct line {
 	bool nameless;
 	int64_t count; /* 0: none was given */
 	int interval_ms;
+	int for_ms; /* 0: none was given */
 	const char *order;
 	int64_t maxsize;
 	bool joinable;

@@ -41,6 +41,7 @@ static const struct option options[] = {
 	{"joinable", OPTION_JOINABLE, FLAG, MEMBER(joinable), NULL, "of a new queue"},
 	{"priority", OPTION_PRIORITY, NUMBER, MEMBER(priority), "N",
 		"in a queue of that order; small ones first"},
+	{"for", OPTION_FOR, SECONDS, MEMBER(for_ms), "S", "in a dict: the key goes after so long"},
 	{"now", OPTION_NOW, FLAG, MEMBER(now), NULL, "tell how it is at first, too"},
 	{"json", ALL, FLAG, MEMBER(json), NULL, "print JSON"},
 	{"timeout", ALL, SECONDS, MEMBER(timeout_ms), "S", "give up after so many seconds"},

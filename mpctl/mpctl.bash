@@ -29,7 +29,7 @@ _mpctl_at_name() {
   for ((i = first; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-    --socket | --timeout | --type | --count | --interval | --order | --maxsize | --priority) i=$((i + 1)) ;;
+    --socket | --timeout | --type | --count | --for | --interval | --order | --maxsize | --priority) i=$((i + 1)) ;;
     --*) ;;
     *) return 1 ;;
     esac

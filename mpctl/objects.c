@@ -163,7 +163,8 @@ static int set_event(struct line *line, mp_proxy *object, const mp_obj *value)
 static int set_in_dict(struct line *line, mp_proxy *object, mp_obj key, mp_obj value)
 {
 	mp_dict *dict = mp_proxy_dict(object);
-	int r = mp_dict_set(dict, key, value);
+	int r = line->for_ms ? mp_dict_set_for(dict, key, value, line->for_ms)
+			     : mp_dict_set(dict, key, value);
 
 	mp_dict_close(dict);
 	return done(line, r);
@@ -172,10 +173,12 @@ static int set_in_dict(struct line *line, mp_proxy *object, mp_obj key, mp_obj v
 static int set_value(
 	struct line *line, const struct shape *shape, mp_proxy *object, mp_obj key, mp_obj value)
 {
-	if (strcmp(shape->class_name, "event") == 0)
+	if (strcmp(shape->class_name, "event") == 0 && !line->for_ms)
 		return set_event(line, object, &value);
 	if (shape->key == ANY_KEY)
 		return set_in_dict(line, object, key, value);
+	if (line->for_ms)
+		return object_usage(line, object, "keeps what it has");
 	if (!shape->set)
 		return object_usage(line, object, "cannot be set");
 	mp_obj args = shape->key == NO_KEY ? MP_LIST(value) : MP_LIST(key, value);
@@ -459,7 +462,7 @@ const struct command command_set = {
 	.help = "What is not there is made: with KEY a dict, without a value, or of --type CLASS.\n"
 		"VALUE - is all of standard input.\n",
 	.serve = serve_set,
-	.options = OPTION_STRING | OPTION_BYTES | OPTION_TYPE,
+	.options = OPTION_STRING | OPTION_BYTES | OPTION_TYPE | OPTION_FOR,
 	.min = 2,
 	.max = 3,
 	.options_first = true,

@@ -91,6 +91,19 @@ expect 1 del --json d name
 is_json
 shows out '{"deleted": 0}'
 
+expect 0 set --for 1000 d session 7
+prints 7 get d session
+expect 0 call d ttl session
+[ "$(cat "$work/out")" -gt 900000 ] || wrong "the rest of its time: $(cat "$work/out")"
+expect 0 set --for 0.001 d session 8
+gone() {
+  "$mpctl" get d session
+  [ $? -eq 1 ]
+}
+until_true gone
+expect 2 set --for 5 v x
+expect 2 set --for soon d x y
+
 expect 0 append l 1 two '[3]'
 prints '[1, "two", [3]]' get l
 printf 'four\n5\n\n6' | "$mpctl" append l - || wrong 'append l -'
