@@ -58,6 +58,7 @@ void serve_context_deinit(struct serve_context *context)
 	free(context->actors.buckets);
 	mp__arena_release(&context->unpacked);
 	mp__buffer_free(&context->assembled);
+	mp__buffer_free(&context->spare_output);
 	free(context->unpack_block);
 	free(context->input);
 }
@@ -260,6 +261,33 @@ static void charge_output(struct serve_session *session)
 	session->charged_output = size;
 }
 
+/*
+ * An idle connection holds no memory for its replies: who begins to work borrows the common block, and
+ * gives it back once all has been sent.
+ */
+static void borrow_output(struct serve_session *session)
+{
+	struct mp__buffer *spare = &session->context->spare_output;
+
+	if (session->out.data)
+		return;
+	session->out = *spare;
+	*spare = (struct mp__buffer){0};
+}
+
+static void return_output(struct serve_session *session)
+{
+	struct mp__buffer *spare = &session->context->spare_output;
+
+	if (mp__buffer_size(&session->out) > 0)
+		return;
+	if (spare->data)
+		mp__buffer_free(&session->out);
+	else
+		*spare = session->out;
+	session->out = (struct mp__buffer){0};
+}
+
 /* Carry out the whole requests in these bytes; *ret_used of them are dealt with. */
 static int work(struct serve_session *session, const uint8_t *data, size_t size, size_t *ret_used)
 {
@@ -267,6 +295,7 @@ static int work(struct serve_session *session, const uint8_t *data, size_t size,
 	size_t used = 0;
 	int r = 0;
 
+	borrow_output(session);
 	session->paused = false;
 	session->context->effort = 0;
 	session->context->current = session;
@@ -307,6 +336,8 @@ static int work_on_kept(struct serve_session *session)
 	int r = work(session, mp__buffer_at(&session->in), mp__buffer_size(&session->in), &used);
 
 	mp__buffer_consume(&session->in, used);
+	if (mp__buffer_size(&session->in) == 0)
+		mp__buffer_free(&session->in);
 	return r;
 }
 
@@ -394,6 +425,7 @@ int serve_session_io(struct serve_session *session, uint32_t events)
 	}
 
 	charge_output(session);
+	return_output(session);
 	bool unsent = mp__buffer_size(&session->out) > 0;
 	if (session->paused && !unsent) /* everything went out at once: go on in the next turn */
 		unsent = true;

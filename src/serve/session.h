@@ -72,10 +72,11 @@ struct serve_context {
 		const struct serve_context *context, const struct serve_session *previous);
 	struct serve_bytes args[SERVE_ARGS_MAX]; /* of the call in hand */
 	size_t n_args;
-	size_t args_references;      /* how many mp.References stand in them */
-	struct mp__arena unpacked;   /* of the request in hand */
-	struct mp__buffer assembled; /* of the reply in hand */
-	uint8_t *input;              /* of the read in hand */
+	size_t args_references;         /* how many mp.References stand in them */
+	struct mp__arena unpacked;      /* of the request in hand */
+	struct mp__buffer assembled;    /* of the reply in hand */
+	struct mp__buffer spare_output; /* for who has none, and something to say */
+	uint8_t *input;                 /* of the read in hand */
 	size_t input_size;
 	void *unpack_block;
 	uint64_t effort; /* entries that the requests of one turn of one session went over */
