@@ -228,6 +228,34 @@ def test_waiting(path):
     assert response.code == manager.OWNER_DIED and call_for(response) == fence + 2
 
 
+def test_looking(path):
+    client = greeted(path)
+    lock = open_object(client, "lock", "looked.at", thread=7)
+    lock("acquire")
+    page = from_bytes(client.call("list_objects", prefix=b"looked.").value)
+    assert [(o["class"], o["name"]) for o in page] == [("lock", "looked.at")]
+    number = page[0]["number"]
+    # A page of one: what comes last is where to go on.
+    page = from_bytes(client.call("list_objects", max=1, after=number - 1).value)
+    assert page[0]["number"] == number and page[1:] in ([], [number])
+    holds = from_bytes(client.call("list_holds").value)
+    assert [(h["number"], h["thread"], h["pid"]) for h in holds if h["number"] == number] == [
+        (number, 7, os.getpid())]
+    mine = [c for c in from_bytes(client.call("list_clients").value) if c["self"]]
+    assert len(mine) == 1 and mine[0]["held"] == 1 and mine[0]["pid"] == os.getpid()
+    assert "managerd_objects " in from_bytes(client.call("stats").value)
+
+    begin = from_bytes(client.call("monitor").value)
+    assert len(begin) == 1
+    other = greeted(path)
+    seen = from_bytes(client.call("monitor", after=begin[0], timeout_ms=10000).value)
+    assert seen[0]["operation"] == "hello" and seen[-1] == seen[0]["number"]
+    lock("release")
+    client.call("unlink", name=b"looked.at")
+    expect(manager.NOT_FOUND, client, "unlink", name=b"looked.at")
+    other.call("ping")
+
+
 def prove(client, key):
     """What stands in manager.proto above Auth."""
     first = b"MPCA\x01\x01\x01\x00" + os.urandom(32)
@@ -288,6 +316,7 @@ def main(path):
         return
     test_containers(path)
     test_waiting(path)
+    test_looking(path)
     test_dict(path)
 
 
