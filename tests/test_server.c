@@ -200,7 +200,7 @@ Test(server, errors_of_methods_reach_the_caller)
 	mp_proxy_close(bob);
 	T_RESULT(mp_manager_open(m, "lock", NULL, mp_nil(), &bob), -ENOSYS);
 	bob = open_account("Bob");
-	T_RESULT(mp_proxy_call(bob, "history", MP_LIST(mp_handle(bob)), MP_NOWAIT, NULL), -ENOTSUP);
+	T_RESULT(mp_proxy_call(bob, "history", MP_LIST(mp_handle(m)), MP_NOWAIT, NULL), -ENOTSUP);
 	mp_proxy_close(bob);
 	end();
 }

@@ -72,6 +72,20 @@ int mp_server_new(const char *address, const mp_server_options *options, mp_serv
 int mp_server_register(mp_server *server, const mp_served_type *type);
 
 /*
+ * Objects in values. A proxy in an argument, of an object of this server, is a handle here: this is what
+ * `make` made of it, lent as long as the value; NULL if the value is something else, of another type, or
+ * kept from a server that has ended. Who wants to keep the object, copies the value (mp_obj_copy()).
+ */
+void *mp_obj_served(const mp_obj *value, const mp_served_type *type);
+/*
+ * In a method: `object` becomes a new object of that type, without a name, in place of what `make` would
+ * make. As a result, or in one, it is a proxy for the caller. It lives as long as somebody has it open
+ * or has such a value, and then `free` is called. -EINVAL not in a method, or the server has no such
+ * type; -ENOSPC it has as many objects as it may; -ENOMEM. Then `object` is the caller's still.
+ */
+int mp_served_new(const mp_served_type *type, void *object, mp_obj *ret_value);
+
+/*
  * Serve until mp_server_stop(), in this thread. No signal is touched. What waits for an answer gets it
  * before it returns, for at most a second; all objects are freed. -EBUSY it runs already; -EMFILE,
  * -ENOMEM.

@@ -33,6 +33,7 @@ enum mp__handle_kind {
 	MP__HANDLE_CONNECTION = 16,
 	MP__HANDLE_SHARED_LIST = 17,
 	MP__HANDLE_PROXY = 18,
+	MP__HANDLE_SERVED = 19, /* travels as a reference only: see server/served.h */
 };
 
 struct mp__handle {

@@ -191,13 +191,13 @@ static bool open_for_client(const struct found *found, void *data)
 	return true;
 }
 
-int serve_answer_referring(
-	struct serve_call *call, struct serve_bytes value, Mp__Response *response)
+/* What is inside is opened for the client. */
+static int answer_opening(struct serve_call *call, struct serve_bytes value, Mp__Response *response)
 {
 	struct opening o = {.call = call};
 	int r = 0;
 
-	if (call->object->n_refers == 0 || each(value, open_for_client, &o)) {
+	if (each(value, open_for_client, &o)) {
 		response->n_references = o.count;
 		response->references = o.references;
 		r = serve_answer_response(call, response);
@@ -208,14 +208,26 @@ int serve_answer_referring(
 	return call->refused ? call->failed : r;
 }
 
-int serve_answer_stored(struct serve_call *call, struct serve_bytes value)
+int serve_answer_referring(
+	struct serve_call *call, struct serve_bytes value, Mp__Response *response)
+{
+	return call->object->n_refers == 0 ? serve_answer_response(call, response)
+					   : answer_opening(call, value, response);
+}
+
+int serve_answer_objects(struct serve_call *call, struct serve_bytes value)
 {
 	Mp__Response response = MP__RESPONSE__INIT;
 
+	response.result_case = MP__RESPONSE__RESULT_VALUE;
+	response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};
+	return answer_opening(call, value, &response);
+}
+
+int serve_answer_stored(struct serve_call *call, struct serve_bytes value)
+{
 	/* What is told about the server itself refers to nothing. */
 	if (!call->object || call->object->n_refers == 0)
 		return serve_answer_value(call, value);
-	response.result_case = MP__RESPONSE__RESULT_VALUE;
-	response.value = (ProtobufCBinaryData){value.size, (uint8_t *)value.data};
-	return serve_answer_referring(call, value, &response);
+	return serve_answer_objects(call, value);
 }

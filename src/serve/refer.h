@@ -34,7 +34,9 @@ void serve_unrefer(struct serve_object *object, struct serve_bytes value);
  * call->refused, when the connection has too many objects open, or the answer is too large.
  */
 int serve_answer_stored(struct serve_call *call, struct serve_bytes value);
-/* The same where the value stands somewhere in this response. */
+/* The same with a value that is not stored, and may have any objects inside. */
+int serve_answer_objects(struct serve_call *call, struct serve_bytes value);
+/* As serve_answer_stored(), where the value stands somewhere in this response. */
 int serve_answer_referring(
 	struct serve_call *call, struct serve_bytes value, Mp__Response *response);
 

@@ -119,6 +119,8 @@ Mp__Code serve_code_of(int result)
 		return MP__CODE__BAD_VALUE;
 	case -EMSGSIZE:
 		return MP__CODE__TOO_LARGE;
+	case -EPIPE:
+		return MP__CODE__GONE;
 	default:
 		return MP__CODE__INTERNAL;
 	}

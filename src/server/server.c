@@ -9,6 +9,7 @@
 #include "serve/listener.h"
 #include "serve/log.h"
 #include "serve/server.h"
+#include "server/served.h"
 #include "server/type.h"
 
 #include <errno.h>
@@ -127,8 +128,15 @@ int mp_server_register(mp_server *server, const mp_served_type *type)
 	return r;
 }
 
+/* The thread serves no more: what the program has kept of its objects is of none. */
+static void ended(void *data)
+{
+	mp__type_leave(data);
+}
+
 static int run(mp_server *server)
 {
+	struct mp__served_list handles = {NULL};
 	static const struct serve_class *const none[] = {NULL};
 	const struct serve_service service = {
 		.program = "libmp " PACKAGE_VERSION,
@@ -144,12 +152,14 @@ static int run(mp_server *server)
 		.ready_fd = -1,
 		.stop_fd = server->stop,
 		.limits = server->limits,
+		.hooks = {.ended = ended, .data = &handles},
 	};
 
 	if (config.listen_fd < 0)
 		return mp__error_errno("running a server");
 	if (!serve_log_sink)
 		serve_log_sink = remark;
+	mp__type_enter(&handles);
 	return serve_server_run(&config);
 }
 
