@@ -198,6 +198,35 @@ def test_containers(path):
     stock.fails(manager.CONFLICT, "transact", None, sell)
     assert stock("get_many", ["tickets", "buyer", "x"]) == {"tickets": 0, "buyer": "me"}
 
+    stock("set_for", "lease", 1, 60000)
+    assert 0 < stock("ttl", "lease") <= 60000 and stock("ttl", "buyer") is None
+    assert stock("persist", "lease") is True and stock("persist", "lease") is False
+    stock("expire", "lease", 1)
+    while client.call("dict_contains", reference=stock.opened.reference,
+                      key=to_bytes("lease")).count:
+        pass
+    stock.fails(manager.NOT_FOUND, "ttl", "lease")
+    stock.fails(manager.INVALID, "set_for", "lease", 1, 0)
+
+    marks = open_object(client, "array", "", "h", [1, 2, 3])
+    assert marks("type") == "h" and marks("add", -1, 4) == 7
+    assert marks("slice", None, None, -1) == [7, 2, 1]
+    marks("set_slice", 0, 2, None, [8, 9])
+    assert marks("items") == [8, 9, 7] and marks("compare_and_swap", 0, 8, 5) is True
+    marks.fails(manager.OVERFLOW, "set", 0, 40000)
+    marks.fails(manager.OUT_OF_RANGE, "get", 3)
+
+    money = open_object(client, "counter")
+    books = [Object(stock.opened.token, "dict"), Object(money.opened.token, "counter")]
+    stock("add", "tickets", 1)
+    sell = [[0, "at_least", "tickets", 1], [0, "add", "tickets", -1], [1, "add", None, 5]]
+    money("transact_all", books, sell)
+    money.fails(manager.CONFLICT, "transact_all", books, sell)
+    assert money("get") == 5
+    seen = money("version")
+    money("transact_all", books, [[1, "version", None, seen], [0, "set", "open", False]])
+    money.fails(manager.INVALID, "transact_all", books, [[2, "add", None, 1]])
+
 
 def test_waiting(path):
     one, other = greeted(path), greeted(path)
