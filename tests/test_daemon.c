@@ -2,6 +2,7 @@
 /* Children and the end of their parent, under every start method. */
 #include <config.h>
 
+#include "process/exit.h"
 #include "tests/support/starts.h"
 
 #include <fcntl.h>
@@ -105,6 +106,38 @@ EACH_METHOD(daemon, ends_with_a_parent_that_leaves)
 		;
 	expect_all_gone();
 	close_pipes();
+}
+
+/* As a program that has called mp_begin(); it never comes to what else is registered. */
+static int start_and_exit(void *method)
+{
+	T_CHECK(mp__exit_arm() == 0);
+	start_some((int)(intptr_t)method);
+	exit(3);
+}
+
+static void kill_who_exits_at(const char *point, int method)
+{
+	open_pipes();
+	how_many = 2;
+	t_arm(point, "kill");
+	struct t_child parent = t_spawn(start_and_exit, (void *)(intptr_t)method);
+	close(out[1]);
+	out[1] = -1;
+	t_expect_signal(&parent, SIGKILL);
+	cr_assert(t_fired());
+	t_disarm();
+	char bytes[2];
+	while (read(out[0], bytes, sizeof(bytes)) > 0)
+		;
+	expect_all_gone();
+	close_pipes();
+}
+
+EACH_METHOD(daemon, ends_with_a_parent_killed_in_its_exit)
+{
+	kill_who_exits_at("process.exit.signalled", method);
+	kill_who_exits_at("process.exit.waited", method);
 }
 
 /* Says that it runs, and answers once it is told to. */

@@ -172,6 +172,29 @@ static void watch(mp_manager *m)
 	mp_dict_close(d);
 }
 
+static void set_for_a_moment(mp_manager *m)
+{
+	mp_dict *d;
+
+	if (mp_manager_dict(m, "moments", &d) < 0)
+		return;
+	mp_dict_set_for(d, mp_str("key"), mp_i64(1), 1);
+	mp_dict_close(d);
+}
+
+/* Its time comes although nobody asks for it. */
+static void watch_moments(mp_manager *m)
+{
+	int64_t version;
+	mp_dict *d;
+
+	if (mp_manager_dict(m, "moments", &d) < 0)
+		return;
+	if (mp_dict_version(d, &version) == 0)
+		mp_dict_watch(d, version, LONG_MS, &version);
+	mp_dict_close(d);
+}
+
 static void lock_and_unlock(mp_manager *m)
 {
 	mp_proxy *p = NULL;
@@ -268,4 +291,9 @@ Test(served_points, daemon_killed_over_a_transaction_is_gone_for_all)
 {
 	killed_at("managerd.transact", transact, transact);
 	killed_at("serve.watch.tell", watch, transact);
+}
+
+Test(served_points, daemon_killed_over_an_item_that_expires_is_gone_for_all)
+{
+	killed_at("managerd.expire", set_for_a_moment, watch_moments);
 }
