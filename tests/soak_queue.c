@@ -15,8 +15,8 @@
 
 #include "base/deadline.h"
 #include "queue/queue.h"
+#include "tests/soak_use.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <mp.h>
 #include <stdatomic.h>
@@ -39,16 +39,6 @@
 #define REPORT_MS 10000
 /* Of an idle queue that has no consumers' cells. */
 #define SHM_AT_REST (UINT64_C(64) << 10)
-/* What malloc may keep or not from one look to the next; a sanitizer's is its own affair. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define RSS_ROOM (UINT64_C(1) << 30)
-#else
-#define RSS_ROOM (UINT64_C(4) << 20)
-#endif
-
-/* Who waits for several things, or rings for who does, has some for a moment. */
-#define FDS_ROOM 8
-
 #define CHECK(condition)                                                                   \
 	do {                                                                               \
 		if (!(condition)) {                                                        \
@@ -293,30 +283,11 @@ static void finish(mp_process *p)
 
 /* --- memory --------------------------------------------------------------------------------------- */
 
-struct use {
-	uint64_t rss; /* of what is their own */
-	uint64_t fds;
-};
-
-static struct use use_of(pid_t pid)
+static struct soak_use use_of(pid_t pid)
 {
-	unsigned long size;
-	unsigned long resident;
-	unsigned long in_files;
-	struct use use = {0};
-	char path[64];
+	struct soak_use use;
 
-	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-	FILE *file = fopen(path, "re");
-	CHECK(file && fscanf(file, "%lu %lu %lu", &size, &resident, &in_files) == 3);
-	fclose(file);
-	use.rss = (uint64_t)(resident - in_files) * 4096;
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	DIR *dir = opendir(path);
-	CHECK(dir);
-	while (readdir(dir))
-		use.fds++;
-	closedir(dir);
+	CHECK(soak_use_of(pid, &use));
 	return use;
 }
 
@@ -363,12 +334,12 @@ static void settle(void)
 /* --- the whole ------------------------------------------------------------------------------------ */
 
 static mp_process *workers[2 * SIDE];
-static struct use warm[2 * SIDE + 1];
+static struct soak_use warm[2 * SIDE + 1];
 static uint64_t shm_most;
 
 static void check_use(int64_t began, bool warming)
 {
-	struct use now[2 * SIDE + 1];
+	struct soak_use now[2 * SIDE + 1];
 	uint64_t rss = 0;
 	uint64_t fds = 0;
 
@@ -387,8 +358,8 @@ static void check_use(int64_t began, bool warming)
 		(unsigned long long)fds);
 	fflush(stdout);
 	for (int i = 0; i <= 2 * SIDE; i++) {
-		CHECK(now[i].rss <= warm[i].rss + RSS_ROOM);
-		CHECK(now[i].fds <= warm[i].fds + FDS_ROOM);
+		CHECK(now[i].rss <= warm[i].rss + SOAK_RSS_ROOM);
+		CHECK(now[i].fds <= warm[i].fds + SOAK_FDS_ROOM);
 	}
 	CHECK(total(shared->got).sum == total(shared->put).sum);
 }
