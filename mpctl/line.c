@@ -4,7 +4,6 @@
 #include "mpctl/line.h"
 
 #include <errno.h>
-#include <math.h>
 #include <mp/error.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -89,7 +88,8 @@ static bool read_seconds(const char *text, int *ret_ms)
 
 	if (*text == '\0' || *end != '\0' || !(seconds >= 0) || seconds > INT32_MAX / 1000)
 		return false;
-	*ret_ms = (int)ceil(seconds * 1000);
+	double ms = seconds * 1000;
+	*ret_ms = (int)ms + (ms > (int)ms); /* upwards, without libm */
 	return true;
 }
 
