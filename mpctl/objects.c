@@ -115,7 +115,9 @@ int object_get(struct line *line, mp_proxy *object, const char *key_text, int *r
 	const struct shape *shape = shape_of(line, object, &code);
 	mp_obj key = mp_nil();
 
-	if (shape && key_text)
+	if (!shape)
+		return code;
+	if (key_text)
 		code = read_key(line, shape, object, key_text, &key);
 	if (code != MPCTL_OK)
 		return code;
@@ -130,9 +132,9 @@ int object_get(struct line *line, mp_proxy *object, const char *key_text, int *r
 
 static int serve_get(struct line *line)
 {
-	mp_proxy *object;
-	mp_obj value;
-	int r;
+	mp_proxy *object = NULL;
+	mp_obj value = mp_nil();
+	int r = 0;
 
 	int code = object_open(line, line->argv[0], NULL, &object);
 	if (code != MPCTL_OK)
@@ -185,26 +187,40 @@ static int set_value(
 	return done(line, mp_proxy_call(object, shape->set, args, MP_NOWAIT, NULL));
 }
 
-static int serve_set(struct line *line)
+/* The object is open, the value is read. */
+static int set_under(struct line *line, mp_proxy *object, const char *key_text, mp_obj value)
 {
-	bool has_key = line->argc > 2;
-	mp_proxy *object = NULL;
+	int code = MPCTL_OK;
+	const struct shape *shape = shape_of(line, object, &code);
 	mp_obj key = mp_nil();
-	mp_obj value = mp_nil();
 
-	int code = value_read(line, line->argv[has_key ? 2 : 1], &value);
-	if (code == MPCTL_OK)
-		code = object_open(line, line->argv[0], has_key ? "dict" : "value", &object);
-	const struct shape *shape = code == MPCTL_OK ? shape_of(line, object, &code) : NULL;
-	if (shape && has_key)
-		code = read_key(line, shape, object, line->argv[1], &key);
-	else if (shape && shape->key != NO_KEY)
+	if (!shape)
+		return code;
+	if (key_text)
+		code = read_key(line, shape, object, key_text, &key);
+	else if (shape->key != NO_KEY)
 		code = object_usage(line, object, "wants a key");
 	if (code == MPCTL_OK)
 		code = set_value(line, shape, object, key, value);
 	mp_obj_free(&key);
+	return code;
+}
+
+static int serve_set(struct line *line)
+{
+	const char *key = line->argc > 2 ? line->argv[1] : NULL;
+	mp_proxy *object;
+	mp_obj value;
+
+	int code = value_read(line, line->argv[line->argc - 1], &value);
+	if (code != MPCTL_OK)
+		return code;
+	code = object_open(line, line->argv[0], key ? "dict" : "value", &object);
+	if (code == MPCTL_OK) {
+		code = set_under(line, object, key, value);
+		mp_proxy_close(object);
+	}
 	mp_obj_free(&value);
-	mp_proxy_close(object);
 	return code;
 }
 

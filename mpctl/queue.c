@@ -50,7 +50,7 @@ static int put_lines(struct line *line, mp_proxy *queue)
 	int code;
 
 	do {
-		mp_obj value;
+		mp_obj value = mp_nil();
 		code = value_read_line(line, &end, &value);
 		if (code == MPCTL_OK && !end)
 			code = put(line, queue, &value);
@@ -60,7 +60,7 @@ static int put_lines(struct line *line, mp_proxy *queue)
 
 static int serve_put(struct line *line)
 {
-	mp_proxy *queue;
+	mp_proxy *queue = NULL;
 	int code = open_queue(line, &queue);
 
 	if (code != MPCTL_OK)
@@ -69,7 +69,7 @@ static int serve_put(struct line *line)
 		code = put_lines(line, queue);
 	else
 		for (int i = 1; i < line->argc && code == MPCTL_OK; i++) {
-			mp_obj value;
+			mp_obj value = mp_nil();
 			code = value_read(line, line->argv[i], &value);
 			if (code == MPCTL_OK)
 				code = put(line, queue, &value);
@@ -82,13 +82,13 @@ static int serve_put(struct line *line)
 
 static int serve_get(struct line *line)
 {
-	mp_proxy *queue;
+	mp_proxy *queue = NULL;
 	int code = open_queue(line, &queue);
 
 	if (code != MPCTL_OK)
 		return code;
 	for (int64_t i = 0; i < (line->count ? line->count : 1) && code == MPCTL_OK; i++) {
-		mp_obj value;
+		mp_obj value = mp_nil();
 		int r = mp_served_queue_get(queue, line->timeout_ms, &value);
 		if (r < 0) {
 			code = line_fail(line, r, line->argv[0]);

@@ -234,7 +234,7 @@ static bool find_clients(struct page *page)
 			(struct client){.item = item, .rate = requests / page->seconds};
 	}
 	free(known);
-	if (page->n_clients > 0)
+	if (page->clients && page->n_clients > 0)
 		qsort(page->clients, page->n_clients, sizeof(*page->clients), by_client_rate);
 	return page->clients && page->n_clients == list->count;
 }
