@@ -21,7 +21,7 @@ int __wrap_md_daemon_run(struct md_daemon *daemon);
 void __wrap_md_say(const char *format, ...) MP__PRINTF(1, 2);
 void __wrap_md_say_at(int level, const char *event, const char *format, ...) MP__PRINTF(3, 4);
 int __wrap_mp_shm_gc(uint64_t flags, mp_shm_function *function, void *data);
-int __wrap_scene_read(struct scene *scene);
+int __wrap_scene_read(struct scene *scene, scene_source *more, void *data);
 void __wrap_scene_free(struct scene *scene);
 int __wrap_mp_manager_connect(
 	const char *address, const mp_manager_options *options, mp_manager **ret_manager);
