@@ -32,7 +32,6 @@ mp_condition_wait_lock mp_condition_wait_rlock : mp_condition_wait() chooses by 
 mp_condition_wait_for_lock mp_condition_wait_for_rlock : mp_condition_wait_for() likewise
 # Readers of values: mp::view asks by its own switch over the type.
 mp_obj_f64 mp_obj_i64 mp_obj_str : as<T>() checks and tells, where these give 0 or NULL
-mp_obj_served mp_served_new : for methods that are written as C functions; those of mp::served_type() take values
 mp_proxy_dict : as<mp::dict>() reads the handle of a dict itself
 END
 

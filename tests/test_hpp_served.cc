@@ -244,18 +244,38 @@ class account
 };
 
 struct plain {
+	int n = 2;
 	int two()
 	{
-		return 2;
+		return n;
 	}
+	mp::result<mp::obj> twice();
+	mp::result<int> sum(mp::view other);
 };
 
 const mp_method account_methods[] = {mp::method<&account::deposit>("deposit"),
 	mp::method<&account::balance>("balance"), mp::method<&account::close>("close"),
 	mp::method<&account::all>("all"), {}};
 const mp_served_type account_type = mp::served_type<account>("account", account_methods);
-const mp_method plain_methods[] = {mp::method<&plain::two>("two"), {}};
+extern const mp_served_type plain_type;
+const mp_method plain_methods[] = {mp::method<&plain::two>("two"),
+	mp::method<&plain::twice>("twice"), mp::method<&plain::sum>("sum"), {}};
 const mp_served_type plain_type = mp::served_type<plain>("plain", plain_methods);
+
+mp::result<mp::obj> plain::twice()
+{
+	auto other = std::make_unique<plain>();
+	other->n = 2 * n;
+	return mp::serve_new(plain_type, std::move(other));
+}
+
+mp::result<int> plain::sum(mp::view other)
+{
+	auto *object = mp::served<plain>(other, plain_type);
+	if (!object)
+		return mp::error(-EINVAL, "that is none of ours");
+	return n + object->n;
+}
 
 void use_accounts(const char *address)
 {
@@ -273,6 +293,11 @@ void use_accounts(const char *address)
 	CHECK(m.open("account", "Eve", mp::list_of("text")).error() == -EINVAL);
 	CHECK(m.open("plain", "p").value().call(soon, "two").value().as<int>().value() == 2);
 	CHECK(m.open("plain", "q", mp::list_of(1)).error() == -EINVAL);
+	auto p = m.open("plain", "p").value();
+	auto twice = p.call(soon, "twice").value().as<mp::proxy>().value();
+	CHECK(twice.call(soon, "two").value().as<int>().value() == 4);
+	CHECK(p.call(soon, "sum", twice).value().as<int>().value() == 6);
+	CHECK(p.call(soon, "sum", bob).error() == -EINVAL);
 }
 
 TEST(classes_are_served)

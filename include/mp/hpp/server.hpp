@@ -85,6 +85,23 @@ constexpr mp_served_type served_type(const char *name, const mp_method *methods)
 	return {name, detail::make_object<T>, detail::free_object<T>, methods};
 }
 
+/* What T() or T(mp::args) made of the object in an argument; NULL as mp_obj_served(). */
+template <class T> T *served(view value, const mp_served_type &type) noexcept
+{
+	return static_cast<T *>(mp_obj_served(value.raw(), &type));
+}
+
+/* In a method: a new object of that type, as its result or in it. As mp_served_new(). */
+template <class T> result<obj> serve_new(const mp_served_type &type, std::unique_ptr<T> object)
+{
+	mp_obj o;
+	int r = mp_served_new(&type, object.get(), &o);
+
+	if (r >= 0)
+		(void)object.release(); /* it is the server's now */
+	return detail::owned(r, o);
+}
+
 class server : public detail::handle<server, mp_server>
 {
       public:
