@@ -317,5 +317,6 @@ int mp__queue_file_open(const char *name, struct mp_queue *q)
 void mp__queue_file_close(struct mp_queue *q)
 {
 	mp__store_close(q->store);
+	mp__life_end(&q->life);
 	mp__name_close(&q->name, &q->segment);
 }

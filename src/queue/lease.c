@@ -34,7 +34,7 @@ void mp__lease_begin(struct mp_queue *q, uint32_t e, mp_lease *ret_lease)
 
 	deliveries += deliveries < UINT32_MAX;
 	entry->lease = id;
-	entry->owner = mp__stamp_process();
+	entry->owner = mp__life_stamp(&q->life, q->segment.fd);
 	MP__TEST_POINT("lease.written");
 	mp__store_set_state(entry, MP__STORE_LEASED, deliveries);
 	MP__TEST_POINT("lease.committed");
@@ -58,7 +58,7 @@ static int find_lease(struct mp_queue *q, mp_lease lease, uint32_t *ret_entry)
 	if (mp__store_kind_of(mp__store_state(entry)) != MP__STORE_LEASED ||
 		entry->lease != lease.id)
 		return mp_error_set(-ESTALE, "a lease: it has ended already");
-	if (entry->owner != mp__stamp_process())
+	if (!mp__life_is_own(entry->owner))
 		return mp_error_set(-EPERM, "a lease: it is that of process %d",
 			(int)mp__stamp_tid(entry->owner));
 	*ret_entry = (uint32_t)e;
@@ -184,13 +184,12 @@ static bool next_leased(
 bool mp__lease_has_others(struct mp_queue *q)
 {
 	const struct mp__store *s = q->store;
-	uint64_t self = mp__stamp_process();
 	uint32_t steps = 0;
 	uint32_t at = 0;
 	uint32_t e;
 
 	while (next_leased(s, &at, &steps, &e)) {
-		if (mp__store_entry(s, e)->owner != self)
+		if (!mp__life_is_own(mp__store_entry(s, e)->owner))
 			return true;
 	}
 	return false;
@@ -290,7 +289,7 @@ int mp__lease_return_dead(struct mp_queue *q, struct mp__queue_wait *wait)
 		return n;
 	/* Outside the guard: to ask about each takes time. Those who live have stamps nobody else gets. */
 	for (int i = 0; i < n; i++) {
-		if (mp__stamp_process_dead(owners[i]))
+		if (mp__life_ended(q->segment.fd, owners[i]))
 			owners[dead++] = owners[i];
 	}
 	return dead > 0 ? return_all_of(q, wait, owners, dead) : 0;

@@ -13,6 +13,7 @@
 #include "base/spin.h"
 #include "obj/handle.h"
 #include "queue/queue_layout.h"
+#include "shm/life.h"
 #include "shm/names.h"
 
 #include <mp/queue.h>
@@ -57,6 +58,7 @@ struct mp_queue {
 	uint32_t flags;
 	_Atomic unsigned references;
 	_Atomic unsigned cell; /* where this process's was last */
+	struct mp__life life;  /* for what this process has got, or leased; inside get_guard */
 	/* What this process writes in place: whose turn it is, control->reserved says. */
 	struct mp__ring_place place;
 	size_t place_size;

@@ -84,7 +84,8 @@
  * Cells, of a joinable queue: one for each process that gets, {its stamp, messages that it has got
  * and not yet called done}. A getter adds to its cell before it stores head. So no message is ever
  * in neither place; and one in a cell whose process is dead counts as done. "All done" is: the queue
- * is empty and the cells of the living are all 0.
+ * is empty and the cells of the living are all 0. Who lives in another PID namespace shows it by a lock
+ * on the file (shm/life.h).
  *
  * Nothing read here is trusted: words are copied to a local once, positions checked against the file
  * and sizes against the end of their region.
@@ -181,7 +182,7 @@ struct mp__queue_control {
 
 /* Claimed by compare-and-swap of `process`, by its own process; given up by whoever finds it dead. */
 struct mp__queue_cell {
-	_Atomic uint64_t process; /* stamp, 0: free */
+	_Atomic uint64_t process; /* its stamp by shm/life.h, 0: free */
 	_Atomic uint64_t taken;
 };
 

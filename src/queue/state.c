@@ -6,12 +6,16 @@
 #include "queue/lease.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/testpoint.h"
 
 #include <limits.h>
+#include <unistd.h>
 
 /* How long a thread that stands still in the middle of a change may hold up a shutdown. */
 #define SHUTDOWN_MS 10000
+/* Who joins and has waited for so long for a stranger says so. */
+#define REMARK_NS INT64_C(1000000000)
 
 /* --- shutting down -------------------------------------------------------------------------------- */
 
@@ -78,14 +82,19 @@ int mp_queue_is_shutdown(mp_queue *queue)
 
 /* --- cells ---------------------------------------------------------------------------------------- */
 
-static struct mp__queue_cell *own_cell(struct mp_queue *q, uint64_t self)
+static bool is_own(struct mp__queue_cell *cell)
+{
+	return mp__life_is_own(atomic_load_explicit(&cell->process, memory_order_relaxed));
+}
+
+static struct mp__queue_cell *own_cell(struct mp_queue *q)
 {
 	unsigned at = atomic_load_explicit(&q->cell, memory_order_relaxed);
 
-	if (atomic_load_explicit(&q->cells[at].process, memory_order_relaxed) == self)
+	if (is_own(&q->cells[at]))
 		return &q->cells[at];
 	for (at = 0; at < MP__QUEUE_CELLS; at++) {
-		if (atomic_load_explicit(&q->cells[at].process, memory_order_relaxed) == self) {
+		if (is_own(&q->cells[at])) {
 			atomic_store_explicit(&q->cell, at, memory_order_relaxed);
 			return &q->cells[at];
 		}
@@ -100,7 +109,7 @@ static struct mp__queue_cell *claim_cell(struct mp_queue *q, uint64_t self, bool
 		struct mp__queue_cell *cell = &q->cells[at];
 		uint64_t process = atomic_load_explicit(&cell->process, memory_order_relaxed);
 
-		if (process != 0 && !(of_the_dead && mp__stamp_process_dead(process)))
+		if (process != 0 && !(of_the_dead && mp__life_ended(q->segment.fd, process)))
 			continue;
 		atomic_store_explicit(&cell->taken, 0, memory_order_relaxed);
 		MP__TEST_POINT("queue.cell.cleared");
@@ -114,8 +123,8 @@ static struct mp__queue_cell *claim_cell(struct mp_queue *q, uint64_t self, bool
 
 int mp__queue_note_taken(struct mp_queue *q)
 {
-	uint64_t self = mp__stamp_process();
-	struct mp__queue_cell *cell = own_cell(q, self);
+	struct mp__queue_cell *cell = own_cell(q);
+	uint64_t self = cell ? 0 : mp__life_stamp(&q->life, q->segment.fd);
 
 	if (!cell)
 		cell = claim_cell(q, self, false);
@@ -148,7 +157,7 @@ int mp_queue_task_done(mp_queue *queue)
 	if (!queue || !(queue->flags & MP__QUEUE_JOINABLE))
 		return mp_error_set(
 			-EINVAL, "task done: no queue, or it is not joinable (option joinable)");
-	struct mp__queue_cell *cell = own_cell(queue, mp__stamp_process());
+	struct mp__queue_cell *cell = own_cell(queue);
 	int r = cell ? take_one(cell) : -1;
 	/* A message may have been handed on, to a child for example. */
 	for (unsigned i = 0; r < 0 && i < MP__QUEUE_CELLS; i++) {
@@ -162,15 +171,18 @@ int mp_queue_task_done(mp_queue *queue)
 	return 0;
 }
 
-/* Of this cell; a dead process's are done. */
-static uint64_t unfinished(struct mp__queue_cell *cell, bool suspicious)
+/* Of the cell; a dead process's are done. *ret_foreign: one of which that cannot be said. */
+static uint64_t unfinished(
+	struct mp_queue *q, struct mp__queue_cell *cell, bool suspicious, uint64_t *ret_foreign)
 {
 	uint64_t process = atomic_load_explicit(&cell->process, memory_order_acquire);
 	uint64_t taken = atomic_load_explicit(&cell->taken, memory_order_acquire);
 
 	if (process == 0 || taken == 0)
 		return 0;
-	if (!suspicious || !mp__stamp_process_dead(process))
+	if (suspicious && !mp__life_can_be_seen(process))
+		*ret_foreign = process;
+	if (!suspicious || !mp__life_ended(q->segment.fd, process))
 		return taken;
 	atomic_compare_exchange_strong(&cell->process, &process, 0);
 	return 0;
@@ -192,7 +204,7 @@ static bool is_idle(struct mp_queue *q, uint64_t *ret_mark)
  * nothing has been put since, no cell can have gone up either, so looking at them one by one will
  * do.
  */
-static bool all_done(struct mp_queue *q, bool suspicious)
+static bool all_done(struct mp_queue *q, bool suspicious, uint64_t *ret_foreign)
 {
 	struct mp__queue_control *c = q->control;
 	uint64_t mark;
@@ -200,7 +212,7 @@ static bool all_done(struct mp_queue *q, bool suspicious)
 	if (!is_idle(q, &mark))
 		return false;
 	for (unsigned i = 0; i < MP__QUEUE_CELLS; i++) {
-		if (unfinished(&q->cells[i], suspicious) != 0)
+		if (unfinished(q, &q->cells[i], suspicious, ret_foreign) != 0)
 			return false;
 	}
 	if (q->store)
@@ -211,31 +223,78 @@ static bool all_done(struct mp_queue *q, bool suspicious)
 
 static bool may_be_done(struct mp_queue *q, const void *argument)
 {
+	uint64_t foreign;
+
 	(void)argument;
 	if (q->store && (mp__store_ready(q->store) != 0 || mp__store_leased(q->store) != 0))
 		return false;
-	return all_done(q, false);
+	return all_done(q, false, &foreign);
+}
+
+/* Who may be dead, and since when it is in the way. */
+struct stranger {
+	uint64_t process;
+	int64_t since;
+	bool told;
+};
+
+/*
+ * A process elsewhere that could not show that it lives: it is not waited for without end, because it
+ * may have ended long ago. 0; -ETIMEDOUT.
+ */
+static int judge(struct stranger *s, uint64_t process)
+{
+	int64_t now = mp__now_ns();
+
+	if (process == 0 || process != s->process)
+		*s = (struct stranger){.process = process, .since = now};
+	if (process == 0)
+		return 0;
+	if (now - s->since >= REMARK_NS && !s->told) {
+		s->told = true;
+		mp__log(MP_LOG_WARNING, "queue",
+			"process %d of another PID namespace has got messages from a queue that "
+			"process %d joins: whether it lives cannot be seen from here",
+			(int)mp__stamp_tid(process), (int)getpid());
+	}
+	if (now - s->since < mp__guard_foreign_ns)
+		return 0;
+	return mp_error_set(-ETIMEDOUT,
+		"joining a queue: process %d of another PID namespace has messages that are not "
+		"done, and whether it lives cannot be seen from here",
+		(int)mp__stamp_tid(process));
+}
+
+/* Not all is done, and some time has gone by: 1 that has changed; 0; an error. */
+static int look_after_the_dead(struct mp_queue *q, struct mp__queue_wait *wait,
+	struct stranger *stranger, uint64_t foreign)
+{
+	int r = judge(stranger, foreign);
+
+	/* What the dead had leased may be set aside, and then is done. */
+	if (r == 0 && q->store)
+		r = mp__lease_return_dead(q, wait);
+	return r < 0 ? r : r > 0;
 }
 
 int mp_queue_join(mp_queue *queue, int timeout_ms)
 {
 	struct mp__queue_wait wait = mp__queue_wait_of(timeout_ms);
+	struct stranger stranger = {0};
+	uint64_t foreign = 0;
 
 	if (!queue || !(queue->flags & MP__QUEUE_JOINABLE))
 		return mp_error_set(
 			-EINVAL, "joining: no queue, or it is not joinable (option joinable)");
 	wait.suspicious = timeout_ms == 0;
-	while (!all_done(queue, wait.suspicious)) {
-		/* What the dead had leased may be set aside, and then is done. */
-		if (queue->store && wait.suspicious) {
-			int n = mp__lease_return_dead(queue, &wait);
-			if (n < 0)
-				return n;
-			if (n > 0)
-				continue;
-		}
-		int r = mp__queue_wait_for(
-			queue, &queue->control->done_bell, &wait, may_be_done, NULL);
+	while (!all_done(queue, wait.suspicious, &foreign)) {
+		int r = wait.suspicious ? look_after_the_dead(queue, &wait, &stranger, foreign) : 0;
+		if (r < 0)
+			return r;
+		foreign = 0;
+		if (r > 0)
+			continue;
+		r = mp__queue_wait_for(queue, &queue->control->done_bell, &wait, may_be_done, NULL);
 		if (r < 0)
 			return mp_error_set(r, "joining a queue: not all messages are done");
 	}

@@ -89,7 +89,7 @@
  * Sleepers whose wake-up died look again by themselves (shm/bell.h).
  *
  * A leased message whose lessee is dead is found by who has nothing to get: the stamp of the lessee
- * is the proof. That is asked outside the guard, as it takes long. Getters that sleep do so every 50
+ * is the proof, or, in another PID namespace, the lock on the file that goes with it (shm/life.h). That is asked outside the guard, as it takes long. Getters that sleep do so every 50
  * ms; `looked_ns` says when the last one did.
  *
  * next_sequence and next_lease only ever go up, before their number is used: a death in between
@@ -139,7 +139,7 @@ struct mp__store_entry {
 	int64_t priority;
 	uint64_t sequence; /* of the put */
 	uint64_t lease;    /* LEASED: what its lessee calls it */
-	uint64_t owner;    /* LEASED: the stamp of the lessee's process */
+	uint64_t owner;    /* LEASED: the stamp of the lessee's process, by shm/life.h */
 	/* Follow: neighbours in a list (free, leased, poison), numbers of entries + 1, 0: none. */
 	uint32_t next;
 	uint32_t previous;
