@@ -30,14 +30,16 @@ static int deposit(void *object, int argc, const mp_obj *argv, mp_obj *ret_resul
 static const mp_method methods[] = {{"deposit", deposit}, {NULL, NULL}};
 static const mp_served_type account = {"account", make_account, free, methods};
 
+/* (address, an event that is set when clients can come) */
 static int serve(int argc, const mp_obj *argv)
 {
 	mp_server *server;
 
-	(void)argc;
-	int r = mp_server_new(mp_obj_str(&argv[0]), NULL, &server);
+	int r = argc == 2 ? mp_server_new(mp_obj_str(&argv[0]), NULL, &server) : -EINVAL;
 	if (r == 0)
 		r = mp_server_register(server, &account);
+	if (r == 0)
+		r = mp_event_set(mp_obj_event(&argv[1]));
 	if (r == 0)
 		r = mp_server_run(server); /* until it is killed here; see mp_server_stop() */
 	return r < 0;
@@ -62,35 +64,27 @@ static int use(mp_manager *m)
 	return r;
 }
 
-static int connect_when_ready(const char *address, mp_manager **ret_manager)
-{
-	int r;
-
-	for (int i = 0; i < 1000; i++) {
-		r = mp_manager_connect(address, NULL, ret_manager);
-		if (r != -ENOENT && r != -ECONNREFUSED)
-			break;
-		usleep(10000);
-	}
-	return r;
-}
-
 int main(int argc, char **argv)
 {
 	char directory[] = "/tmp/mp-bank-XXXXXX";
 	char address[64];
 	mp_process *server;
+	mp_event *ready;
 	mp_manager *m;
 
 	mp_begin(&argc, &argv);
 	if (!mkdtemp(directory))
 		return 1;
 	snprintf(address, sizeof(address), "%s/socket", directory);
-	int r = mp_process_new(serve, MP_ARGS(mp_str(address)), NULL, &server);
+	if (mp_event_new(NULL, &ready) < 0)
+		return 1;
+	int r = mp_process_new(serve, MP_ARGS(mp_str(address), mp_handle(ready)), NULL, &server);
 	if (r == 0)
 		r = mp_process_start(server);
 	if (r == 0)
-		r = connect_when_ready(address, &m);
+		r = mp_event_wait(ready, 60000);
+	if (r == 0)
+		r = mp_manager_connect(address, NULL, &m);
 	if (r == 0) {
 		r = use(m);
 		mp_manager_close(m);
@@ -98,6 +92,7 @@ int main(int argc, char **argv)
 	mp_process_kill(server);
 	mp_process_join(server, MP_FOREVER);
 	mp_process_close(server);
+	mp_event_close(ready);
 	unlink(address);
 	rmdir(directory);
 	if (r < 0)

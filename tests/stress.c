@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "tests/stress_check.h"
 #include "tests/stress_queue.h"
 #include "tests/stress_shared.h"
 #include "tests/stress_wait.h"
@@ -21,15 +22,6 @@
 #define THREADS 4
 #define ROUNDS 200
 #define PROCESSES 10
-
-#define CHECK(condition)                                                                    \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-				mp_error_detail());                                         \
-			exit(1);                                                            \
-		}                                                                           \
-	} while (0)
 
 /* Run body(argument) in THREADS threads at once. */
 static void in_threads(void *(*body)(void *), void *argument)

@@ -2,6 +2,7 @@
 /* Pools of processes and of threads, used by several threads at once in every way. */
 #include <config.h>
 
+#include "tests/stress_check.h"
 #include "tests/stress_shared.h"
 
 #include <mp.h>
@@ -16,15 +17,6 @@
 #define THREADS 4
 #define TASKS 50
 #define TIMEOUT_MS 60000
-
-#define CHECK(condition)                                                                    \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-				mp_error_detail());                                         \
-			exit(1);                                                            \
-		}                                                                           \
-	} while (0)
 
 static int square(int argc, const mp_obj *argv, mp_obj *ret)
 {

@@ -2,6 +2,7 @@
 /* Queues that threads of one process put into and get from in every way at once. */
 #include <config.h>
 
+#include "tests/stress_check.h"
 #include "tests/stress_queue.h"
 
 #include <errno.h>
@@ -18,15 +19,6 @@
 #define BATCH 4
 #define LARGE 40000
 #define WAIT_MS 60000
-
-#define CHECK(condition)                                                                    \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-				mp_error_detail());                                         \
-			exit(1);                                                            \
-		}                                                                           \
-	} while (0)
 
 /* The last bytes of a message, whether it is got as it was put or as the encoding of a value. */
 struct stamp {

@@ -2,6 +2,7 @@
 /* Shared values, arrays, lists and heaps used by several threads at once: a part of tests/stress. */
 #include <config.h>
 
+#include "tests/stress_check.h"
 #include "tests/stress_shared.h"
 
 #include <mp.h>
@@ -12,15 +13,6 @@
 
 #define THREADS 4
 #define ROUNDS 2000
-
-#define CHECK(condition)                                                                    \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-				mp_error_detail());                                         \
-			exit(1);                                                            \
-		}                                                                           \
-	} while (0)
 
 struct things {
 	mp_value *number;

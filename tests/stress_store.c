@@ -2,6 +2,7 @@
 /* Ordered and leased queues that threads of one process use in every way at once. */
 #include <config.h>
 
+#include "tests/stress_check.h"
 #include "tests/stress_queue.h"
 
 #include <errno.h>
@@ -14,15 +15,6 @@
 #define SIDE 2 /* threads that put, and as many that get */
 #define MESSAGES 2000
 #define WAIT_MS 60000
-
-#define CHECK(condition)                                                                    \
-	do {                                                                                \
-		if (!(condition)) {                                                         \
-			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-				mp_error_detail());                                         \
-			exit(1);                                                            \
-		}                                                                           \
-	} while (0)
 
 struct place {
 	mp_queue *queue;

@@ -2,6 +2,7 @@
 /* One waiter for many threads, and each a wait of its own, with things of every kind. */
 #include <config.h>
 
+#include "tests/stress_check.h"
 #include "tests/stress_wait.h"
 
 #include <mp.h>
@@ -10,8 +11,6 @@
 
 #define THREADS 4
 #define ROUNDS 200
-
-#define CHECK(call) ((call) ? (void)0 : abort())
 
 struct place {
 	mp_waiter *waiter;

@@ -361,14 +361,6 @@ Test(block, persist_keeps_it)
 	cr_assert_not(exists());
 }
 
-static void spoil(size_t at, uint32_t value)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	cr_assert(fd >= 0);
-	cr_assert_eq(pwrite(fd, &value, sizeof(value), (off_t)at), 4);
-	close(fd);
-}
-
 Test(block, what_is_damaged_or_foreign_is_refused)
 {
 	const size_t fields[] = {0, 8, 12, 16, 20};

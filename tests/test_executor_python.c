@@ -13,18 +13,6 @@
 
 T_SUITE(executor_python);
 
-static const int methods[] = {MP_START_FORK, MP_START_SPAWN, MP_START_FORKSERVER, MP_START_THREAD};
-#define PROCESSES 3
-#define ALL 4
-
-static mp_pool *pool_by(int m, int workers)
-{
-	mp_pool *pool;
-
-	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = workers, .start_method = methods[m]), &pool));
-	return pool;
-}
-
 static int get_thread(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	(void)argc, (void)argv;
@@ -65,7 +53,7 @@ static void end_pool(mp_pool **pool)
 
 static void expect_all_end(int m)
 {
-	mp_pool *pool = pool_by(m, 3);
+	mp_pool *pool = t_pool_by(m, 3);
 
 	for (int i = 0; i < 3; i++)
 		T_OK(mp_pool_submit(pool, t_square, MP_ARGS(mp_i64(i)), NULL));
@@ -81,16 +69,16 @@ Test(executor_python, test_threads_terminate)
 
 Test(executor_python, test_processes_terminate)
 {
-	for (int m = 0; m < PROCESSES; m++)
+	for (int m = 0; m < T_PROCESSES; m++)
 		expect_all_end(m);
 }
 
 Test(executor_python, test_context_manager_shutdown)
 {
-	for (int m = 0; m < ALL; m++) {
+	for (int m = 0; m < T_ALL; m++) {
 		mp_obj items[] = {mp_i64(1), mp_i64(2), mp_i64(3)};
 		mp_obj results[3];
-		__attribute__((cleanup(end_pool))) mp_pool *pool = pool_by(m, 5);
+		__attribute__((cleanup(end_pool))) mp_pool *pool = t_pool_by(m, 5);
 		T_OK(mp_pool_map(pool, t_square, items, 3, 0, results));
 		cr_assert_eq(mp_obj_i64(&results[2]), 9);
 	}
@@ -99,8 +87,8 @@ Test(executor_python, test_context_manager_shutdown)
 /* Python's runs what is queued; ours cancels it, and says so to whoever asks. */
 Test(executor_python, test_del_shutdown)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 1);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 1);
 		mp_future *f = t_submit(pool, poll_cancelled, mp_nil());
 		T_OK(mp_pool_close(pool));
 		T_RESULT(mp_future_result(f, MP_NOWAIT, NULL), -ECANCELED);
@@ -110,8 +98,8 @@ Test(executor_python, test_del_shutdown)
 
 Test(executor_python, test_shutdown_no_wait)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 2);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 2);
 		mp_future *f[20];
 		for (int i = 0; i < 20; i++)
 			f[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(i)));
@@ -125,8 +113,8 @@ Test(executor_python, test_shutdown_no_wait)
 /* Shutdown does not wait, and what runs goes on. */
 Test(executor_python, test_hang_gh83386)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 1);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 1);
 		int ends[2];
 		T_OK(pipe2(ends, O_CLOEXEC));
 		mp_future *f = t_submit(pool, t_read_byte, MP_ARGS(mp_fd(ends[0])));
@@ -141,8 +129,8 @@ Test(executor_python, test_hang_gh83386)
 
 Test(executor_python, test_cancel_futures_wait_false)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 1);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 1);
 		mp_future *f = t_submit(pool, t_square, MP_ARGS(mp_i64(3)));
 		T_OK(mp_pool_shutdown(pool, MP_SHUTDOWN_CANCEL));
 		int r = mp_future_result(f, T_TIMEOUT_MS, NULL);
@@ -187,7 +175,7 @@ Test(executor_python, test_thread_names_assigned)
 
 Test(executor_python, test_thread_names_default)
 {
-	mp_pool *pool = pool_by(3, 5);
+	mp_pool *pool = t_pool_by(3, 5);
 
 	expect_name(pool, "Pool-");
 	t_pool_end(pool);
@@ -219,7 +207,7 @@ Test(executor_python, test_idle_thread_reuse)
 /* Nobody has to iterate: they run, and are there when the pool is joined. */
 Test(executor_python, test_map_submits_without_iteration)
 {
-	mp_pool *pool = pool_by(3, 2);
+	mp_pool *pool = t_pool_by(3, 2);
 	mp_obj items[100];
 	mp_future *f;
 
@@ -235,7 +223,7 @@ Test(executor_python, test_map_submits_without_iteration)
 /* A map that is late cancels what is left of it, the one that runs included: it is told. */
 Test(executor_python, test_executor_map_current_future_cancel)
 {
-	mp_pool *pool = pool_by(3, 1);
+	mp_pool *pool = t_pool_by(3, 1);
 	mp_obj items[5] = {mp_nil()};
 	mp_obj results[5];
 
@@ -263,12 +251,12 @@ static void *submit_endlessly(void *argument)
 
 Test(executor_python, test_hang_global_shutdown_lock)
 {
-	struct endless e = {.pool = pool_by(3, 2)};
+	struct endless e = {.pool = t_pool_by(3, 2)};
 	pthread_t thread;
 
 	T_OK(pthread_create(&thread, NULL, submit_endlessly, &e));
 	for (int i = 0; i < 20; i++) {
-		mp_pool *pool = pool_by(0, 2);
+		mp_pool *pool = t_pool_by(0, 2);
 		cr_assert_eq(apply_i64(pool, t_square, MP_ARGS(mp_i64(i))), (int64_t)i * i);
 		t_pool_end(pool);
 	}

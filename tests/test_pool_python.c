@@ -18,18 +18,6 @@
 
 T_SUITE(pool_python);
 
-static const int methods[] = {MP_START_FORK, MP_START_SPAWN, MP_START_FORKSERVER, MP_START_THREAD};
-#define PROCESSES 3
-#define ALL 4
-
-static mp_pool *pool_by(int m, int workers)
-{
-	mp_pool *pool;
-
-	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = workers, .start_method = methods[m]), &pool));
-	return pool;
-}
-
 static int get_pid(int argc, const mp_obj *argv, mp_obj *ret)
 {
 	(void)argc, (void)argv;
@@ -75,8 +63,8 @@ static int64_t apply_i64(mp_pool *pool, mp_task *task, mp_obj args)
 
 Test(pool_python, test_async)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 2);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 2);
 		mp_future *f = t_submit(pool, t_square, MP_ARGS(mp_i64(7)));
 		mp_future *all[] = {f};
 		T_RESULT(mp_future_wait(all, 1, MP_WAIT_ALL, T_TIMEOUT_MS), 1);
@@ -238,8 +226,8 @@ Test(pool_python, test_map_no_failfast)
 /* Arguments and results are gone with the map: the other end of the pipe hears it. */
 Test(pool_python, test_release_task_refs)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 2);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 2);
 		mp_obj items[10];
 		mp_obj results[10];
 		int ends[2];
@@ -304,8 +292,8 @@ Test(pool_python, test_release_unused_processes)
 
 Test(pool_python, test_submit)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 2);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 2);
 		t_expect_i64(t_submit(pool, subtract, MP_ARGS(mp_i64(2), mp_i64(8))), -6);
 		t_pool_end(pool);
 	}
@@ -348,8 +336,8 @@ Test(pool_python, test_map_timeout)
 
 Test(pool_python, test_shutdown_race_issue12456)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 3);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 3);
 		mp_obj items[15];
 		mp_future *f;
 		mp_obj results;
@@ -369,9 +357,9 @@ Test(pool_python, test_max_workers_negative)
 {
 	mp_pool *pool;
 
-	for (int m = 0; m < ALL; m++)
-		T_RESULT(mp_pool_new(
-				 MP_POOL_OPTIONS(.workers = -1, .start_method = methods[m]), &pool),
+	for (int m = 0; m < T_ALL; m++)
+		T_RESULT(mp_pool_new(MP_POOL_OPTIONS(.workers = -1, .start_method = t_methods[m]),
+				 &pool),
 			-EINVAL);
 }
 
@@ -385,8 +373,8 @@ Test(pool_python, test_max_workers_too_large)
 /* Python's pool is broken then; here the next task runs, in a new worker. */
 Test(pool_python, test_killed_child)
 {
-	for (int m = 0; m < PROCESSES; m++) {
-		mp_pool *pool = pool_by(m, 1);
+	for (int m = 0; m < T_PROCESSES; m++) {
+		mp_pool *pool = t_pool_by(m, 1);
 		mp_obj result;
 		int ends[2];
 		pid_t pid;
@@ -441,9 +429,9 @@ Test(pool_python, test_idle_process_reuse_multiple)
 
 Test(pool_python, test_max_tasks_per_child)
 {
-	for (int m = 0; m < PROCESSES; m++) {
+	for (int m = 0; m < T_PROCESSES; m++) {
 		mp_pool *pool;
-		T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 1, .start_method = methods[m],
+		T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 1, .start_method = t_methods[m],
 					 .tasks_per_worker = 3),
 			&pool));
 		int64_t pid = apply_i64(pool, get_pid, mp_nil());
@@ -457,10 +445,10 @@ Test(pool_python, test_max_tasks_per_child)
 
 Test(pool_python, test_max_tasks_early_shutdown)
 {
-	for (int m = 0; m < PROCESSES; m++) {
+	for (int m = 0; m < T_PROCESSES; m++) {
 		mp_pool *pool;
 		mp_future *f[6];
-		T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .start_method = methods[m],
+		T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .start_method = t_methods[m],
 					 .tasks_per_worker = 1),
 			&pool));
 		for (int i = 0; i < 6; i++)
@@ -482,8 +470,8 @@ static int give_no_text(int argc, const mp_obj *argv, mp_obj *ret)
 /* The error of that task; its worker goes on. */
 Test(pool_python, test_error_during_result_pickle_on_worker)
 {
-	for (int m = 0; m < ALL; m++) {
-		mp_pool *pool = pool_by(m, 1);
+	for (int m = 0; m < T_ALL; m++) {
+		mp_pool *pool = t_pool_by(m, 1);
 		int64_t pid = apply_i64(pool, get_pid, mp_nil());
 		T_RESULT(mp_pool_apply(pool, give_no_text, mp_nil(), T_TIMEOUT_MS, NULL), -EILSEQ);
 		cr_assert_eq(apply_i64(pool, get_pid, mp_nil()), pid);

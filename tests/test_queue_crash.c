@@ -6,7 +6,7 @@
  */
 #include <config.h>
 
-#include "tests/support/support.h"
+#include "tests/support/queues.h"
 
 #include <mp.h>
 #include <sched.h>
@@ -17,22 +17,6 @@
 #include "queue/queue.h"
 
 T_SUITE(queue_crash);
-
-static mp_queue *make(const mp_queue_options *options)
-{
-	mp_queue *q = NULL;
-
-	T_OK(mp_queue_new(options, &q));
-	return q;
-}
-
-static void *shared(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	cr_assert(p != MAP_FAILED);
-	return p;
-}
 
 /* --- every step ----------------------------------------------------------------------------------- */
 
@@ -135,19 +119,12 @@ static void check_rest(struct progress *p)
 
 static void kill_at(const char *point, const char *action)
 {
-	struct progress *p = shared(sizeof(*p));
+	struct progress *p = t_shared(sizeof(*p));
 	char buffer[SCRIPT_SIZE];
 	size_t size;
 
 	p->q = make(MP_QUEUE_OPTIONS(.joinable = true));
-	t_arm(point, action);
-	struct t_child victim = t_spawn(script, p);
-	if (strcmp(action, "exit") == 0)
-		t_expect_exit(&victim, 86);
-	else
-		t_expect_signal(&victim, SIGKILL);
-	cr_assert(t_fired(), "%s was not reached", point);
-	t_disarm();
+	t_die_at(point, action, script, p);
 	if (!mp_queue_is_shutdown(p->q)) {
 		check_rest(p);
 		struct t_child putter = t_spawn(put_in_child, p);
@@ -310,7 +287,7 @@ static uint64_t check_storm(struct storm *s)
 
 Test(queue_crash, storm_of_kills, .timeout = 3600)
 {
-	struct storm *s = shared(sizeof(*s));
+	struct storm *s = t_shared(sizeof(*s));
 	struct role roles[2 * N_SIDE];
 	struct t_child c[2 * N_SIDE];
 	const char *wanted = getenv("MP_QUEUE_KILLS");
@@ -500,7 +477,7 @@ static int use(void *argument)
 
 Test(queue_crash, a_hostile_peer_causes_errors_only)
 {
-	struct progress *p = shared(sizeof(*p));
+	struct progress *p = t_shared(sizeof(*p));
 
 	p->q = make(MP_QUEUE_OPTIONS(.max_bytes = 20000, .joinable = true));
 	struct t_child hostile = t_spawn(scribble, p);

@@ -31,10 +31,8 @@ struct progress {
 
 static struct progress *new_progress(int order)
 {
-	struct progress *p =
-		mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct progress *p = t_shared(sizeof(*p));
 
-	cr_assert(p != MAP_FAILED);
 	p->q = make(MP_QUEUE_OPTIONS(.order = order, .joinable = true, .leases = true,
 		.max_deliveries = MAX_DELIVERIES));
 	return p;
@@ -149,14 +147,7 @@ static void kill_at(const char *point, const char *action, int order)
 {
 	struct progress *p = new_progress(order);
 
-	t_arm(point, action);
-	struct t_child victim = t_spawn(script, p);
-	if (strcmp(action, "exit") == 0)
-		t_expect_exit(&victim, 86);
-	else
-		t_expect_signal(&victim, SIGKILL);
-	cr_assert(t_fired(), "%s was not reached", point);
-	t_disarm();
+	t_die_at(point, action, script, p);
 	if (!mp_queue_is_shutdown(p->q)) {
 		check_rest(p);
 	} else {
@@ -222,11 +213,7 @@ Test(queue_lease_crash, who_finds_the_dead_is_killed_over_it)
 		struct t_child c = t_spawn(lease_ten_and_hang, p);
 		t_wait_ready(&c);
 		t_kill(&c, SIGKILL);
-		t_arm(steps[i], "kill");
-		c = t_spawn(find_the_dead, p);
-		t_expect_signal(&c, SIGKILL);
-		cr_assert(t_fired());
-		t_disarm();
+		t_die_at(steps[i], "kill", find_the_dead, p);
 		check_rest(p);
 		check_empty(p);
 		mp_queue_close(p->q);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues by name, between programs that are not related. */
+/* Names of queues: given, taken away, refused. What is done by name stands in test_queue_named_kinds.c. */
 #include <config.h>
 
 #include "tests/support/names.h"
 #include "tests/support/queues.h"
-#include "tests/support/starts.h"
 
 #include "base/cleanup.h"
 
@@ -26,33 +25,6 @@ static mp_queue *create(const mp_queue_options *options)
 }
 
 /* --- names --------------------------------------------------------------------------------------- */
-
-Test(queue_named, two_handles_of_one_name_are_one_queue)
-{
-	mp_queue *other;
-
-	pick_name("basics");
-	mp_queue *mine = create(MP_QUEUE_OPTIONS(.maxsize = 2, .joinable = true));
-	cr_assert_str_eq(mp_queue_name(mine), name);
-	T_RESULT(mp_queue_create(name, NULL, &other), -EEXIST);
-	T_OK(mp_queue_open(name, &other));
-	cr_assert_str_eq(mp_queue_name(other), name);
-	T_OK(mp_queue_put(mine, mp_i64(1), MP_NOWAIT));
-	T_OK(mp_queue_put(other, mp_i64(2), MP_NOWAIT));
-	T_RESULT(mp_queue_put(other, mp_i64(3), MP_NOWAIT), -EAGAIN);
-	cr_assert(mp_queue_full(other), "the limits are those of the one that was made");
-	cr_assert_eq(get_i64(other), 1);
-	cr_assert_eq(get_i64(mine), 2);
-	T_OK(mp_queue_task_done(mine));
-	T_OK(mp_queue_task_done(other));
-	T_OK(mp_queue_join(other, MP_NOWAIT));
-	mp_queue_close(mine);
-	cr_assert(exists(), "one user is left");
-	mp_queue_close(other);
-	cr_assert_not(exists(), "the last user takes the name along");
-	T_RESULT(mp_queue_open(name, &other), -ENOENT);
-	T_RESULT(mp_queue_unlink(name), -ENOENT);
-}
 
 Test(queue_named, names_with_a_slash_in_front_and_names_that_are_made_up)
 {
@@ -118,23 +90,6 @@ Test(queue_named, unlinked_it_stays_for_who_has_it)
 	mp_queue_close(mine);
 	cr_assert(exists(), "that is the name of another queue now");
 	mp_queue_close(second);
-	cr_assert_not(exists());
-}
-
-Test(queue_named, persist_keeps_what_is_in_it)
-{
-	mp_queue *q;
-
-	pick_name("persist");
-	q = create(MP_QUEUE_OPTIONS(.persist = true));
-	T_OK(mp_queue_put(q, mp_i64(42), 0));
-	mp_queue_close(q);
-	T_RESULT(mp_queue_create(name, NULL, &q), -EEXIST);
-	T_OK(mp_queue_open(name, &q));
-	cr_assert_eq(get_i64(q), 42);
-	mp_queue_close(q);
-	cr_assert(exists());
-	T_OK(mp_queue_unlink(name));
 	cr_assert_not(exists());
 }
 
@@ -218,15 +173,6 @@ Test(queue_named, of_another_user)
 static const size_t fields[] = {0, 8, 12, 16, 20, offsetof(struct mp__segment_header, max_size),
 	offsetof(struct mp__segment_header, size), offsetof(struct mp__queue_control, max_bytes),
 	offsetof(struct mp__queue_control, maxsize) + 4, offsetof(struct mp__queue_control, flags)};
-
-static void spoil(size_t at, uint32_t value)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	cr_assert(fd >= 0);
-	cr_assert_eq(pwrite(fd, &value, sizeof(value), (off_t)at), 4);
-	close(fd);
-}
 
 Test(queue_named, what_is_damaged_or_foreign_is_refused)
 {
@@ -315,92 +261,4 @@ Test(queue_named, a_poor_process_gets_errors)
 	struct t_child child = t_spawn(create_without, NULL);
 	t_expect_exit(&child, 0);
 	mp_queue_close(q);
-}
-
-/* --- other processes ------------------------------------------------------------------------------ */
-
-static int answer(int argc, const mp_obj *argv)
-{
-	mp_queue *by_handle = argc == 1 ? mp_obj_queue(&argv[0]) : NULL;
-	mp_queue *by_name;
-
-	T_CHECK(by_handle && mp_queue_name(by_handle));
-	T_CHECK(mp_queue_open(mp_queue_name(by_handle), &by_name) == 0);
-	T_CHECK(mp_queue_put(by_handle, mp_i64(1), MP_NOWAIT) == 0);
-	T_CHECK(mp_queue_put(by_name, mp_i64(2), MP_NOWAIT) == 0);
-	mp_queue_close(by_name);
-	return 0;
-}
-
-EACH_METHOD_AND_THREAD(queue_named, travels_with_its_name)
-{
-	pick_name(mp_start_method_name(method));
-	mp_queue *q = create(NULL);
-	finish(start(answer, MP_ARGS(mp_handle(q)), BY(method)), 0);
-	cr_assert_eq(get_i64(q), 1);
-	cr_assert_eq(get_i64(q), 2);
-	mp_queue_close(q);
-	cr_assert_not(exists());
-}
-
-static int create_and_return(int argc, const mp_obj *argv)
-{
-	mp_queue *q;
-
-	(void)argc;
-	T_CHECK(mp_queue_create(mp_obj_str(&argv[0]), NULL, &q) == 0);
-	T_CHECK(mp_queue_put(q, mp_i64(1), 0) == 0);
-	return 0;
-}
-
-EACH_METHOD(queue_named, a_target_that_forgot_to_close_it)
-{
-	pick_name(mp_start_method_name(method));
-	finish(start(create_and_return, MP_ARGS(mp_str(name)), BY(method)), 0);
-	cr_assert_not(exists());
-}
-
-static int run_peer(void *argument)
-{
-	char program[4096];
-
-	(void)argument;
-	snprintf(program, sizeof(program), "%s/tests/queue_peer", getenv("top_builddir"));
-	execl(program, program, name, (char *)NULL);
-	return 98;
-}
-
-/* The other one is a program of its own, and knows the name alone. */
-Test(queue_named, two_programs_that_are_not_related)
-{
-	char reply_name[80];
-	mp_queue *replies;
-	char large[100000];
-
-	if (!getenv("top_builddir"))
-		cr_skip_test("top_builddir says where tests/queue_peer is");
-	pick_name("peer");
-	snprintf(reply_name, sizeof(reply_name), "%s.replies", name);
-	memset(large, 'x', sizeof(large) - 1);
-	large[sizeof(large) - 1] = '\0';
-	mp_queue *requests = create(MP_QUEUE_OPTIONS(.maxsize = 8));
-	T_OK(mp_queue_create(reply_name, NULL, &replies));
-	struct t_child child = t_spawn(run_peer, NULL);
-	for (int i = 0; i < 1000; i++)
-		T_OK(mp_queue_put(
-			requests, MP_LIST(mp_i64(i), mp_str(i % 100 ? "" : large)), T_TIMEOUT_MS));
-	T_OK(mp_queue_shutdown(requests, MP_QUEUE_DRAIN));
-	for (int i = 0; i < 1000; i++) {
-		mp_obj value;
-		T_OK(mp_queue_get(replies, T_TIMEOUT_MS, &value));
-		cr_assert_eq(mp_obj_i64(mp_obj_at(&value, 0)), i);
-		cr_assert_str_eq(mp_obj_str(mp_obj_at(&value, 1)), i % 100 ? "" : large);
-		mp_obj_free(&value);
-	}
-	mp_obj value;
-	T_RESULT(mp_queue_get(replies, T_TIMEOUT_MS, &value), -EPIPE);
-	t_expect_exit(&child, 0);
-	mp_queue_close(requests);
-	mp_queue_close(replies);
-	cr_assert_not(exists());
 }

@@ -186,15 +186,6 @@ Test(queue_named_kinds, who_cannot_grow_it_is_told_and_harms_nobody)
 
 /* --- what is none ----------------------------------------------------------------------------------- */
 
-static void spoil(size_t at, uint32_t value)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	cr_assert(fd >= 0);
-	cr_assert_eq(pwrite(fd, &value, sizeof(value), (off_t)at), 4);
-	close(fd);
-}
-
 static void refuse(const mp_queue *mine)
 {
 	mp_queue *q;
@@ -288,12 +279,14 @@ EACH_METHOD_AND_THREAD(queue_named_kinds, travels_with_its_name)
 	}
 }
 
+/* (name, whether it has leases) */
 static int create_and_return(int argc, const mp_obj *argv)
 {
 	mp_queue *q;
 
-	(void)argc;
-	T_CHECK(mp_queue_create(mp_obj_str(&argv[0]), MP_QUEUE_OPTIONS(.leases = true), &q) == 0);
+	T_CHECK(argc == 2);
+	T_CHECK(mp_queue_create(mp_obj_str(&argv[0]),
+			MP_QUEUE_OPTIONS(.leases = mp_obj_i64(&argv[1]) != 0), &q) == 0);
 	T_CHECK(mp_queue_put(q, mp_i64(1), 0) == 0);
 	return 0;
 }
@@ -301,8 +294,11 @@ static int create_and_return(int argc, const mp_obj *argv)
 EACH_METHOD(queue_named_kinds, a_target_that_forgot_to_close_it)
 {
 	pick_name(mp_start_method_name(method));
-	finish(start(create_and_return, MP_ARGS(mp_str(name)), BY(method)), 0);
-	cr_assert_not(exists());
+	for (int leases = 0; leases < 2; leases++) {
+		finish(start(create_and_return, MP_ARGS(mp_str(name), mp_i64(leases)), BY(method)),
+			0);
+		cr_assert_not(exists());
+	}
 }
 
 static int run_peer(void *argument)
@@ -321,6 +317,7 @@ static void exchange(int n)
 	char reply_name[80];
 	mp_queue *replies;
 	bool seen[500] = {false};
+	static char large[100000];
 	mp_obj value;
 
 	pick_kinds_name("peer");
@@ -328,13 +325,18 @@ static void exchange(int n)
 	mp_queue *requests = create(KINDS_OPTIONS(.maxsize = 8));
 	T_OK(mp_queue_create(reply_name, KINDS_OPTIONS(), &replies));
 	struct t_child child = t_spawn(run_peer, NULL);
+	memset(large, 'x', sizeof(large) - 1);
 	for (int i = 0; i < n; i++)
-		T_OK(mp_queue_put(requests, mp_i64(i), T_TIMEOUT_MS));
+		T_OK(mp_queue_put(
+			requests, MP_LIST(mp_i64(i), mp_str(i % 100 ? "" : large)), T_TIMEOUT_MS));
 	T_OK(mp_queue_shutdown(requests, MP_QUEUE_DRAIN));
 	for (int i = 0; i < n; i++) {
-		int64_t number = get_i64(replies);
+		T_OK(mp_queue_get(replies, T_TIMEOUT_MS, &value));
+		int64_t number = mp_obj_i64(mp_obj_at(&value, 0));
 		cr_assert(number >= 0 && number < n && !seen[number], "%s", this_kind->what);
 		seen[number] = true;
+		cr_assert_str_eq(mp_obj_str(mp_obj_at(&value, 1)), number % 100 ? "" : large);
+		mp_obj_free(&value);
 	}
 	T_RESULT(mp_queue_get(replies, T_TIMEOUT_MS, &value), -EPIPE);
 	t_expect_exit(&child, 0);

@@ -5,8 +5,8 @@
  */
 #include <config.h>
 
+#include "tests/support/queues.h"
 #include "tests/support/stores.h"
-#include "tests/support/support.h"
 
 #include <mp.h>
 #include <sys/mman.h>
@@ -14,22 +14,6 @@
 #include "queue/store.h"
 
 T_SUITE(queue_order_crash);
-
-static mp_queue *make(const mp_queue_options *options)
-{
-	mp_queue *q = NULL;
-
-	T_OK(mp_queue_new(options, &q));
-	return q;
-}
-
-static void *shared(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	cr_assert(p != MAP_FAILED);
-	return p;
-}
 
 /* --- every step ----------------------------------------------------------------------------------- */
 
@@ -83,16 +67,6 @@ static int script(void *argument)
 	T_CHECK(mp_queue_shutdown(p->q, MP_QUEUE_DRAIN) == 0);
 	T_CHECK(mp_queue_shutdown(p->q, MP_QUEUE_IMMEDIATE) == 0);
 	return 0;
-}
-
-static void expect_end(struct t_child *victim, const char *action)
-{
-	if (strcmp(action, "exit") == 0)
-		t_expect_exit(victim, 86);
-	else
-		t_expect_signal(victim, SIGKILL);
-	cr_assert(t_fired());
-	t_disarm();
 }
 
 /* At most the step in which the victim died is uncertain. */
@@ -150,12 +124,10 @@ static void check_all(struct progress *p, int order)
 
 static void kill_at(const char *point, const char *action, int order)
 {
-	struct progress *p = shared(sizeof(*p));
+	struct progress *p = t_shared(sizeof(*p));
 
 	p->q = make(MP_QUEUE_OPTIONS(.order = order, .joinable = true));
-	t_arm(point, action);
-	struct t_child victim = t_spawn(script, p);
-	expect_end(&victim, action);
+	t_die_at(point, action, script, p);
 	check_all(p, order);
 }
 
@@ -192,18 +164,14 @@ static int put_more(void *argument)
 /* One dies in a change, the next one while it repairs. */
 static void kill_repairer_at(const char *point, int order)
 {
-	struct progress *p = shared(sizeof(*p));
+	struct progress *p = t_shared(sizeof(*p));
 
 	p->q = make(MP_QUEUE_OPTIONS(.order = order, .joinable = true));
 	for (; p->put < 40; p->put++)
 		T_OK(put_number(p->q, p->put, MP_NOWAIT));
-	t_arm("store.put.committed", "kill");
-	struct t_child victim = t_spawn(put_more, p);
-	expect_end(&victim, "kill");
+	t_die_at("store.put.committed", "kill", put_more, p);
 	p->put++;
-	t_arm(point, "kill");
-	victim = t_spawn(put_more, p);
-	expect_end(&victim, "kill");
+	t_die_at(point, "kill", put_more, p);
 	cr_assert_eq(mp_queue_size(p->q), 41);
 	check_all(p, order);
 }
@@ -234,9 +202,7 @@ Test(queue_order_crash, blocks_of_killed_putters_do_not_fill_the_heap)
 	char *data = calloc(1, 900000);
 
 	for (int i = 0; i < 8; i++) {
-		t_arm("store.put.copied", "kill");
-		struct t_child victim = t_spawn(put_large, q);
-		expect_end(&victim, "kill");
+		t_die_at("store.put.copied", "kill", put_large, q);
 	}
 	T_OK(mp_queue_put_bytes(q, data, 900000, MP_NOWAIT));
 	free(data);
@@ -427,7 +393,7 @@ static int use(void *argument)
 Test(queue_order_crash, a_hostile_peer_causes_errors_only)
 {
 	for (int round = 0; round < 10; round++) {
-		struct progress *p = shared(sizeof(*p));
+		struct progress *p = t_shared(sizeof(*p));
 		p->q = make(MP_QUEUE_OPTIONS(.order = MP_QUEUE_PRIORITY, .max_bytes = 200000,
 			.joinable = true));
 		fill(p->q, 10);

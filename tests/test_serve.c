@@ -201,6 +201,14 @@ static void call(struct serve_session *s, uint64_t id, uint64_t reference, const
 	call_with(s, id, reference, method, thread, timeout_ms, (ProtobufCBinaryData){0});
 }
 
+/* One that is answered at once. */
+static void call_ok(struct serve_session *s, uint64_t id, uint64_t reference, const char *method,
+	uint64_t thread, int64_t timeout_ms)
+{
+	call(s, id, reference, method, thread, timeout_ms);
+	expect(s, id, MP__CODE__OK);
+}
+
 static void cancel(struct serve_session *s, uint64_t id, uint64_t which)
 {
 	Mp__Request request = MP__REQUEST__INIT;
@@ -249,8 +257,7 @@ Test(serve_call, wrong_calls_are_answered_and_the_connection_goes_on)
 	expect(s, 15, MP__CODE__UNKNOWN_METHOD);
 	cancel(s, 16, 99);
 	cr_assert(expect(s, 16, MP__CODE__OK) == 0);
-	call(s, 17, lock, "acquire", 1, 0);
-	expect(s, 17, MP__CODE__OK);
+	call_ok(s, 17, lock, "acquire", 1, 0);
 	teardown(&f);
 }
 
@@ -272,8 +279,7 @@ Test(serve_wait, answers_to_others_make_their_session_dirty)
 	expect(b, 5, MP__CODE__OK); /* before 4 */
 	expect_silence(b);
 	cr_assert_null(f.context.dirty);
-	call(a, 6, la, "release", 1, FOREVER);
-	expect(a, 6, MP__CODE__OK);
+	call_ok(a, 6, la, "release", 1, FOREVER);
 	cr_assert(f.context.dirty == b && !a->is_dirty);
 	cr_assert(expect(b, 4, MP__CODE__OK) == 2);
 	teardown(&f);
@@ -290,8 +296,7 @@ Test(serve_wait, first_come_first_served_whoever_leaves)
 	uint64_t la = open_named(a, "lock", "l");
 	uint64_t lb = open_named(b, "lock", "l");
 	uint64_t lc = open_named(c, "lock", "l");
-	call(a, 3, la, "acquire", 1, FOREVER);
-	expect(a, 3, MP__CODE__OK);
+	call_ok(a, 3, la, "acquire", 1, FOREVER);
 	call(b, 11, lb, "acquire", 1, FOREVER);
 	call(c, 21, lc, "acquire", 1, FOREVER);
 	call(b, 12, lb, "acquire", 2, 1000);
@@ -307,8 +312,7 @@ Test(serve_wait, first_come_first_served_whoever_leaves)
 	serve_session_leave(a);
 	cr_assert(expect(b, 11, MP__CODE__OWNER_DIED) == 2);
 	expect_silence(c);
-	call(b, 13, lb, "release", 1, 0);
-	expect(b, 13, MP__CODE__OK);
+	call_ok(b, 13, lb, "release", 1, 0);
 	cr_assert(expect(c, 22, MP__CODE__OK) == 3);
 	teardown(&f);
 }
@@ -322,8 +326,7 @@ Test(serve_wait, a_session_that_ends_has_its_waits_forgotten_before_its_holds_pa
 	struct serve_session *b = &f.sessions[1];
 	uint64_t la = open_named(a, "lock", "l");
 	uint64_t lb = open_named(b, "lock", "l");
-	call(a, 3, la, "acquire", 1, FOREVER);
-	expect(a, 3, MP__CODE__OK);
+	call_ok(a, 3, la, "acquire", 1, FOREVER);
 	call(a, 4, la, "acquire", 2, 5000);
 	call(b, 5, lb, "acquire", 1, FOREVER);
 	serve_session_leave(a);
@@ -341,8 +344,7 @@ Test(serve_wait, closing_the_reference_ends_neither_holds_nor_waits)
 	struct serve_session *a = &f.sessions[0];
 	uint64_t l = open_named(a, "lock", "l");
 	uint64_t again = open_named(a, "lock", "l");
-	call(a, 3, l, "acquire", 1, FOREVER);
-	expect(a, 3, MP__CODE__OK);
+	call_ok(a, 3, l, "acquire", 1, FOREVER);
 	call(a, 4, l, "acquire", 2, FOREVER);
 	close_reference(a, 5, l);
 	call(a, 6, again, "release", 1, 0);
@@ -376,8 +378,7 @@ Test(serve_wait, limits_are_of_the_session)
 	expect(b, 8, MP__CODE__OK);
 	expect(a, 3, MP__CODE__OK);
 	expect(a, 4, MP__CODE__OK);
-	call(a, 9, ea, "wait", 4, FOREVER);
-	expect(a, 9, MP__CODE__OK);
+	call_ok(a, 9, ea, "wait", 4, FOREVER);
 	teardown(&f);
 }
 
@@ -390,12 +391,10 @@ Test(serve_wait, the_end_of_the_server_answers_all)
 	uint64_t l = open_named(a, "lock", "l");
 	uint64_t e = open_named(a, "event", "e");
 	uint64_t c = open_named(a, "condition", "c");
-	call(a, 3, l, "acquire", 1, FOREVER);
-	expect(a, 3, MP__CODE__OK);
+	call_ok(a, 3, l, "acquire", 1, FOREVER);
 	call(a, 4, l, "acquire", 2, FOREVER);
 	call(a, 5, e, "wait", 3, 1000000);
-	call(a, 6, c, "acquire", 4, 0);
-	expect(a, 6, MP__CODE__OK);
+	call_ok(a, 6, c, "acquire", 4, 0);
 	call(a, 7, c, "wait", 4, FOREVER);
 	serve_end_waits(a, SERVE_END_SHUTDOWN);
 	expect(a, 7, MP__CODE__SHUTTING_DOWN);
@@ -416,8 +415,7 @@ Test(serve_wait, a_permit_goes_from_one_thread_to_another_of_the_same_session)
 	struct serve_session *b = &f.sessions[1];
 	uint64_t sa = open_named(a, "semaphore", "s");
 	uint64_t sb = open_named(b, "semaphore", "s");
-	call(a, 3, sa, "acquire", 1, FOREVER);
-	expect(a, 3, MP__CODE__OK);
+	call_ok(a, 3, sa, "acquire", 1, FOREVER);
 	call(a, 4, sa, "acquire", 2, FOREVER);
 	call(a, 5, sa, "acquire", 3, FOREVER);
 	call(b, 6, sb, "acquire", 1, FOREVER);
@@ -446,8 +444,7 @@ Test(serve_wait, a_circle_of_three_is_found_by_the_last)
 			locks[i][j] = open_named(&f.sessions[i], "lock", names[j]);
 	}
 	for (int i = 0; i < SESSIONS; i++) {
-		call(&f.sessions[i], 3, locks[i][i], "acquire", 7, FOREVER);
-		expect(&f.sessions[i], 3, MP__CODE__OK);
+		call_ok(&f.sessions[i], 3, locks[i][i], "acquire", 7, FOREVER);
 	}
 	call(&f.sessions[0], 4, locks[0][1], "acquire", 7, FOREVER);
 	call(&f.sessions[1], 4, locks[1][2], "acquire", 7, FOREVER);
@@ -467,8 +464,7 @@ Test(serve_wait, a_circle_of_three_is_found_by_the_last)
 				    "caller has");
 	mp__response__free_unpacked(r, NULL);
 	/* It gives way, and the others go on. */
-	call(&f.sessions[2], 8, locks[2][2], "release", 7, 0);
-	expect(&f.sessions[2], 8, MP__CODE__OK);
+	call_ok(&f.sessions[2], 8, locks[2][2], "release", 7, 0);
 	expect(&f.sessions[1], 4, MP__CODE__OK);
 	teardown(&f);
 }
@@ -486,10 +482,8 @@ Test(serve_wait, an_actor_that_waits_for_several_things_is_in_no_circle)
 	uint64_t xb = open_named(b, "lock", "x");
 	uint64_t yb = open_named(b, "lock", "y");
 	uint64_t e = open_named(a, "event", "e");
-	call(a, 3, xa, "acquire", 0, FOREVER);
-	expect(a, 3, MP__CODE__OK);
-	call(b, 4, yb, "acquire", 0, FOREVER);
-	expect(b, 4, MP__CODE__OK);
+	call_ok(a, 3, xa, "acquire", 0, FOREVER);
+	call_ok(b, 4, yb, "acquire", 0, FOREVER);
 	call(a, 5, ya, "acquire", 0, FOREVER);
 	call(a, 6, e, "wait", 0, FOREVER);
 	call(b, 7, xb, "acquire", 0, FOREVER);
@@ -516,13 +510,10 @@ Test(serve_wait, a_circle_by_the_end_of_a_condition_is_found)
 	uint64_t cb = open_named(b, "condition", "c");
 	uint64_t la = open_named(a, "lock", "l");
 	uint64_t lb = open_named(b, "lock", "l");
-	call(a, 3, la, "acquire", 1, FOREVER);
-	expect(a, 3, MP__CODE__OK);
-	call(a, 4, ca, "acquire", 1, FOREVER);
-	expect(a, 4, MP__CODE__OK);
+	call_ok(a, 3, la, "acquire", 1, FOREVER);
+	call_ok(a, 4, ca, "acquire", 1, FOREVER);
 	call(a, 5, ca, "wait", 1, 10);
-	call(b, 6, cb, "acquire", 1, FOREVER);
-	expect(b, 6, MP__CODE__OK);
+	call_ok(b, 6, cb, "acquire", 1, FOREVER);
 	call(b, 7, lb, "acquire", 1, FOREVER);
 	expect_silence(b);
 	serve_timers_run(&f.context.timers, mp__now_ns() + 11 * NS_PER_MS);

@@ -7,6 +7,7 @@
 
 #include "tests/support/support.h"
 
+#include <fcntl.h>
 #include <mp/block.h>
 
 /* Of the test that runs: others run at the same time. */
@@ -22,6 +23,16 @@ static inline void pick_name(const char *what)
 static inline bool exists(void)
 {
 	return access(path, F_OK) == 0;
+}
+
+/* Write a word into the file. */
+static inline void spoil(size_t at, uint32_t value)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	cr_assert(fd >= 0);
+	cr_assert_eq(pwrite(fd, &value, sizeof(value), (off_t)at), 4);
+	close(fd);
 }
 
 /* What mp_shm_gc() says of this name. */

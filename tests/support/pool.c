@@ -63,6 +63,16 @@ mp_pool *t_pool(int workers)
 	return pool;
 }
 
+const int t_methods[T_ALL] = {MP_START_FORK, MP_START_SPAWN, MP_START_FORKSERVER, MP_START_THREAD};
+
+mp_pool *t_pool_by(int m, int workers)
+{
+	mp_pool *pool;
+
+	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = workers, .start_method = t_methods[m]), &pool));
+	return pool;
+}
+
 mp_future *t_submit(mp_pool *pool, mp_task *task, mp_obj args)
 {
 	mp_future *f;

@@ -17,6 +17,11 @@ mp_task t_read_byte;
 mp_task t_write_pid;
 
 mp_pool *t_pool(int workers);
+/* For tests with workers of each kind: the first T_PROCESSES are processes, the last is threads. */
+#define T_PROCESSES 3
+#define T_ALL 4
+extern const int t_methods[T_ALL];
+mp_pool *t_pool_by(int m, int workers);
 mp_future *t_submit(mp_pool *pool, mp_task *task, mp_obj args);
 /* The task must end so; the future is closed. */
 void t_expect_i64(mp_future *f, int64_t expected);

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -266,6 +267,14 @@ void t_die_at(
 		t_expect_signal(&child, SIGKILL);
 	cr_assert(t_fired(), "nobody came to %s", point);
 	t_disarm();
+}
+
+void *t_shared(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert(p != MAP_FAILED);
+	return p;
 }
 
 int t_read_full(int fd, void *data, size_t size)

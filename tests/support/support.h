@@ -105,6 +105,9 @@ void t_die_at(
 /* Read exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
 int t_read_full(int fd, void *data, size_t size);
 
+/* Zeroed memory that forked children share with the test. munmap() it. */
+void *t_shared(size_t size);
+
 /* Open descriptors of this process. */
 int t_count_fds(void);
 
