@@ -50,6 +50,15 @@ MP__HOT mp__deadline mp__deadline_slice(mp__deadline deadline, int ms)
 	return deadline.ns < slice ? deadline : (mp__deadline){slice};
 }
 
+MP__HOT mp__deadline mp__deadline_slice_about(mp__deadline deadline, int ms)
+{
+	struct timespec tick;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+	int64_t slice = tick.tv_sec * NS_PER_S + tick.tv_nsec + ms * NS_PER_MS;
+	return deadline.ns < slice ? deadline : (mp__deadline){slice};
+}
+
 struct timespec mp__deadline_timespec(mp__deadline deadline)
 {
 	return (struct timespec){

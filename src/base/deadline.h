@@ -30,6 +30,12 @@ int mp__deadline_poll_ms(mp__deadline deadline);
 /* The earlier of the deadline and `ms` from now: for waits that look around now and then. */
 mp__deadline mp__deadline_slice(mp__deadline deadline, int ms);
 
+/*
+ * The same counted from the last tick of the kernel's clock, some milliseconds ago at most: a fifth of
+ * the cost, for waits that do not mind.
+ */
+mp__deadline mp__deadline_slice_about(mp__deadline deadline, int ms);
+
 /* The absolute time, for FUTEX_WAIT_BITSET. Not for MP__DEADLINE_NEVER. */
 struct timespec mp__deadline_timespec(mp__deadline deadline);
 

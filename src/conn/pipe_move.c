@@ -264,18 +264,22 @@ static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 	mp__spin_end(&spin, some);
 	if (!some) {
 		silence(e);
-		first = mp__deadline_slice(deadline, FIRST_SLEEP_MS);
+		first = mp__deadline_slice_about(deadline, FIRST_SLEEP_MS);
 	}
 	for (bool again = false; !some; again = true) {
 		uint32_t heard = mp__bell_listen(&e->in.words->data.bell);
 		if (!mp__ring_is_empty(&e->in))
 			break;
 		/* As a rule the answer comes before it is worth asking whether it can. */
-		bool ask = mp__deadline_passed(first);
+		bool ask = (again || deadline.ns == 0) && mp__deadline_passed(first);
+		int r = 0;
 		if (at_end(e, ask))
 			return gone();
 		mp__waiting_begin_for(e->in.words, MP__MAGIC_PIPE, NULL, again);
-		int r = mp__bell_sleep(&e->in.words->data.bell, heard, ask ? deadline : first);
+		if (ask)
+			r = mp__bell_sleep(&e->in.words->data.bell, heard, deadline);
+		else
+			mp__bell_doze(&e->in.words->data.bell, heard, first);
 		mp__waiting_end();
 		some = !mp__ring_is_empty(&e->in);
 		if (r < 0 && !some && ask)

@@ -21,10 +21,18 @@ uint32_t mp__bell_listen(mp__bell *bell)
 
 int mp__bell_sleep(mp__bell *bell, uint32_t heard, mp__deadline deadline)
 {
-	if (mp__deadline_passed(deadline))
+	int64_t now = mp__now_ns();
+	int64_t recheck = now + MP__BELL_RECHECK_MS * INT64_C(1000000);
+
+	if (deadline.ns <= now)
 		return -ETIMEDOUT;
-	mp__futex_wait(bell, heard, mp__deadline_slice(deadline, MP__BELL_RECHECK_MS));
+	mp__futex_wait(bell, heard, (mp__deadline){deadline.ns < recheck ? deadline.ns : recheck});
 	return 0;
+}
+
+void mp__bell_doze(mp__bell *bell, uint32_t heard, mp__deadline soon)
+{
+	mp__futex_wait(bell, heard, soon);
 }
 
 void mp__bell_ring_slowly(mp__bell *bell, int count)

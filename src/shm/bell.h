@@ -46,6 +46,9 @@ uint32_t mp__bell_listen(mp__bell *bell);
  */
 int mp__bell_sleep(mp__bell *bell, uint32_t heard, mp__deadline deadline);
 
+/* The same until a time that is near, without a look at the clock: no further than the re-check. */
+void mp__bell_doze(mp__bell *bell, uint32_t heard, mp__deadline soon);
+
 void mp__bell_ring_slowly(mp__bell *bell, int count);
 
 /* After a change of state and a full barrier: wake up to `count` of those who sleep. */

@@ -105,12 +105,20 @@ static struct mp__board_cell *my_cell(void)
 	return self.cell;
 }
 
+/* Nobody else writes it while this thread lives. */
+static void move_on(struct mp__board_cell *cell, memory_order order)
+{
+	uint32_t change = atomic_load_explicit(&cell->change, memory_order_relaxed);
+
+	atomic_store_explicit(&cell->change, change + 1, order);
+}
+
 static struct mp__board_cell *begin_change(void)
 {
 	struct mp__board_cell *cell = my_cell();
 
 	if (cell) {
-		atomic_fetch_add_explicit(&cell->change, 1, memory_order_relaxed);
+		move_on(cell, memory_order_relaxed);
 		atomic_thread_fence(memory_order_release);
 	}
 	return cell;
@@ -119,7 +127,7 @@ static struct mp__board_cell *begin_change(void)
 /* Partner: the reads of `change` in mpctl. */
 static void end_change(struct mp__board_cell *cell)
 {
-	atomic_fetch_add_explicit(&cell->change, 1, memory_order_release);
+	move_on(cell, memory_order_release);
 }
 
 /* --- records ---------------------------------------------------------------------------------------- */
