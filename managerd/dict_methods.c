@@ -113,6 +113,68 @@ static int compare_and_swap(struct serve_call *call)
 	return serve_answer_bool(call, true);
 }
 
+/* --- as the requests of dicts do (managerd/dict_request.c), for who calls methods by name -------- */
+
+static int get(struct serve_call *call)
+{
+	struct serve_bytes value;
+	struct mp__key key;
+
+	if (!serve_arg_key(call, 0, &key))
+		return call->failed;
+	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
+	return r == 0 ? serve_answer_stored(call, value) : md_dict_fail(call, r);
+}
+
+static int contains(struct serve_call *call)
+{
+	struct serve_bytes value;
+	struct mp__key key;
+
+	if (!serve_arg_key(call, 0, &key))
+		return call->failed;
+	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
+	return r == 0 || r == MD_DICT_E_NO_KEY ? serve_answer_bool(call, r == 0)
+					       : md_dict_fail(call, r);
+}
+
+static int set(struct serve_call *call)
+{
+	struct serve_bytes value;
+	struct mp__key key;
+
+	if (!serve_arg_key(call, 0, &key) || !serve_arg_value(call, 1, &value) ||
+		!md_dict_refer(call, value))
+		return call->failed;
+	int r = md_dict_set(dict_of(call), bytes_of(&key), value);
+	if (r != 0) {
+		serve_unrefer(call->object, value);
+		return md_dict_fail(call, r);
+	}
+	serve_changed(call->object);
+	return serve_answer_nil(call);
+}
+
+static int delete (struct serve_call *call)
+{
+	struct mp__key key;
+
+	if (!serve_arg_key(call, 0, &key))
+		return call->failed;
+	int r = md_dict_remove(dict_of(call), bytes_of(&key));
+	if (r != 0)
+		return md_dict_fail(call, r);
+	serve_changed(call->object);
+	return serve_answer_nil(call);
+}
+
+static int len(struct serve_call *call)
+{
+	return serve_answer_i64(call, (int64_t)md_dict_len(dict_of(call)));
+}
+
+/* --- many ------------------------------------------------------------------------------------- */
+
 /* A dict of those that are there. */
 static int get_many(struct serve_call *call)
 {
@@ -162,10 +224,15 @@ static int popitem(struct serve_call *call)
 const struct serve_method md_dict_methods[MD_DICT_METHODS] = {
 	{"add", add, 2, 2},
 	{"compare_and_swap", compare_and_swap, 3, 3},
+	{"contains", contains, 1, 1},
+	{"delete", delete, 1, 1},
 	{"expire", md_dict_expire, 2, 2},
+	{"get", get, 1, 1},
 	{"get_many", get_many, 1, 1},
+	{"len", len, 0, 0},
 	{"persist", md_dict_persist, 1, 1},
 	{"popitem", popitem, 0, 0},
+	{"set", set, 2, 2},
 	{"set_for", md_dict_set_for, 3, 3},
 	{"transact", md_dict_transact, 2, 2},
 	{"ttl", md_dict_ttl, 1, 1},

@@ -102,6 +102,23 @@ TEST(transactions_on_a_dict)
 	CHECK(d.transact({step::set("x", 2)}, version).error() == -ESTALE);
 }
 
+TEST(many_calls_at_once)
+{
+	auto m = mp::manager::start().value();
+	auto d = m.dict("many").value();
+	auto n = m.counter("n", 7).value();
+	mp_obj key[] = {mp_str("x")};
+	mp_call calls[] = {
+		{mp::arg(n), "get", mp_nil(), 0, mp_nil()},
+		{mp::arg(d), "len", mp_nil(), 0, mp_nil()},
+		{mp::arg(d), "get", mp_list_of(key, 1), 0, mp_nil()},
+	};
+	CHECK(mp::call_many(mp::span<mp_call>(calls, 2)));
+	CHECK(mp_obj_i64(&calls[0].value) == 7);
+	CHECK(mp_obj_i64(&calls[1].value) == 0);
+	CHECK(mp::call_many(calls).error() == -ENOENT);
+}
+
 TEST(transactions_on_several_objects)
 {
 	auto m = mp::manager::start().value();

@@ -42,6 +42,24 @@ int mp_manager_open(
 int mp_proxy_call(
 	mp_proxy *proxy, const char *method, mp_obj args, int timeout_ms, mp_obj *ret_result);
 
+/* One of several calls. */
+typedef struct mp_call {
+	mp_obj object;      /* a handle: mp_handle(proxy), mp_handle(dict) */
+	const char *method; /* with args: as in mp_proxy_call() */
+	mp_obj args;
+	int result;   /* out: what mp_proxy_call() would have returned */
+	mp_obj value; /* out: to be freed; nil if the result is negative */
+} mp_call;
+
+/*
+ * Make all calls on one way to the daemon and back: they are sent before the first answer is waited
+ * for, up to 64 at a time, and carried out in this order, each for itself. So one that waits for a
+ * later one must not be more than 63 before it. The timeout is that of each. 0: all have worked; else
+ * the result of the first that has not, with its sentence. Either way each has its own result. -EINVAL
+ * no calls; -ENOMEM none was made.
+ */
+int mp_call_many(mp_call *calls, size_t n, int timeout_ms);
+
 /*
  * A number that is another one after each change of the object; to be told of changes: wait until it
  * is another one than `version`, and give it (ret_version may be NULL). -EAGAIN, -ETIMEDOUT it has not

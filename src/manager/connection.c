@@ -31,17 +31,6 @@
 /* What a call waits for: the reply, or its turn to read. */
 enum { WORD_WAIT, WORD_READ, WORD_DONE };
 
-struct call {
-	struct call *next; /* by age */
-	struct call *previous;
-	struct call *chain; /* with the same place in the table */
-	uint64_t id;
-	bool waits; /* has sent, and sleeps on the word */
-	_Atomic uint32_t word;
-	int result; /* with WORD_DONE: 0 the reply is there, or why it will not come */
-	struct mp__reply *reply;
-};
-
 struct mp__connection {
 	_Atomic unsigned int references;
 	int fd;
@@ -49,12 +38,12 @@ struct mp__connection {
 	_Atomic size_t max_frame;
 	struct mp__timed_lock sending; /* held while a request goes out; before `lock` */
 	pthread_mutex_t lock;          /* guards what follows; nobody blocks under it */
-	struct call *calls;            /* under way, oldest first */
-	struct call *last;
-	struct call **table; /* the same by id; `small` as long as they are few */
+	struct mp__call *calls;        /* under way, oldest first */
+	struct mp__call *last;
+	struct mp__call **table; /* the same by id; `small` as long as they are few */
 	size_t table_size;
 	size_t n_calls;
-	struct call *small[TABLE_SMALL];
+	struct mp__call *small[TABLE_SMALL];
 	uint64_t next_id;
 	bool has_reader;
 	int broken;                /* 0, or the result of all further calls */
@@ -122,14 +111,14 @@ bool mp__connection_is_broken(struct mp__connection *connection)
 
 /* --- calls under way; all of this under the lock ---------------------------------------------- */
 
-static struct call **place_of(struct mp__connection *c, uint64_t id)
+static struct mp__call **place_of(struct mp__connection *c, uint64_t id)
 {
 	return &c->table[id & (c->table_size - 1)];
 }
 
-static void put_in_table(struct mp__connection *c, struct call *call)
+static void put_in_table(struct mp__connection *c, struct mp__call *call)
 {
-	struct call **place = place_of(c, call->id);
+	struct mp__call **place = place_of(c, call->id);
 
 	call->chain = *place;
 	*place = call;
@@ -141,20 +130,20 @@ static void put_in_table(struct mp__connection *c, struct call *call)
  */
 static void grow_table(struct mp__connection *c)
 {
-	struct call **old = c->table;
-	struct call **table = calloc(c->table_size * 2, sizeof(struct call *));
+	struct mp__call **old = c->table;
+	struct mp__call **table = calloc(c->table_size * 2, sizeof(struct mp__call *));
 
 	if (!table)
 		return;
 	c->table = table;
 	c->table_size *= 2;
-	for (struct call *call = c->calls; call; call = call->next)
+	for (struct mp__call *call = c->calls; call; call = call->next)
 		put_in_table(c, call);
 	if (old != c->small)
 		free(old);
 }
 
-static void add_call(struct mp__connection *c, struct call *call)
+static void add_call(struct mp__connection *c, struct mp__call *call)
 {
 	if (c->n_calls == c->table_size)
 		grow_table(c);
@@ -171,13 +160,13 @@ static void add_call(struct mp__connection *c, struct call *call)
 }
 
 /* Replies come in any order: calls that wait for others are answered when those have done it. */
-static struct call *take_call(struct mp__connection *c, uint64_t id)
+static struct mp__call *take_call(struct mp__connection *c, uint64_t id)
 {
-	struct call **at = place_of(c, id);
+	struct mp__call **at = place_of(c, id);
 
 	while (*at && (*at)->id != id)
 		at = &(*at)->chain;
-	struct call *call = *at;
+	struct mp__call *call = *at;
 	if (!call)
 		return NULL;
 	*at = call->chain;
@@ -194,7 +183,7 @@ static struct call *take_call(struct mp__connection *c, uint64_t id)
 }
 
 /* After this the call's memory may be gone: its thread may have seen the word on its own. */
-static void wake(struct call *call, uint32_t word)
+static void wake(struct mp__call *call, uint32_t word)
 {
 	bool sleeps = call->waits;
 
@@ -206,7 +195,7 @@ static void wake(struct call *call, uint32_t word)
 /* Somebody who waits becomes the reader. */
 static void pass_reading(struct mp__connection *c)
 {
-	for (struct call *call = c->calls; call; call = call->next) {
+	for (struct mp__call *call = c->calls; call; call = call->next) {
 		if (call->waits) {
 			c->has_reader = true;
 			wake(call, WORD_READ);
@@ -226,7 +215,7 @@ static int break_connection(struct mp__connection *c, int result)
 	/* Wakes who sleeps in the kernel; the descriptor stays ours until the end. */
 	shutdown(c->fd, SHUT_RDWR);
 	while (c->calls) {
-		struct call *call = take_call(c, c->calls->id);
+		struct mp__call *call = take_call(c, c->calls->id);
 		call->result = result;
 		wake(call, WORD_DONE);
 	}
@@ -311,7 +300,7 @@ static int hand_out(struct mp__connection *c)
 		uint64_t id = mp__frame_id(message, length);
 
 		pthread_mutex_lock(&c->lock);
-		struct call *call = take_call(c, id);
+		struct mp__call *call = take_call(c, id);
 		if (call) {
 			call->result = mp__reply_fill(call->reply, message, length);
 			wake(call, WORD_DONE);
@@ -396,26 +385,27 @@ static int send_frame(struct mp__connection *c, const uint8_t *data, size_t size
 	return r;
 }
 
-/* Make it known as under way, unless nothing goes any more. */
-static int begin_call(struct mp__connection *c, struct call *call, Mp__Request *request)
+/* Make them known as under way, unless nothing goes any more. */
+static int begin_calls(
+	struct mp__connection *c, struct mp__call *calls, Mp__Request *const *requests, size_t n)
 {
 	pthread_mutex_lock(&c->lock);
 	int r = c->broken ? mp_error_set(c->broken, "%s", c->why) : 0;
-	if (r == 0) {
-		add_call(c, call);
-		request->id = call->id;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		add_call(c, &calls[i]);
+		requests[i]->id = calls[i].id;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return r;
 }
 
 /* It was not, or not wholly, sent. A request that stopped in the middle breaks the connection. */
-static int abort_call(struct mp__connection *c, struct call *call, int result, bool begun)
+static int abort_call(struct mp__connection *c, struct mp__call *call, int result, bool begun)
 {
 	pthread_mutex_lock(&c->lock);
 	if (c->broken && call->result < 0)
 		result = mp_error_set(call->result, "%s", c->why);
-	struct call *left = take_call(c, call->id);
+	struct mp__call *left = take_call(c, call->id);
 	if (!left && call->result == 0 && call->reply->data != call->reply->small)
 		free(call->reply->data);
 	if (begun || (result != -ETIMEDOUT && result != -EMSGSIZE && result != -ENOMEM))
@@ -424,35 +414,38 @@ static int abort_call(struct mp__connection *c, struct call *call, int result, b
 	return result;
 }
 
-static int send_request(
-	struct mp__connection *c, struct call *call, Mp__Request *request, mp__deadline deadline)
+static int send_requests(struct mp__connection *c, Mp__Request *const *requests,
+	struct mp__call *calls, size_t n, mp__deadline deadline)
 {
 	struct mp__packed packed;
 	size_t sent = 0;
 
-	int r = begin_call(c, call, request);
+	int r = begin_calls(c, calls, requests, n);
 	if (r < 0)
 		return r;
-	r = mp__request_pack(request, c->max_frame, &packed);
+	mp__packed_init(&packed);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = mp__request_pack(&packed, requests[i], c->max_frame);
 	MP__TEST_POINT("manager.call.begun");
-	if (r == 0) {
+	if (r == 0)
 		r = send_frame(c, mp__buffer_at(&packed.buffer), mp__buffer_size(&packed.buffer),
 			deadline, &sent);
-		mp__packed_free(&packed);
-	}
+	mp__packed_free(&packed);
 	MP__TEST_POINT("manager.call.sent");
-	return r < 0 ? abort_call(c, call, r, sent > 0) : 0;
+	for (size_t i = 0; i < n && r < 0; i++)
+		r = abort_call(c, &calls[i], r, sent > 0);
+	return r;
 }
 
 /* --- a call ----------------------------------------------------------------------------------- */
 
-static bool is_done(struct call *call)
+static bool is_done(struct mp__call *call)
 {
 	return atomic_load_explicit(&call->word, memory_order_acquire) == WORD_DONE;
 }
 
 /* Read until the own reply is there, then let somebody else read. */
-static int read_for(struct mp__connection *c, struct call *call, mp__deadline deadline)
+static int read_for(struct mp__connection *c, struct mp__call *call, mp__deadline deadline)
 {
 	int r = 0;
 
@@ -473,7 +466,7 @@ static int read_for(struct mp__connection *c, struct call *call, mp__deadline de
 }
 
 /* Out of time: unless reply or reading has come just now, the call goes. */
-static int give_up(struct mp__connection *c, struct call *call)
+static int give_up(struct mp__connection *c, struct mp__call *call)
 {
 	pthread_mutex_lock(&c->lock);
 	uint32_t word = atomic_load_explicit(&call->word, memory_order_relaxed);
@@ -486,7 +479,7 @@ static int give_up(struct mp__connection *c, struct call *call)
 	return word == WORD_DONE ? 0 : -ETIMEDOUT;
 }
 
-static int wait_for(struct mp__connection *c, struct call *call, mp__deadline deadline)
+static int wait_for(struct mp__connection *c, struct mp__call *call, mp__deadline deadline)
 {
 	pthread_mutex_lock(&c->lock);
 	bool done = atomic_load_explicit(&call->word, memory_order_relaxed) == WORD_DONE;
@@ -517,46 +510,53 @@ void mp__connection_break(struct mp__connection *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static int send_in_turn(
-	struct mp__connection *c, struct call *call, Mp__Request *request, mp__deadline deadline)
+int mp__connection_send(struct mp__connection *c, Mp__Request *const *requests,
+	struct mp__call *calls, size_t n, mp__deadline deadline)
 {
+	for (size_t i = 0; i < n; i++) {
+		struct mp__reply *reply = calls[i].reply;
+		reply->data = reply->small;
+		reply->answered = false;
+		reply->refused = false;
+		calls[i] = (struct mp__call){.reply = reply};
+	}
 	int r = mp__timed_lock_take(&c->sending, deadline);
+	if (r == 0) {
+		r = send_requests(c, requests, calls, n, deadline);
+		mp__timed_lock_release(&c->sending);
+	}
+	return r == -ETIMEDOUT ? mp_error_set(r, "managerd has not taken a request in time") : r;
+}
 
+int mp__connection_await(struct mp__connection *c, const Mp__Request *request,
+	struct mp__call *call, mp__deadline deadline)
+{
+	struct mp__reply *reply = call->reply;
+
+	int r = wait_for(c, call, deadline);
+	if (r == -ETIMEDOUT)
+		return mp_error_set(r, "managerd has not answered in time");
+	/* The result was set before the word was; nobody changes it any more. */
+	if (r == 0 && call->result < 0)
+		r = call->result == -ENOMEM
+			    ? mp_error_set(-ENOMEM, "no memory for a reply of managerd")
+			    : mp_error_set(call->result, "%s", c->why);
 	if (r < 0)
 		return r;
-	r = send_request(c, call, request, deadline);
-	mp__timed_lock_release(&c->sending);
+	reply->answered = true;
+	r = mp__reply_unpack(reply, request->op_case == MP__REQUEST__OP_CALL);
+	if (r < 0)
+		mp__reply_free(reply);
 	return r;
 }
 
 int mp__connection_call(struct mp__connection *connection, Mp__Request *request,
 	mp__deadline deadline, struct mp__reply *ret_reply)
 {
-	struct mp__connection *c = connection;
-	struct call call = {.reply = ret_reply};
+	struct mp__call call = {.reply = ret_reply};
 
-	ret_reply->data = ret_reply->small;
-	ret_reply->answered = false;
-	ret_reply->refused = false;
-	int r = send_in_turn(c, &call, request, deadline);
-	if (r == 0) {
-		r = wait_for(c, &call, deadline);
-		if (r == 0 && call.result < 0) {
-			/* Set before the word was; nobody changes it any more. */
-			r = call.result == -ENOMEM
-				    ? mp_error_set(-ENOMEM, "no memory for a reply of managerd")
-				    : mp_error_set(call.result, "%s", c->why);
-		}
-	}
-	if (r == -ETIMEDOUT)
-		return mp_error_set(r, "managerd has not answered in time");
-	if (r < 0)
-		return r;
-	ret_reply->answered = true;
-	r = mp__reply_unpack(ret_reply, request->op_case == MP__REQUEST__OP_CALL);
-	if (r < 0)
-		mp__reply_free(ret_reply);
-	return r;
+	int r = mp__connection_send(connection, &request, &call, 1, deadline);
+	return r < 0 ? r : mp__connection_await(connection, request, &call, deadline);
 }
 
 /* To the one who reads, the reply is that to a call which has gone. */
@@ -565,10 +565,9 @@ void mp__connection_post(
 {
 	struct mp__connection *c = connection;
 	struct mp__reply nobody;
-	struct call call = {.reply = &nobody};
+	struct mp__call call = {.reply = &nobody};
 
-	nobody.data = nobody.small;
-	if (send_in_turn(c, &call, request, deadline) < 0)
+	if (mp__connection_send(c, &request, &call, 1, deadline) < 0)
 		return;
 	pthread_mutex_lock(&c->lock);
 	bool answered = !take_call(c, call.id) && call.result == 0;

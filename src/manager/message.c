@@ -14,18 +14,37 @@
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* A borrowed block must not be given back to malloc: what does not fit there is packed anew. */
-int mp__request_pack(const Mp__Request *request, size_t max, struct mp__packed *ret_packed)
+void mp__packed_init(struct mp__packed *packed)
 {
-	const size_t room = sizeof(ret_packed->small) - MP__FRAME_HEADER;
-	struct mp__buffer *buffer = &ret_packed->buffer;
+	packed->buffer = (struct mp__buffer){.data = packed->small, .room = sizeof(packed->small)};
+}
 
-	*buffer = (struct mp__buffer){.data = ret_packed->small, .room = sizeof(ret_packed->small)};
-	int r = mp__quick_request(buffer, request, max < room ? max : room);
-	if (r == -EMSGSIZE && max > room) {
-		*buffer = (struct mp__buffer){0};
-		r = mp__quick_request(buffer, request, max);
+/* What the borrowed block does not take goes to one of its own, with all before it: 1. */
+static int pack_small(struct mp__packed *packed, const Mp__Request *request, size_t max)
+{
+	struct mp__buffer *buffer = &packed->buffer;
+	struct mp__buffer own = {0};
+	size_t left = buffer->room - buffer->end;
+	int r = -EMSGSIZE;
+
+	if (left >= MP__FRAME_HEADER) {
+		left -= MP__FRAME_HEADER;
+		r = mp__quick_request(buffer, request, max < left ? max : left);
 	}
+	if (r != -EMSGSIZE)
+		return r;
+	if (mp__buffer_append(&own, packed->small, buffer->end) < 0)
+		return -ENOMEM;
+	*buffer = own;
+	return 1;
+}
+
+int mp__request_pack(struct mp__packed *packed, const Mp__Request *request, size_t max)
+{
+	int r = packed->buffer.data == packed->small ? pack_small(packed, request, max) : 1;
+
+	if (r > 0)
+		r = mp__quick_request(&packed->buffer, request, max);
 	if (r == -EMSGSIZE)
 		return mp_error_set(r,
 			"a request of %zu bytes to managerd, which takes %zu at most: split the "

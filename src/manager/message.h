@@ -21,8 +21,9 @@ struct mp__packed {
 	uint8_t small[MP__REQUEST_SMALL];
 };
 
-/* As a frame of at most `max` bytes. -EMSGSIZE, -ENOMEM; then there is nothing to free. */
-int mp__request_pack(const Mp__Request *request, size_t max, struct mp__packed *ret_packed);
+void mp__packed_init(struct mp__packed *packed);
+/* Append it as a frame of at most `max` bytes. -EMSGSIZE, -ENOMEM. */
+int mp__request_pack(struct mp__packed *packed, const Mp__Request *request, size_t max);
 void mp__packed_free(struct mp__packed *packed);
 
 /* A reply of usual size needs no malloc. */

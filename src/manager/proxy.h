@@ -50,6 +50,10 @@ int mp__proxy_open(struct mp_manager *manager, const char *class_name, const cha
 int mp__proxy_of_reference(struct mp_manager *manager, const struct mp__reference *object,
 	uint64_t serial, uint64_t reference, struct mp__handle **ret_handle);
 
+/* A reference to the connection, which knows the object as *ret_reference if the result is 0. */
+int mp__proxy_connection(struct mp_proxy *proxy, mp__deadline deadline,
+	struct mp__connection **ret_connection, uint64_t *ret_reference);
+
 /*
  * One request about the object. `reference` is the field of the operation in which the daemon's
  * number belongs: it is known only when the connection is. The reply is to be freed unless the

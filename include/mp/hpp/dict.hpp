@@ -78,6 +78,15 @@ inline result<void> transact(span<const mp_transact_step> steps)
 	return result<void>(mp_transact(steps.data(), steps.size()));
 }
 
+/*
+ * Many calls on one way to the daemon and back: call_many({{stock, "add", list_of("bolts", -1), 0, {}}}).
+ * Each has its own result and value, which is the caller's to free; the error is that of the first.
+ */
+inline result<void> call_many(span<mp_call> calls, timeout t = nowait)
+{
+	return result<void>(mp_call_many(calls.data(), calls.size(), t.ms()));
+}
+
 class dict : public detail::handle<dict, mp_dict>
 {
       public:
