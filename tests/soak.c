@@ -488,15 +488,21 @@ static void start_workers(void)
 
 static void end_workers(void)
 {
+	bool bad = false;
 	int code;
 
 	atomic_store(&shared->stop, 1);
 	mp_barrier_abort(barrier);
 	for (size_t i = 0; i < N * SIDES; i++) {
 		CHECK(mp_process_join(workers[i], WAIT_MS) == 0);
-		CHECK(mp_process_exit_code(workers[i], &code) == 0 && code == 0);
+		CHECK(mp_process_exit_code(workers[i], &code) == 0);
+		if (code != 0)
+			fprintf(stderr, "soak: %s: a process ended with %d\n",
+				capabilities[i / SIDES].name, code);
+		bad |= code != 0;
 		CHECK(mp_process_close(workers[i]) == 0);
 	}
+	CHECK(!bad);
 }
 
 /* --- the whole ------------------------------------------------------------------------------------------ */
