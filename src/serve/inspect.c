@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "proto/manager.pb-c.h"
 #include "serve/call.h"
+#include "serve/clients.h"
 #include "serve/hold.h"
 #include "serve/item.h"
 #include "serve/log.h"
@@ -124,7 +125,7 @@ static bool sees(const struct serve_session *session, const struct serve_session
 static struct serve_session *next_of(
 	const struct serve_context *context, const struct serve_session *previous)
 {
-	return context->next_session ? context->next_session(context, previous) : NULL;
+	return context->clients ? serve_clients_next(context->clients, previous) : NULL;
 }
 
 static int64_t count_holds(const struct serve_session *session)

@@ -31,6 +31,7 @@ struct serve_actor;
 struct serve_hold;
 struct serve_monitor;
 struct serve_waiter;
+struct serve_clients;
 struct mp__auth;
 struct Mp__Request;
 struct mp__quick;
@@ -67,9 +68,7 @@ struct serve_context {
 	struct serve_session *dirty;   /* got an answer while another was at work */
 	/* A session begins to hold or to wait for something; NULL: nobody wants to know. */
 	void (*bound)(struct serve_session *session);
-	/* The session behind `previous`, which is NULL at first; NULL at the end. */
-	struct serve_session *(*next_session)(
-		const struct serve_context *context, const struct serve_session *previous);
+	struct serve_clients *clients; /* all sessions; or NULL */
 	struct serve_bytes args[SERVE_ARGS_MAX]; /* of the call in hand */
 	size_t n_args;
 	size_t args_references;         /* how many mp.References stand in them */
