@@ -79,8 +79,14 @@ inline result<void> transact(span<const mp_transact_step> steps)
 }
 
 /*
- * Many calls on one way to the daemon and back: call_many({{stock, "add", list_of("bolts", -1), 0, {}}}).
- * Each has its own result and value, which is the caller's to free; the error is that of the first.
+ * Many calls on one way to the daemon and back:
+ *
+ *	auto change = mp::list_of("bolts", -1); // lives as long as the calls that refer to it
+ *	mp_call calls[] = {{mp::arg(stock), "add", change, 0, {}}};
+ *	mp::call_many(calls)
+ *
+ * Each has its own result, and a value that mp::obj(calls[0].value) takes over; the error is that of
+ * the first that failed.
  */
 inline result<void> call_many(span<mp_call> calls, timeout t = nowait)
 {
