@@ -88,6 +88,7 @@ struct command {
 	int min;
 	int max;
 	bool options_first; /* what follows the first argument is not looked at */
+	bool waits; /* for others: --timeout is for that, and the daemon has its usual time */
 };
 
 extern const struct command command_add;

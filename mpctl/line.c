@@ -192,9 +192,17 @@ const char *line_socket(void)
 	return socket && *socket ? socket : SOCKET_DEFAULT;
 }
 
+/* For an answer. */
+static int answer_ms(const struct line *line)
+{
+	bool given = line->timeout_ms > 0 && !line->command->waits;
+
+	return given ? line->timeout_ms : LINE_TIMEOUT_MS;
+}
+
 mp__deadline line_deadline(const struct line *line)
 {
-	return mp__deadline_in(line->timeout_ms > 0 ? line->timeout_ms : LINE_TIMEOUT_MS);
+	return mp__deadline_in(answer_ms(line));
 }
 
 static int code_of(struct line *line, int result)
@@ -231,10 +239,8 @@ int line_fail(struct line *line, int result, const char *what)
 
 static int connect_and_serve(struct line *line)
 {
-	/* A call that waits has its own time; this is for the answers. */
-	int timeout_ms = line->timeout_ms > 0 ? line->timeout_ms : LINE_TIMEOUT_MS;
 	int r = mp_manager_connect(
-		line->socket, MP_MANAGER_OPTIONS(.timeout_ms = timeout_ms), &line->manager);
+		line->socket, MP_MANAGER_OPTIONS(.timeout_ms = answer_ms(line)), &line->manager);
 
 	if (r < 0) {
 		fprintf(stderr, "mpctl %s: %s\n", line->command->name, mp_error_detail());

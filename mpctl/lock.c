@@ -361,6 +361,7 @@ const struct command command_lock = {
 		"NAME`, or\n"
 		"until the calling process ends.\n",
 	.serve = serve_lock,
+	.waits = true,
 	.options = OPTION_RUNS,
 	.min = 1,
 	.max = 1000000,

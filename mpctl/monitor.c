@@ -123,5 +123,6 @@ const struct command command_monitor = {
 		"counted.\n"
 		"For managerd's own user and root.\n",
 	.serve = serve_monitor,
+	.waits = true,
 	.options = OPTION_COUNT,
 };

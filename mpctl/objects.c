@@ -532,6 +532,7 @@ const struct command command_call = {
 		"wait.\n"
 		"With --type CLASS the object is made if there is none.\n",
 	.serve = serve_call,
+	.waits = true,
 	.options = OPTION_STRING | OPTION_BYTES | OPTION_TYPE,
 	.min = 2,
 	.max = MANY,

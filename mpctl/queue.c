@@ -114,6 +114,7 @@ const struct command command_queue_get = {
 		"without it\n"
 		"for ever, with 0 not at all.\n",
 	.serve = serve_get,
+	.waits = true,
 	.options = OPTION_COUNT | OPTIONS_OF_NEW,
 	.min = 1,
 	.max = 1,
@@ -127,6 +128,7 @@ const struct command command_queue_put = {
 		"line.\n"
 		"--timeout is how long to wait while it is full, for each.\n",
 	.serve = serve_put,
+	.waits = true,
 	.options = OPTION_STRING | OPTION_BYTES | OPTION_PRIORITY | OPTIONS_OF_NEW,
 	.min = 2,
 	.max = 1000000,

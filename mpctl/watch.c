@@ -95,6 +95,7 @@ const struct command command_watch = {
 		"changes may be told as one, the last is never missed. --timeout is how long to "
 		"wait for one.\n",
 	.serve = serve_watch,
+	.waits = true,
 	.options = OPTION_STRING | OPTION_COUNT | OPTION_NOW,
 	.min = 1,
 	.max = 2,
