@@ -322,6 +322,100 @@ Test(dict_expiry, mistakes_have_their_errors)
 	close_dict();
 }
 
+/* --- named objects ------------------------------------------------------------------------------ */
+
+T_SUITE(object_expiry);
+
+static int64_t rest_of_object(mp_proxy *proxy)
+{
+	int64_t ttl = 0;
+
+	T_OK(mp_proxy_ttl(proxy, &ttl));
+	return ttl;
+}
+
+Test(object_expiry, a_name_is_free_afterwards_and_who_has_the_object_keeps_it)
+{
+	mp_proxy *old;
+	mp_proxy *other;
+	int64_t n;
+
+	m = t_manager();
+	T_OK(mp_manager_counter(m, "n", 5, &old));
+	cr_assert_eq(rest_of_object(old), MP_FOREVER);
+	T_OK(mp_proxy_expire(old, 1000L * LONG_MS));
+	cr_assert(rest_of_object(old) > LONG_MS);
+	T_OK(mp_proxy_expire(old, SHORT_MS));
+	/* Of another type, and the name is taken until it goes. */
+	int r;
+	while ((r = mp_manager_lock(m, "n", &other)) == -EEXIST)
+		;
+	T_OK(r);
+	T_OK(mp_counter_add(old, 1, &n));
+	cr_assert_eq(n, 6);
+	T_RESULT(mp_proxy_ttl(old, &n), -EINVAL);
+	T_RESULT(mp_proxy_expire(old, SHORT_MS), -EINVAL);
+	T_RESULT(mp_proxy_persist(old), -EINVAL);
+	cr_assert_eq(rest_of_object(other), MP_FOREVER);
+	mp_proxy_close(old);
+	mp_proxy_close(other);
+	/* Nobody has it open: it goes with its name, and what is inside with it. */
+	T_OK(mp_manager_open(m, "dict", "d", mp_nil(), &old));
+	T_OK(mp_proxy_expire(old, SHORT_MS));
+	mp_proxy_close(old);
+	while ((r = mp_manager_lock(m, "d", &other)) == -EEXIST)
+		;
+	T_OK(r);
+	mp_proxy_close(other);
+	mp_manager_close(m);
+}
+
+Test(object_expiry, it_stays_after_all)
+{
+	mp_proxy *list;
+	mp_proxy *same;
+
+	m = t_manager();
+	T_OK(mp_manager_list(m, "l", &list));
+	T_RESULT(mp_proxy_persist(list), 0);
+	T_OK(mp_proxy_expire(list, LONG_MS));
+	T_RESULT(mp_proxy_persist(list), 1);
+	cr_assert_eq(rest_of_object(list), MP_FOREVER);
+	/* Each kind of object has it, a dict beside that of its keys. */
+	T_OK(mp_manager_open(m, "dict", "d", mp_nil(), &same));
+	T_OK(mp_proxy_expire(same, LONG_MS));
+	cr_assert(rest_of_object(same) > 0);
+	mp_proxy_close(same);
+	T_OK(mp_manager_open(m, NULL, "l", mp_nil(), &same));
+	T_RESULT(mp_proxy_equal(list, same), 1);
+	mp_proxy_close(same);
+	mp_proxy_close(list);
+	mp_manager_close(m);
+}
+
+Test(object_expiry, mistakes_have_their_errors)
+{
+	mp_proxy *named;
+	mp_proxy *nameless;
+	int64_t ttl;
+
+	m = t_manager();
+	T_OK(mp_manager_counter(m, "n", 0, &named));
+	T_OK(mp_manager_counter(m, NULL, 0, &nameless));
+	T_RESULT(mp_proxy_expire(named, 0), -EINVAL);
+	T_RESULT(mp_proxy_expire(named, INT64_MAX), -EINVAL);
+	T_RESULT(mp_proxy_expire(nameless, LONG_MS), -EINVAL);
+	T_RESULT(mp_proxy_persist(nameless), -EINVAL);
+	T_RESULT(mp_proxy_ttl(nameless, &ttl), -EINVAL);
+	T_RESULT(mp_proxy_ttl(named, NULL), -EINVAL);
+	T_RESULT(mp_proxy_ttl(NULL, &ttl), -EINVAL);
+	T_RESULT(mp_proxy_expire(NULL, 1), -EINVAL);
+	T_RESULT(mp_proxy_persist(NULL), -EINVAL);
+	mp_proxy_close(named);
+	mp_proxy_close(nameless);
+	mp_manager_close(m);
+}
+
 /* --- the store: the time is what the test says ---------------------------------------------------- */
 
 static struct serve_store *store;

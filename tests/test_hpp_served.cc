@@ -152,6 +152,18 @@ TEST(keys_that_expire)
 		;
 }
 
+TEST(names_that_expire)
+{
+	auto m = mp::manager::start().value();
+	auto n = m.counter("n", 5).value();
+	CHECK(!n.ttl().value() && n.expire(1h) && n.ttl().value() <= 1h && n.persist().value());
+	CHECK(!n.persist().value() && n.expire(0ms).error() == -EINVAL && n.expire(1ms));
+	while (m.counter("n").value() == n)
+		;
+	CHECK(n.get().value() == 5 && m.counter("n").value().get().value() == 0);
+	CHECK(n.ttl().error() == -EINVAL);
+}
+
 TEST(arrays_of_a_manager)
 {
 	auto m = mp::manager::start().value();

@@ -68,6 +68,16 @@ int mp_call_many(mp_call *calls, size_t n, int timeout_ms);
 int mp_proxy_version(mp_proxy *proxy, int64_t *ret_version);
 int mp_proxy_watch(mp_proxy *proxy, int64_t version, int timeout_ms, int64_t *ret_version);
 
+/*
+ * A named object whose name goes by itself after so many milliseconds: whoever opens the name then gets
+ * a new one, and those who have it open keep it until they close it. Again: another time. persist: it
+ * stays after all, 1, or 0 it would have stayed anyway. ttl: the rest of its time, 1 or more; MP_FOREVER
+ * (-1): it stays. -EINVAL it has no name (any more); less than 1 ms, or more than 10^12.
+ */
+int mp_proxy_expire(mp_proxy *proxy, int64_t ttl_ms);
+int mp_proxy_persist(mp_proxy *proxy);
+int mp_proxy_ttl(mp_proxy *proxy, int64_t *ret_ttl_ms);
+
 /* The name of its type; lives as long as the proxy. NULL for NULL. */
 const char *mp_proxy_type(const mp_proxy *proxy);
 

@@ -78,6 +78,9 @@ int mp__proxy_call(struct mp_proxy *proxy, const char *class_name, const char *m
 /* The same where the result is a number or a bool; *ret_number may be set by a positive result too. */
 int mp__proxy_call_i64(struct mp_proxy *proxy, const char *class_name, const char *method,
 	mp_obj args, int timeout_ms, int64_t *ret_number);
+/* The same where the result is a time in milliseconds, or nil: then *ret_ttl_ms is MP_FOREVER. */
+int mp__proxy_call_ttl(struct mp_proxy *proxy, const char *class_name, const char *method,
+	mp_obj args, int64_t *ret_ttl_ms);
 /* 1 or 0. */
 int mp__proxy_call_bool(struct mp_proxy *proxy, const char *class_name, const char *method,
 	mp_obj args, int timeout_ms);

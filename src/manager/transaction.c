@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include "base/error.h"
-#include "manager/argument.h"
 #include "manager/proxy.h"
 
 #include <mp/manager.h>
@@ -59,19 +58,9 @@ int mp_dict_persist(mp_dict *dict, mp_obj key)
 
 int mp_dict_ttl(mp_dict *dict, mp_obj key, int64_t *ret_ttl_ms)
 {
-	mp_obj ttl = mp_nil();
-
 	if (!ret_ttl_ms)
 		return mp_error_set(-EINVAL, "ttl of a key of a dict: no place for it");
-	int r = call(dict, "ttl", MP_LIST(key), &ttl);
-	if (r < 0)
-		return r;
-	if (ttl.type == MP_TYPE_I64 || ttl.type == MP_TYPE_NIL)
-		*ret_ttl_ms = ttl.type == MP_TYPE_I64 ? ttl.as.i64 : MP_FOREVER;
-	else
-		r = mp__argument_unexpected();
-	mp_obj_free(&ttl);
-	return r;
+	return mp__proxy_call_ttl(mp__proxy_of_dict(dict), "dict", "ttl", MP_LIST(key), ret_ttl_ms);
 }
 
 /* --- transactions ------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "serve/registry.h"
 
 #include "base/cleanup.h"
+#include "serve/lifetime.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -132,6 +133,7 @@ static void bury(struct serve_object *object)
 		serve_map_remove(&registry->tokens, e);
 	object->class->drop(object);
 	free(object->watchers);
+	serve_lifetime_free(object->lifetime);
 	serve_account_credit(object->account, SERVE_OBJECTS, 1);
 	serve_account_credit(object->account, SERVE_BYTES, object->charged);
 	serve_account_unref(object->account);

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct serve_lifetime;
 struct serve_queue;
 
 #define SERVE_NAME_MAX 255
@@ -47,7 +48,8 @@ struct serve_object {
 	uint8_t token[SERVE_TOKEN_SIZE];
 	size_t n_refers;  /* references to objects in stored values, see serve/refer.h */
 	uint64_t version; /* another one after each change; random at first */
-	struct serve_queue *watchers; /* NULL: there were none yet */
+	struct serve_queue *watchers;    /* NULL: there were none yet */
+	struct serve_lifetime *lifetime; /* NULL: the name stays */
 	struct serve_registry *registry;
 	struct serve_account *account; /* of the user who made it; NULL: nothing is charged */
 	uint64_t charged;              /* bytes */

@@ -7,6 +7,7 @@
 #include "proto/manager.pb-c.h"
 #include "serve/call.h"
 #include "serve/inspect.h"
+#include "serve/lifetime.h"
 #include "serve/log.h"
 #include "serve/monitor.h"
 #include "serve/prove.h"
@@ -138,7 +139,8 @@ static bool find_object(struct serve_call *call, const Mp__Open *open)
 	struct serve_registry *registry = &call->session->context->registry;
 
 	if (open->name.len > 0)
-		call->object = serve_registry_find(registry, open->name.data, open->name.len);
+		call->object = serve_lifetime_look(
+			serve_registry_find(registry, open->name.data, open->name.len));
 	if (open->token.len == 0)
 		return true;
 	call->object = serve_registry_find_token(registry, open->token.data);

@@ -4,10 +4,10 @@
 #include "serve/watch.h"
 
 #include "base/testpoint.h"
+#include "serve/lifetime.h"
 #include "serve/waiter.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static int version(struct serve_call *call)
 {
@@ -42,15 +42,14 @@ void serve_tell_watchers(struct serve_object *object)
 }
 
 static const struct serve_method methods[] = {
+	{"object_expire", serve_object_expire, 1, 1},
+	{"object_persist", serve_object_persist, 0, 0},
+	{"object_ttl", serve_object_ttl, 0, 0},
 	{"version", version, 0, 0},
 	{"watch", watch, 1, 1},
 };
 
 const struct serve_method *serve_watch_method(const char *name)
 {
-	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-		if (strcmp(methods[i].name, name) == 0)
-			return &methods[i];
-	}
-	return NULL;
+	return serve_method_find(methods, sizeof(methods) / sizeof(methods[0]), name);
 }

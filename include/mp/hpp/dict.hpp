@@ -12,8 +12,6 @@
 
 #include <mp/hpp/obj.hpp>
 
-#include <optional>
-
 namespace mp
 {
 
@@ -223,11 +221,7 @@ class dict : public detail::handle<dict, mp_dict>
 	{
 		std::int64_t ms;
 		int r = mp_dict_ttl(c(), key, &ms);
-		if (r < 0)
-			return error(r);
-		if (ms == MP_FOREVER)
-			return std::optional<std::chrono::milliseconds>();
-		return std::optional(std::chrono::milliseconds(ms));
+		return detail::ttl(r, ms);
 	}
 
 	/* All of these or none, in one instant. -ESTALE something does not hold: look again. */

@@ -21,6 +21,7 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -319,6 +320,16 @@ inline result<bool> yes(int r)
 	if (r < 0)
 		return error(r);
 	return result<bool>(r > 0, r);
+}
+
+/* The rest of a life, after a call that stored it: none, it has no end. */
+inline result<std::optional<std::chrono::milliseconds>> ttl(int r, const std::int64_t &ms)
+{
+	if (r < 0)
+		return error(r);
+	if (ms == MP_FOREVER)
+		return std::optional<std::chrono::milliseconds>();
+	return std::optional(std::chrono::milliseconds(ms));
 }
 
 } // namespace detail

@@ -53,6 +53,26 @@ template <class Self> class served : public handle<Self, mp_proxy>
 		return n;
 	}
 
+	/* Its name goes after this time; who has it open keeps it. */
+	result<void> expire(std::chrono::milliseconds ttl)
+	{
+		return result<void>(mp_proxy_expire(this->c(), ttl.count()));
+	}
+
+	/* true: it was to go. */
+	result<bool> persist()
+	{
+		return detail::yes(mp_proxy_persist(this->c()));
+	}
+
+	/* What is left of its time; none: it stays. */
+	result<std::optional<std::chrono::milliseconds>> ttl()
+	{
+		std::int64_t ms;
+		int r = mp_proxy_ttl(this->c(), &ms);
+		return detail::ttl(r, ms);
+	}
+
 	/* The same object? */
 	template <class Other> bool same(const served<Other> &other) const noexcept
 	{
