@@ -68,7 +68,7 @@ struct serve_context {
 	struct serve_session *dirty;   /* got an answer while another was at work */
 	/* A session begins to hold or to wait for something; NULL: nobody wants to know. */
 	void (*bound)(struct serve_session *session);
-	struct serve_clients *clients; /* all sessions; or NULL */
+	struct serve_clients *clients;           /* all sessions; or NULL */
 	struct serve_bytes args[SERVE_ARGS_MAX]; /* of the call in hand */
 	size_t n_args;
 	size_t args_references;         /* how many mp.References stand in them */
