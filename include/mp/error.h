@@ -8,6 +8,7 @@
 #ifndef MP_ERROR_H
 #define MP_ERROR_H
 
+#include <errno.h> /* the numbers that results are made of */
 #include <mp/cdefs.h>
 
 MP__BEGIN_DECLS
