@@ -77,7 +77,7 @@ static void run_window(struct window *w)
 
 static void add(struct window *w, mp_call *call, int timeout_ms)
 {
-	struct mp__connection *connection;
+	struct mp__connection *connection = NULL;
 	struct slot *slot = &w->slots[w->n];
 
 	call->value = mp_nil();
