@@ -374,6 +374,8 @@ Test(mpctl_locks, usage)
 
 /* --- locks of a managerd ------------------------------------------------------------------------- */
 
+#ifdef ENABLE_MANAGER
+
 static mp_proxy *served;
 
 static int served_first(void *argument)
@@ -429,3 +431,5 @@ Test(mpctl_locks, deadlock_through_a_lock_of_managerd)
 	cr_assert_eq(mpctl(arguments), 5, "%s", output);
 	cr_assert_eq(mpctl(""), 0);
 }
+
+#endif
