@@ -12,17 +12,20 @@
 #include "serve/session.h"
 #include "proto/manager.pb-c.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const uint8_t hello[] = {6, 0, 0, 0, 0x08, 1, 0x12, 2, 0x08, 1};
 static const uint8_t ping[] = {4, 0, 0, 0, 0x08, 7, 0x1a, 0};
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
+#define expect(condition)                                                                       \
+	do {                                                                                    \
+		if (!(condition)) {                                                             \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			abort();                                                                \
+		}                                                                               \
+	} while (0)
 
 /* What the session says must be frames with responses. */
 static size_t read_answers(struct serve_session *session)
@@ -36,7 +39,8 @@ static size_t read_answers(struct serve_session *session)
 		Mp__Response *response =
 			mp__response__unpack(NULL, length, mp__buffer_at(&session->out) + 4);
 		expect(response != NULL);
-		expect(response->code >= 0 && response->code <= MP__CODE__OVERFLOW);
+		expect(protobuf_c_enum_descriptor_get_value(
+			&mp__code__descriptor, (int)response->code));
 		bool done =
 			response->code == MP__CODE__OK || response->code == MP__CODE__OWNER_DIED;
 		expect(done == (response->detail[0] == '\0'));
@@ -83,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		feed(&session, hello, sizeof(hello), sizeof(hello));
 	feed(&session, data + 1, size - 1, (data[0] & 0x7f) + 1u);
 	serve_session_deinit(&session);
-	expect(context.actors.count == 0 && context.timers.count == 0 && !context.dirty);
+	expect(context.actors.count == 0 && context.n_waiters == 0 && !context.dirty);
 
 	serve_session_init(&session, &context, -1);
 	expect(serve_session_feed(&session, hello, sizeof(hello)) == 0);

@@ -265,6 +265,7 @@ Test(queue_named_crash, who_comes_later_repairs_what_the_last_one_left)
 	const char *points[] = {"store.put.written", "store.put.committed", "store.chunk.named",
 		"store.get.adopted", "store.get.committed", "heap.new_end"};
 
+	t_need_points();
 	for_each_kind()
 	{
 		for (size_t i = 0; this_kind != kinds && i < MP__COUNT_OF(points); i++) {

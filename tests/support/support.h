@@ -92,6 +92,8 @@ void t_wait_pidfd(int pidfd);
  * somebody acted, t_fired() tells.
  */
 void t_arm(const char *point, const char *action);
+/* For what makes something first that would be left behind by t_arm()'s skipping. */
+void t_need_points(void);
 bool t_fired(void);
 void t_disarm(void);
 
