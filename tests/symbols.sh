@@ -7,7 +7,7 @@ map=$(sed -n 's/^	\(mp_[a-z0-9_]*\);$/\1/p' "$top_srcdir/libmp.map" | sort)
 [ "$map" = "$(echo "$map" | uniq)" ] || { echo "libmp.map names a symbol twice" >&2; exit 1; }
 exported=$(nm -D --defined-only "$lib" | awk '$2 ~ /[TDBR]/ { sub(/@.*/, "", $3); print $3 }' | sort)
 if [ "${MP_WITHOUT_MANAGER-}" ]; then
-  map=$(echo "$map" | grep -v '^mp_\(manager\|dict\|proxy\|served\|counter\|list_\|namespace\|server\|obj_manager\|obj_dict\|obj_proxy\)')
+  map=$(echo "$map" | grep -v '^mp_\(manager\|dict\|proxy\|served\|counter\|list_\|namespace\|server\|obj_manager\|obj_dict\|obj_proxy\|obj_served\|call_many\|transact\)')
 fi
 declared=$(cat "$top_srcdir"/include/mp/*.h | tr '\n' ' ' |
   grep -o '\bmp_[a-z0-9_]* *(' | tr -d ' (' | sort -u)
