@@ -4,38 +4,16 @@
 #include "managerd/access.h"
 
 #include "base/error.h"
-#include "managerd/number.h"
 #include "managerd/users.h"
 #include "serve/listener.h"
 
-#include <grp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 /* Few users are in more groups than that; who is, costs an allocation. */
 #define GROUPS_ON_STACK 64
-#define NAMES_SIZE 16384
 
 /* --- rules ------------------------------------------------------------------------------------ */
-
-int md_group_parse(const char *text, gid_t *ret_gid)
-{
-	struct group group;
-	struct group *found = NULL;
-	char names[NAMES_SIZE];
-	uint64_t number;
-
-	if (md_number_scan(text, false, &number) && number < SERVE_GROUP_NONE) {
-		*ret_gid = (gid_t)number;
-		return 0;
-	}
-	int error = getgrnam_r(text, &group, names, sizeof(names), &found);
-	if (!found)
-		return mp_error_set(-EINVAL, "there is no group %s%s%s", text, error ? ": " : "",
-			error ? strerrordesc_np(error) : "");
-	*ret_gid = found->gr_gid;
-	return 0;
-}
 
 static int parse_whom(const char *text, struct md_rule *rule)
 {

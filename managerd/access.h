@@ -40,9 +40,6 @@ struct md_rules {
 /* "WHO [NAME...]", a rule for each name. -EINVAL, -E2BIG, with its sentence; some may be there then. */
 int md_rules_add(struct md_rules *rules, bool allow, const char *text);
 
-/* The number of a group, from its name or that. -EINVAL, with its sentence. */
-int md_group_parse(const char *text, gid_t *ret_gid);
-
 /* A member of the group, if it is not SERVE_GROUP_NONE; or somebody to whom a rule allows anything. */
 bool md_access_admits(int fd, const struct ucred *peer, gid_t group, const struct md_rules *rules);
 /* May he open the object of that name? */

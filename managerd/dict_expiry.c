@@ -22,11 +22,6 @@ struct alarm {
 	struct serve_object *object;
 };
 
-static struct serve_store *dict_of(const struct serve_call *call)
-{
-	return call->object->state;
-}
-
 static void set_alarm(struct serve_store *dict)
 {
 	struct alarm *alarm = dict->alarm;
@@ -85,7 +80,7 @@ void md_dict_drop_alarm(struct serve_store *dict)
 static bool need_alarm(struct serve_call *call)
 {
 	struct serve_timers *timers = &call->session->context->timers;
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 	struct alarm *alarm = dict->alarm;
 
 	if (!alarm) {
@@ -118,11 +113,6 @@ static bool arg_end(struct serve_call *call, size_t arg, int64_t *ret_ns)
 	return need_alarm(call);
 }
 
-static struct serve_bytes bytes_of(const struct mp__key *key)
-{
-	return (struct serve_bytes){key->data, key->size};
-}
-
 int md_dict_set_for(struct serve_call *call)
 {
 	struct serve_bytes value;
@@ -133,12 +123,12 @@ int md_dict_set_for(struct serve_call *call)
 		!arg_end(call, 2, &end) || !serve_may_grow(call, 2 * key.size) ||
 		!md_dict_refer(call, value))
 		return call->failed;
-	int r = md_dict_set_until(dict_of(call), bytes_of(&key), value, end);
+	int r = md_dict_set_until(md_dict_of(call), md_key_bytes(&key), value, end);
 	if (r != 0) {
 		serve_unrefer(call->object, value);
 		return md_dict_fail(call, r);
 	}
-	set_alarm(dict_of(call));
+	set_alarm(md_dict_of(call));
 	serve_changed(call->object);
 	return serve_answer_nil(call);
 }
@@ -157,14 +147,14 @@ static int answer_changed(struct serve_call *call, int r, bool answer)
 
 int md_dict_expire(struct serve_call *call)
 {
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 	struct mp__key key;
 	int64_t end;
 
 	if (!serve_arg_key(call, 0, &key) || !arg_end(call, 1, &end) ||
 		!serve_may_grow(call, key.size))
 		return call->failed;
-	int r = dict->class->expire_at(dict, bytes_of(&key), end);
+	int r = dict->class->expire_at(dict, md_key_bytes(&key), end);
 	if (r == 0)
 		set_alarm(dict);
 	return answer_changed(call, r, true);
@@ -172,28 +162,28 @@ int md_dict_expire(struct serve_call *call)
 
 int md_dict_persist(struct serve_call *call)
 {
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 	struct mp__key key;
 	int64_t end = 0;
 
 	if (!serve_arg_key(call, 0, &key))
 		return call->failed;
-	int r = dict->class->expires(dict, bytes_of(&key), &end);
+	int r = dict->class->expires(dict, md_key_bytes(&key), &end);
 	if (r == 0 && end != 0)
-		r = dict->class->expire_at(dict, bytes_of(&key), 0);
+		r = dict->class->expire_at(dict, md_key_bytes(&key), 0);
 	return answer_changed(call, r, end != 0);
 }
 
 /* Rounded up: what is there has some time left. */
 int md_dict_ttl(struct serve_call *call)
 {
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 	struct mp__key key;
 	int64_t end;
 
 	if (!serve_arg_key(call, 0, &key))
 		return call->failed;
-	if (dict->class->expires(dict, bytes_of(&key), &end) != 0)
+	if (dict->class->expires(dict, md_key_bytes(&key), &end) != 0)
 		return md_dict_fail(call, MD_DICT_E_NO_KEY);
 	if (end == 0)
 		return serve_answer_nil(call);

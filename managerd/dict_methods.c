@@ -4,6 +4,7 @@
 #include "managerd/dict_methods.h"
 
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "managerd/dict_expiry.h"
 #include "managerd/obj_dict.h"
 #include "managerd/transaction.h"
@@ -15,16 +16,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static struct serve_store *dict_of(const struct serve_call *call)
-{
-	return call->object->state;
-}
-
-static struct serve_bytes bytes_of(const struct mp__key *key)
-{
-	return (struct serve_bytes){key->data, key->size};
-}
-
 /* The value goes from the dict, and so does what it refers to. */
 static void value_gone(void *data, struct serve_bytes value)
 {
@@ -33,7 +24,7 @@ static void value_gone(void *data, struct serve_bytes value)
 
 bool md_dict_refer(struct serve_call *call, struct serve_bytes value)
 {
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 
 	if (!serve_may_grow(call, value.size))
 		return false;
@@ -55,9 +46,59 @@ int md_dict_fail(struct serve_call *call, int r)
 		return serve_fail(call, MP__CODE__INVALID, "%s", mp_error_detail());
 	case MD_DICT_E_BAD_VALUE:
 		return serve_fail(call, MP__CODE__TOO_LARGE, "%s", mp_error_detail());
-	default:
-		return r; /* fatal */
+	default: /* fatal */
+		call->refused = true;
+		call->failed = r;
+		return r;
 	}
+}
+
+bool md_dict_look(struct serve_call *call, struct serve_bytes key, struct serve_bytes *ret_value)
+{
+	int r = md_dict_get(md_dict_of(call), key, ret_value);
+
+	if (r != 0)
+		md_dict_fail(call, r);
+	return r == 0;
+}
+
+bool md_dict_has(struct serve_call *call, struct serve_bytes key, bool *ret_has)
+{
+	struct serve_bytes value;
+
+	int r = md_dict_get(md_dict_of(call), key, &value);
+	if (r != 0 && r != MD_DICT_E_NO_KEY) {
+		md_dict_fail(call, r);
+		return false;
+	}
+	*ret_has = r == 0;
+	return true;
+}
+
+bool md_dict_put(struct serve_call *call, struct serve_bytes key, struct serve_bytes value)
+{
+	MP__TEST_POINT("managerd.set.checked");
+	int r = md_dict_set(md_dict_of(call), key, value);
+	MP__TEST_POINT("managerd.set.done");
+	if (r != 0) {
+		serve_unrefer(call->object, value);
+		md_dict_fail(call, r);
+		return false;
+	}
+	serve_changed(call->object);
+	return true;
+}
+
+bool md_dict_take_out(struct serve_call *call, struct serve_bytes key)
+{
+	int r = md_dict_remove(md_dict_of(call), key);
+
+	if (r != 0) {
+		md_dict_fail(call, r);
+		return false;
+	}
+	serve_changed(call->object);
+	return true;
 }
 
 /* As if it were 0 that is not there yet. */
@@ -70,12 +111,12 @@ static int add(struct serve_call *call)
 
 	if (!serve_arg_key(call, 0, &key))
 		return call->failed;
-	int r = md_dict_get(dict_of(call), bytes_of(&key), &old);
+	int r = md_dict_get(md_dict_of(call), md_key_bytes(&key), &old);
 	if (r != 0 && r != MD_DICT_E_NO_KEY)
 		return md_dict_fail(call, r);
 	if (!md_arg_sum(call, 1, old, &sum))
 		return call->failed;
-	r = md_dict_replace(dict_of(call), bytes_of(&key), md_item_bytes(sum));
+	r = md_dict_replace(md_dict_of(call), md_key_bytes(&key), md_item_bytes(sum));
 	if (r == 0) {
 		serve_changed(call->object);
 		r = md_answer_item(call, sum);
@@ -93,18 +134,15 @@ static int compare_and_swap(struct serve_call *call)
 	struct mp__key key;
 	bool equal = false;
 
-	if (!serve_arg_key(call, 0, &key) || !serve_arg_value(call, 2, &value))
-		return call->failed;
-	int r = md_dict_get(dict_of(call), bytes_of(&key), &old);
-	if (r != 0)
-		return md_dict_fail(call, r);
-	if (!md_arg_equals(call, 1, old, &equal))
+	if (!serve_arg_key(call, 0, &key) || !serve_arg_value(call, 2, &value) ||
+		!md_dict_look(call, md_key_bytes(&key), &old) ||
+		!md_arg_equals(call, 1, old, &equal))
 		return call->failed;
 	if (!equal)
 		return serve_answer_bool(call, false);
 	if (!md_dict_refer(call, value))
 		return call->failed;
-	r = md_dict_replace(dict_of(call), bytes_of(&key), value);
+	int r = md_dict_replace(md_dict_of(call), md_key_bytes(&key), value);
 	if (r != 0) {
 		serve_unrefer(call->object, value);
 		return md_dict_fail(call, r);
@@ -113,29 +151,26 @@ static int compare_and_swap(struct serve_call *call)
 	return serve_answer_bool(call, true);
 }
 
-/* --- as the requests of dicts do (managerd/dict_request.c), for who calls methods by name -------- */
+/* --- as the requests of dicts do, for who calls methods by name ---------------------------------- */
 
 static int get(struct serve_call *call)
 {
 	struct serve_bytes value;
 	struct mp__key key;
 
-	if (!serve_arg_key(call, 0, &key))
+	if (!serve_arg_key(call, 0, &key) || !md_dict_look(call, md_key_bytes(&key), &value))
 		return call->failed;
-	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
-	return r == 0 ? serve_answer_stored(call, value) : md_dict_fail(call, r);
+	return serve_answer_stored(call, value);
 }
 
 static int contains(struct serve_call *call)
 {
-	struct serve_bytes value;
 	struct mp__key key;
+	bool has;
 
-	if (!serve_arg_key(call, 0, &key))
+	if (!serve_arg_key(call, 0, &key) || !md_dict_has(call, md_key_bytes(&key), &has))
 		return call->failed;
-	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
-	return r == 0 || r == MD_DICT_E_NO_KEY ? serve_answer_bool(call, r == 0)
-					       : md_dict_fail(call, r);
+	return serve_answer_bool(call, has);
 }
 
 static int set(struct serve_call *call)
@@ -144,14 +179,8 @@ static int set(struct serve_call *call)
 	struct mp__key key;
 
 	if (!serve_arg_key(call, 0, &key) || !serve_arg_value(call, 1, &value) ||
-		!md_dict_refer(call, value))
+		!md_dict_refer(call, value) || !md_dict_put(call, md_key_bytes(&key), value))
 		return call->failed;
-	int r = md_dict_set(dict_of(call), bytes_of(&key), value);
-	if (r != 0) {
-		serve_unrefer(call->object, value);
-		return md_dict_fail(call, r);
-	}
-	serve_changed(call->object);
 	return serve_answer_nil(call);
 }
 
@@ -159,18 +188,14 @@ static int delete (struct serve_call *call)
 {
 	struct mp__key key;
 
-	if (!serve_arg_key(call, 0, &key))
+	if (!serve_arg_key(call, 0, &key) || !md_dict_take_out(call, md_key_bytes(&key)))
 		return call->failed;
-	int r = md_dict_remove(dict_of(call), bytes_of(&key));
-	if (r != 0)
-		return md_dict_fail(call, r);
-	serve_changed(call->object);
 	return serve_answer_nil(call);
 }
 
 static int len(struct serve_call *call)
 {
-	return serve_answer_i64(call, (int64_t)md_dict_len(dict_of(call)));
+	return serve_answer_i64(call, (int64_t)md_dict_len(md_dict_of(call)));
 }
 
 /* --- many ------------------------------------------------------------------------------------- */
@@ -178,25 +203,22 @@ static int len(struct serve_call *call)
 /* A dict of those that are there. */
 static int get_many(struct serve_call *call)
 {
-	struct serve_bytes list;
 	struct serve_bytes value;
+	struct mp__items keys;
 	struct mp__key key;
 	uint8_t *data;
 	size_t length;
 
-	if (!serve_arg_value(call, 0, &list))
+	if (!md_arg_list(call, 0, &keys, &length))
 		return call->failed;
-	if (serve_arg_type(call, 0) != MP_TYPE_LIST)
-		return serve_fail(call, MP__CODE__INVALID, "the keys are no list");
-	struct mp__items keys = mp__items_of((uint8_t *)list.data, list.size);
 	while (mp__items_next(&keys, &data, &length)) {
 		int r = mp__key_canonical(data, length, &key);
 		if (r < 0) {
 			serve_assemble_nothing(call);
 			return serve_fail_result(call, r);
 		}
-		if (md_dict_get(dict_of(call), bytes_of(&key), &value) == 0 &&
-			(!serve_assemble(call, bytes_of(&key)) || !serve_assemble(call, value)))
+		if (md_dict_get(md_dict_of(call), md_key_bytes(&key), &value) == 0 &&
+			(!serve_assemble(call, md_key_bytes(&key)) || !serve_assemble(call, value)))
 			return call->failed;
 	}
 	return serve_answer_dict(call);
@@ -205,7 +227,7 @@ static int get_many(struct serve_call *call)
 /* The one that was put there last, as Python does. */
 static int popitem(struct serve_call *call)
 {
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 	struct serve_bytes key;
 	struct serve_bytes value;
 

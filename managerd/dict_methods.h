@@ -10,6 +10,7 @@
 #define MANAGERD_DICT_METHODS_H
 
 #include "serve/call.h"
+#include "serve/store.h"
 
 extern const struct serve_method md_dict_methods[];
 #define MD_DICT_METHODS 14
@@ -19,7 +20,21 @@ extern const struct serve_method md_dict_methods[];
  * answered.
  */
 bool md_dict_refer(struct serve_call *call, struct serve_bytes value);
-/* The answer to a positive result of managerd/obj_dict.h. */
+/* The answer to a result of managerd/obj_dict.h that is not 0, as that of a method. */
 int md_dict_fail(struct serve_call *call, int r);
+
+static inline struct serve_store *md_dict_of(const struct serve_call *call)
+{
+	return call->object->state;
+}
+
+/*
+ * What the requests for dicts (managerd/dict_request.h) and the methods do alike, on call->object. False:
+ * answered. A value that is put has been referred to, and is let go of if it cannot be stored.
+ */
+bool md_dict_look(struct serve_call *call, struct serve_bytes key, struct serve_bytes *ret_value);
+bool md_dict_has(struct serve_call *call, struct serve_bytes key, bool *ret_has);
+bool md_dict_put(struct serve_call *call, struct serve_bytes key, struct serve_bytes value);
+bool md_dict_take_out(struct serve_call *call, struct serve_bytes key);
 
 #endif

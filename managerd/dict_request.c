@@ -4,7 +4,6 @@
 #include "managerd/dict_request.h"
 
 #include "base/error.h"
-#include "base/testpoint.h"
 #include "managerd/dict_expiry.h"
 #include "managerd/dict_methods.h"
 #include "managerd/obj_dict.h"
@@ -22,20 +21,18 @@
 static bool find_dict(struct serve_call *call, uint64_t reference)
 {
 	call->object = serve_session_object(call->session, reference);
-	if (!call->object)
+	if (!call->object) {
 		serve_fail(call, MP__CODE__BAD_REFERENCE,
 			"reference %" PRIu64 " is none of this connection", reference);
-	else if (call->object->class != &md_dict_class)
+		return false;
+	}
+	if (call->object->class != &md_dict_class) {
 		serve_fail(call, MP__CODE__WRONG_TYPE, "reference %" PRIu64 " is not a dict",
 			reference);
-	else
-		md_dict_refresh(call->object);
-	return call->object && call->object->class == &md_dict_class;
-}
-
-static struct serve_store *dict_of(const struct serve_call *call)
-{
-	return call->object->state;
+		return false;
+	}
+	md_dict_refresh(call->object);
+	return true;
 }
 
 static bool read_key(struct serve_call *call, ProtobufCBinaryData field, struct mp__key *ret_key)
@@ -45,11 +42,6 @@ static bool read_key(struct serve_call *call, ProtobufCBinaryData field, struct 
 	if (r < 0)
 		serve_fail_result(call, r);
 	return r == 0;
-}
-
-static struct serve_bytes bytes_of(const struct mp__key *key)
-{
-	return (struct serve_bytes){key->data, key->size};
 }
 
 /* References in what is about to be stored are counted from now on. */
@@ -99,14 +91,9 @@ static int run_set(struct serve_call *call, const Mp__DictSet *op)
 	struct serve_bytes value;
 
 	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key) ||
-		!read_value(call, op->value, key.size, &value))
+		!read_value(call, op->value, key.size, &value) ||
+		!md_dict_put(call, md_key_bytes(&key), value))
 		return call->failed;
-	MP__TEST_POINT("managerd.set.checked");
-	int r = md_dict_set(dict_of(call), bytes_of(&key), value);
-	MP__TEST_POINT("managerd.set.done");
-	if (r != 0)
-		return fail_storing(call, value, r);
-	serve_changed(call->object);
 	return answer_ok(call);
 }
 
@@ -115,10 +102,10 @@ static int run_get(struct serve_call *call, const Mp__DictGet *op)
 	struct mp__key key;
 	struct serve_bytes value;
 
-	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key) ||
+		!md_dict_look(call, md_key_bytes(&key), &value))
 		return call->failed;
-	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
-	return r == 0 ? serve_answer_stored(call, value) : md_dict_fail(call, r);
+	return serve_answer_stored(call, value);
 }
 
 /* The value goes when the answer has it, with what it refers to, and not before. */
@@ -126,13 +113,12 @@ static int answer_and_remove(struct serve_call *call, struct serve_bytes key)
 {
 	struct serve_bytes value;
 
-	int r = md_dict_get(dict_of(call), key, &value);
-	if (r != 0)
-		return md_dict_fail(call, r);
-	r = serve_answer_stored(call, value);
+	if (!md_dict_look(call, key, &value))
+		return call->failed;
+	int r = serve_answer_stored(call, value);
 	if (call->refused)
 		return r;
-	int removed = md_dict_remove(dict_of(call), key);
+	int removed = md_dict_remove(md_dict_of(call), key);
 	serve_changed(call->object);
 	return removed < 0 ? removed : r;
 }
@@ -144,25 +130,19 @@ static int run_pop(struct serve_call *call, const Mp__DictPop *op)
 	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
 		return call->failed;
 	if (!op->quiet)
-		return answer_and_remove(call, bytes_of(&key));
-	int r = md_dict_remove(dict_of(call), bytes_of(&key));
-	if (r != 0)
-		return md_dict_fail(call, r);
-	serve_changed(call->object);
-	return answer_ok(call);
+		return answer_and_remove(call, md_key_bytes(&key));
+	return md_dict_take_out(call, md_key_bytes(&key)) ? answer_ok(call) : call->failed;
 }
 
 static int run_contains(struct serve_call *call, const Mp__DictContains *op)
 {
 	struct mp__key key;
-	struct serve_bytes value;
+	bool has;
 
-	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key))
+	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key) ||
+		!md_dict_has(call, md_key_bytes(&key), &has))
 		return call->failed;
-	int r = md_dict_get(dict_of(call), bytes_of(&key), &value);
-	if (r == 0 || r == MD_DICT_E_NO_KEY)
-		return serve_reply_count(call->session, call->id, r == 0);
-	return md_dict_fail(call, r);
+	return serve_reply_count(call->session, call->id, has);
 }
 
 static int run_setdefault(struct serve_call *call, const Mp__DictSetdefault *op)
@@ -177,7 +157,7 @@ static int run_setdefault(struct serve_call *call, const Mp__DictSetdefault *op)
 	if (!find_dict(call, op->reference) || !read_key(call, op->key, &key) ||
 		!read_value(call, op->value, key.size, &value))
 		return call->failed;
-	int r = md_dict_setdefault(dict_of(call), bytes_of(&key), value, &inserted, &now);
+	int r = md_dict_setdefault(md_dict_of(call), md_key_bytes(&key), value, &inserted, &now);
 	if (r != 0)
 		return fail_storing(call, value, r);
 	if (inserted)
@@ -209,7 +189,7 @@ static int run_update(struct serve_call *call, const Mp__DictUpdate *op)
 	serve_effort(call, info.nodes);
 	if (!serve_may_grow(call, pairs.size) || !refer(call, pairs, info.references))
 		return call->failed;
-	r = md_dict_update(dict_of(call), op->pairs.data, op->pairs.len);
+	r = md_dict_update(md_dict_of(call), op->pairs.data, op->pairs.len);
 	if (r != 0)
 		return fail_storing(call, pairs, r);
 	serve_changed(call->object);
@@ -220,8 +200,8 @@ static int run_clear(struct serve_call *call, const Mp__DictClear *op)
 {
 	if (!find_dict(call, op->reference))
 		return call->failed;
-	serve_effort(call, md_dict_len(dict_of(call)));
-	int r = md_dict_clear(dict_of(call));
+	serve_effort(call, md_dict_len(md_dict_of(call)));
+	int r = md_dict_clear(md_dict_of(call));
 	if (r != 0)
 		return md_dict_fail(call, r);
 	serve_changed(call->object);
@@ -232,7 +212,7 @@ static int run_len(struct serve_call *call, const Mp__DictLen *op)
 {
 	if (!find_dict(call, op->reference))
 		return call->failed;
-	return serve_reply_count(call->session, call->id, md_dict_len(dict_of(call)));
+	return serve_reply_count(call->session, call->id, md_dict_len(md_dict_of(call)));
 }
 
 static int run_list(struct serve_call *call, const Mp__DictList *op)
@@ -247,7 +227,7 @@ static int run_list(struct serve_call *call, const Mp__DictList *op)
 	bool values = op->part != MP__DICT_LIST__PART__KEYS;
 	if (keys && values && op->part != MP__DICT_LIST__PART__ITEMS)
 		return serve_fail(call, MP__CODE__INVALID, "an unknown part of a dict");
-	struct serve_store *dict = dict_of(call);
+	struct serve_store *dict = md_dict_of(call);
 	serve_effort(call, md_dict_len(dict));
 	while (dict->class->next(dict, &cursor, &key, &value) == 0) {
 		if ((keys && !serve_assemble(call, key)) ||

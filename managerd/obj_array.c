@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "managerd/slice.h"
+#include "managerd/values.h"
 #include "obj/codec.h"
 #include "obj/wireformat.h"
 #include "serve/assemble.h"
@@ -318,21 +319,14 @@ static int slice(struct serve_call *call)
 static bool arg_cells(struct serve_call *call, size_t arg, const struct mp__cell_type *type,
 	struct array **ret_array)
 {
-	struct serve_bytes list;
+	struct mp__items given;
 	union cell cell;
 	uint8_t *data;
 	size_t size;
-	size_t n = 0;
+	size_t n;
 
-	if (!serve_arg_value(call, arg, &list))
+	if (!md_arg_list(call, arg, &given, &n))
 		return false;
-	if (serve_arg_type(call, arg) != MP_TYPE_LIST) {
-		serve_fail(call, MP__CODE__INVALID, "argument %zu is no list", arg + 1);
-		return false;
-	}
-	struct mp__items given = mp__items_of((uint8_t *)list.data, list.size);
-	for (struct mp__items counted = given; mp__items_next(&counted, &data, &size);)
-		n++;
 	serve_effort(call, n / 8);
 	struct array *array = malloc(sizeof(*array) + n * type->size);
 	if (!array) {

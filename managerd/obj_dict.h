@@ -11,6 +11,7 @@
 #include "serve/class.h"
 #include "serve/store.h"
 #include "wire/frame.h"
+#include "wire/value.h"
 
 enum {
 	MD_DICT_E_NO_KEY = 1,
@@ -20,6 +21,11 @@ enum {
 };
 
 extern const struct serve_class md_dict_class;
+
+static inline struct serve_bytes md_key_bytes(const struct mp__key *key)
+{
+	return (struct serve_bytes){key->data, key->size};
+}
 
 int md_dict_set(struct serve_store *dict, struct serve_bytes key, struct serve_bytes value);
 /* The same for a key that is to go at that time, as in serve_change. */

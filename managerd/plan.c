@@ -55,11 +55,6 @@ static struct md_change *change_of(
 	return NULL;
 }
 
-static struct serve_bytes bytes_of(const struct mp__key *key)
-{
-	return (struct serve_bytes){key->data, key->size};
-}
-
 bool md_plan_look(const struct md_plan *plan, const struct serve_object *object,
 	const struct mp__key *key, uint8_t room[MD_NUMBER_MAX], struct serve_bytes *ret_value)
 {
@@ -70,7 +65,7 @@ bool md_plan_look(const struct md_plan *plan, const struct serve_object *object,
 		return c->is_there;
 	}
 	if (md_plan_is_dict(object))
-		return md_dict_get(object->state, bytes_of(key), ret_value) == 0;
+		return md_dict_get(object->state, md_key_bytes(key), ret_value) == 0;
 	if (is_counter(object)) {
 		mp_obj number = mp_i64(*md_counter_of(object));
 		ssize_t size = mp__obj_encode_into(&number, NULL, room, MD_NUMBER_MAX);
@@ -191,7 +186,7 @@ static size_t collect(
 			const struct md_change *c = &plan->changes[i];
 			if (c->object != object || c->is_there == remove)
 				continue;
-			changes[n++] = (struct serve_change){.key = bytes_of(&c->key),
+			changes[n++] = (struct serve_change){.key = md_key_bytes(&c->key),
 				.value = c->value,
 				.remove = remove,
 				.expires_ns = c->is_kept ? SERVE_STORE_AS_BEFORE : 0};

@@ -8,6 +8,7 @@
 #include "managerd/compare.h"
 #include "managerd/dict_methods.h"
 #include "managerd/plan.h"
+#include "managerd/values.h"
 #include "serve/refer.h"
 #include "wire/value.h"
 
@@ -266,13 +267,12 @@ static bool run_step(struct transaction *t, struct serve_bytes encoded)
 	       kind->run(t, &step);
 }
 
-static bool run_steps(struct transaction *t, struct serve_bytes steps)
+static bool run_steps(struct transaction *t, struct mp__items steps)
 {
-	struct mp__items items = mp__items_of((uint8_t *)steps.data, steps.size);
 	uint8_t *data;
 	size_t size;
 
-	for (t->step = 1; mp__items_next(&items, &data, &size); t->step++) {
+	for (t->step = 1; mp__items_next(&steps, &data, &size); t->step++) {
 		serve_effort(t->call, t->plan.n / 8);
 		if (!run_step(t, (struct serve_bytes){data, size}))
 			return false;
@@ -282,29 +282,12 @@ static bool run_steps(struct transaction *t, struct serve_bytes steps)
 
 /* --- the whole ---------------------------------------------------------------------------------- */
 
-static size_t count(struct serve_bytes list)
-{
-	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
-	uint8_t *data;
-	size_t size;
-	size_t n = 0;
-
-	while (mp__items_next(&items, &data, &size))
-		n++;
-	return n;
-}
-
-/* The list in an argument, and how long it is. False: answered. */
+/* The list in an argument, which is not longer than that. False: answered. */
 static bool arg_list(struct serve_call *call, size_t arg, const char *what, size_t max,
-	struct serve_bytes *ret_list, size_t *ret_n)
+	struct mp__items *ret_list, size_t *ret_n)
 {
-	if (!serve_arg_value(call, arg, ret_list))
+	if (!md_arg_list(call, arg, ret_list, ret_n))
 		return false;
-	if (serve_arg_type(call, arg) != MP_TYPE_LIST) {
-		serve_fail(call, MP__CODE__INVALID, "the %s are no list", what);
-		return false;
-	}
-	*ret_n = count(*ret_list);
 	if (*ret_n <= max)
 		return true;
 	serve_fail(call, MP__CODE__TOO_LARGE, "a transaction of more than %zu %s", max, what);
@@ -313,7 +296,7 @@ static bool arg_list(struct serve_call *call, size_t arg, const char *what, size
 
 static int run(struct transaction *t)
 {
-	struct serve_bytes steps;
+	struct mp__items steps;
 	size_t n;
 
 	if (!arg_list(t->call, 1, "steps", STEPS_MAX, &steps, &n))
@@ -347,14 +330,13 @@ int md_dict_transact(struct serve_call *call)
 /* The objects in the first argument, referenced. False: answered. */
 static bool take_objects(struct transaction *t)
 {
-	struct serve_bytes list;
+	struct mp__items items;
 	uint8_t *data;
 	size_t size;
 	size_t n;
 
-	if (!arg_list(t->call, 0, "objects", MD_PLAN_OBJECTS, &list, &n))
+	if (!arg_list(t->call, 0, "objects", MD_PLAN_OBJECTS, &items, &n))
 		return false;
-	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
 	while (mp__items_next(&items, &data, &size)) {
 		struct serve_object *object;
 		if (!serve_object_in(t->call, (struct serve_bytes){data, size}, &object))

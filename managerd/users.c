@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "managerd/number.h"
 
+#include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stddef.h>
@@ -32,23 +33,59 @@ static const struct user_option options[] = {
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
-int md_user_parse(const char *text, uid_t *ret_uid)
+/* By name: an error number, or 0; *ret_found is set either way. */
+static int find_user(const char *name, id_t *ret_id, bool *ret_found)
 {
 	struct passwd user;
 	struct passwd *found = NULL;
 	char names[NAMES_SIZE];
-	uint64_t number;
 
-	if (md_number_scan(text, false, &number) && number < MD_USER_ANY) {
-		*ret_uid = (uid_t)number;
+	int error = getpwnam_r(name, &user, names, sizeof(names), &found);
+	*ret_found = found;
+	*ret_id = found ? found->pw_uid : 0;
+	return error;
+}
+
+static int find_group(const char *name, id_t *ret_id, bool *ret_found)
+{
+	struct group group;
+	struct group *found = NULL;
+	char names[NAMES_SIZE];
+
+	int error = getgrnam_r(name, &group, names, sizeof(names), &found);
+	*ret_found = found;
+	*ret_id = found ? found->gr_gid : 0;
+	return error;
+}
+
+/* A number, or a name that `find` knows; the highest number stands for nobody in particular. */
+static int parse_id(const char *what, const char *text,
+	int (*find)(const char *name, id_t *ret_id, bool *ret_found), id_t *ret_id)
+{
+	uint64_t number;
+	bool found;
+	id_t id;
+
+	if (md_number_scan(text, false, &number) && number < (id_t)-1) {
+		*ret_id = (id_t)number;
 		return 0;
 	}
-	int error = getpwnam_r(text, &user, names, sizeof(names), &found);
+	int error = find(text, &id, &found);
 	if (!found)
-		return mp_error_set(-EINVAL, "there is no user %s%s%s", text, error ? ": " : "",
+		return mp_error_set(-EINVAL, "there is no %s %s%s%s", what, text, error ? ": " : "",
 			error ? strerrordesc_np(error) : "");
-	*ret_uid = found->pw_uid;
+	*ret_id = id;
 	return 0;
+}
+
+int md_user_parse(const char *text, uid_t *ret_uid)
+{
+	return parse_id("user", text, find_user, ret_uid);
+}
+
+int md_group_parse(const char *text, gid_t *ret_gid)
+{
+	return parse_id("group", text, find_group, ret_gid);
 }
 
 int md_users_begin(struct md_users *users, const char *who)

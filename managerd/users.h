@@ -29,8 +29,9 @@ struct md_users {
 	struct md_user users[MD_USERS_MAX];
 };
 
-/* The number of a user, from his name or that. -EINVAL, with its sentence. */
+/* The number of a user or group, from a name or that. -EINVAL, with its sentence. */
 int md_user_parse(const char *text, uid_t *ret_uid);
+int md_group_parse(const char *text, gid_t *ret_gid);
 
 /* Begin the section: "*", a name or a number. -EINVAL; -E2BIG too many. */
 int md_users_begin(struct md_users *users, const char *who);

@@ -69,9 +69,8 @@ static bool copy_all(struct mp__items items, struct md_items *copies)
 	return true;
 }
 
-bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret)
+bool md_arg_list(struct serve_call *call, size_t arg, struct mp__items *ret_items, size_t *ret_n)
 {
-	struct md_items copies = {0};
 	struct serve_bytes list;
 	uint8_t *data;
 	size_t size;
@@ -83,12 +82,23 @@ bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret)
 		serve_fail(call, MP__CODE__INVALID, "argument %zu is no list", arg + 1);
 		return false;
 	}
-	if (!serve_may_grow(call, list.size))
-		return false;
-	/* The bytes are looked at only. */
-	struct mp__items items = mp__items_of((uint8_t *)list.data, list.size);
-	for (struct mp__items counted = items; mp__items_next(&counted, &data, &size);)
+	*ret_items = mp__items_of((uint8_t *)list.data, list.size);
+	for (struct mp__items counted = *ret_items; mp__items_next(&counted, &data, &size);)
 		n++;
+	*ret_n = n;
+	return true;
+}
+
+bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret)
+{
+	struct md_items copies = {0};
+	struct serve_bytes list;
+	struct mp__items items;
+	size_t n;
+
+	if (!md_arg_list(call, arg, &items, &n) || !serve_arg_value(call, arg, &list) ||
+		!serve_may_grow(call, list.size))
+		return false;
 	serve_effort(call, n);
 	bool copied = md_items_open(&copies, 0, n) && copy_all(items, &copies);
 	if (!copied)

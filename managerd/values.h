@@ -18,6 +18,8 @@
 
 /* The argument as a new item. */
 bool md_arg_item(struct serve_call *call, size_t arg, struct md_item **ret);
+/* An argument that is a list: to go through, only to be looked at, and how long it is. */
+bool md_arg_list(struct serve_call *call, size_t arg, struct mp__items *ret_items, size_t *ret_n);
 /* The items of an argument that is a list, as new ones: all or none. */
 bool md_arg_items(struct serve_call *call, size_t arg, struct md_items *ret);
 /* The number in the argument and a stored one together, as a new item. */
