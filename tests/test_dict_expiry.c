@@ -471,6 +471,25 @@ Test(store_expiry, keys_go_in_the_order_of_their_ends)
 	store->class->free(store);
 }
 
+/* As popitem does: the bytes of the key are the entry's own, and go with it. */
+Test(store_expiry, a_key_can_be_removed_by_its_own_bytes)
+{
+	struct serve_change change = {.remove = true};
+	struct serve_bytes value;
+
+	T_OK(serve_store_memory_new(&store));
+	put("stays", 0);
+	put("later", 30);
+	put("a", 10);
+	T_OK(store->class->last(store, &change.key, &value));
+	T_OK(store->class->apply(store, &change, 1));
+	cr_assert(store->class->next_expiry(store) == 30);
+	cr_assert(store->class->expire(store, 20, SIZE_MAX) == 0);
+	cr_assert(store->class->expire(store, 30, SIZE_MAX) == 1);
+	cr_assert(store->class->count(store) == 1);
+	store->class->free(store);
+}
+
 /* Equal keys in one batch: the last one counts, whatever those before it have needed. */
 Test(store_expiry, a_batch_may_have_a_key_twice)
 {

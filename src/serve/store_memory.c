@@ -220,13 +220,14 @@ static int prepare_one(
 	return prepared->key ? 0 : SERVE_STORE_E_NO_MEMORY;
 }
 
+/* The key may be lent by the entry itself, or by its twin in the expiry, and goes with them. */
 static void remove_entry(struct memory *memory, struct serve_bytes key, struct serve_map_entry *e)
 {
 	memory->bytes -= weight(e->key_size, e->value);
 	let_go(memory, e->value);
-	serve_map_remove(&memory->map, e);
 	if (memory->expiry)
 		serve_expiry_forget(memory->expiry, key);
+	serve_map_remove(&memory->map, e);
 }
 
 /* Cannot fail. What it uses of `prepared` it takes out. */
