@@ -43,16 +43,42 @@ static void pass_on(int signal)
 		kill((pid_t)child_pid, signal);
 }
 
-/* From a terminal the command gets these itself; what is sent to us alone is meant for it. */
+/*
+ * What we do with a signal while the command runs. From a terminal the command gets those of the keys
+ * itself; what is sent to us alone is meant for it. Without the death of a child there is no exit code.
+ */
+static const struct handling {
+	int signal;
+	void (*handler)(int signal);
+} handlings[] = {
+	{SIGTERM, pass_on},
+	{SIGHUP, pass_on},
+	{SIGUSR1, pass_on},
+	{SIGUSR2, pass_on},
+	{SIGINT, SIG_IGN},
+	{SIGQUIT, SIG_IGN},
+	{SIGCHLD, SIG_DFL},
+};
+#define N_HANDLINGS (sizeof(handlings) / sizeof(handlings[0]))
+
+/* What our caller wanted of each, which is for the command: nohup(1) ignores SIGHUP, and it lasts. */
+static struct sigaction wanted[N_HANDLINGS];
+
 static void handle_signals(void)
 {
-	static const int theirs[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
-	struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+	for (size_t i = 0; i < N_HANDLINGS; i++) {
+		struct sigaction action = {
+			.sa_handler = handlings[i].handler, .sa_flags = SA_RESTART};
+		sigaction(handlings[i].signal, &action, &wanted[i]);
+	}
+}
 
-	for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
-		sigaction(theirs[i], &action, NULL);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGQUIT, SIG_IGN);
+/* Before the signals are unblocked: our handlers, in the child, would swallow what is passed on to it. */
+static void handle_as_wanted(void)
+{
+	for (size_t i = 0; i < N_HANDLINGS; i++)
+		sigaction(handlings[i].signal, &wanted[i], NULL);
+	signal(SIGPIPE, SIG_DFL);
 }
 
 /* In the child. When mpctl is killed the lock passes on: the command must not go on without it. */
@@ -65,9 +91,7 @@ static _Noreturn void execute(
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(MPCTL_RUN_FAILED);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGQUIT, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
+	handle_as_wanted();
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	snprintf(text, sizeof(text), "%" PRId64, fence);
 	setenv("MPCTL_FENCE", text, 1);

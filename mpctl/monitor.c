@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-
 #include <time.h>
 
 /* One question waits so long; the daemon keeps what happens in between. */

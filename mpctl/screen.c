@@ -99,11 +99,16 @@ void screen_draw(const char *text)
 bool screen_wait(int ms)
 {
 	struct pollfd keys = {.fd = has_keys ? STDIN_FILENO : -1, .events = POLLIN};
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+	sigset_t all;
+	sigset_t mask;
 	char key;
 
-	if (stop)
-		return false;
-	int n = poll(&keys, 1, ms);
+	/* A signal that came between this look and the wait would not end it. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &mask);
+	int n = stop ? 0 : ppoll(&keys, 1, &time, &mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	if (n > 0 && keys.revents & POLLIN && read(STDIN_FILENO, &key, 1) == 1)
 		return key != 'q' && key != 'Q';
 	if (n > 0) /* the terminal has gone */

@@ -21,21 +21,37 @@
 
 /* --- out -------------------------------------------------------------------------------------- */
 
+/*
+ * The control character at the start of the text; -1 there is none. Those above ASCII count too, and
+ * take two bytes in UTF-8: to some terminals U+009B is as good as ESC [.
+ */
+static int control_at(const char *text, size_t size)
+{
+	unsigned char c = (unsigned char)text[0];
+
+	if (c < ' ' || c == 0x7f)
+		return c;
+	unsigned char next = c == 0xc2 && size > 1 ? (unsigned char)text[1] : 0;
+	return next >= 0x80 && next < 0xa0 ? next : -1;
+}
+
 static void write_string(FILE *to, const char *text, size_t size)
 {
 	putc('"', to);
 	for (size_t i = 0; i < size; i++) {
 		unsigned char c = (unsigned char)text[i];
+		int control = control_at(text + i, size - i);
 		if (c == '"' || c == '\\')
 			fprintf(to, "\\%c", c);
 		else if (c == '\n')
 			fputs("\\n", to);
 		else if (c == '\t')
 			fputs("\\t", to);
-		else if (c < ' ' || c == 0x7f)
-			fprintf(to, "\\u%04x", c);
+		else if (control >= 0)
+			fprintf(to, "\\u%04x", (unsigned)control);
 		else
 			putc(c, to);
+		i += control > 0x7f;
 	}
 	putc('"', to);
 }
@@ -159,11 +175,12 @@ static void print_text(const char *text, size_t size)
 	bool terminal = isatty(STDOUT_FILENO);
 
 	for (size_t i = 0; i < size; i++) {
-		unsigned char c = (unsigned char)text[i];
-		if (terminal && (c < ' ' || c == 0x7f) && c != '\n' && c != '\t')
-			printf("\\x%02x", c);
+		int control = terminal ? control_at(text + i, size - i) : -1;
+		if (control < 0 || control == '\n' || control == '\t')
+			putchar((unsigned char)text[i]);
 		else
-			putchar(c);
+			printf("\\x%02x", (unsigned)control);
+		i += control > 0x7f;
 	}
 }
 
@@ -365,8 +382,6 @@ static int read_text(struct line *line, const char *text, size_t size, mp_obj *r
 		return copy(mp_bytes(text, size), ret, line);
 	if (line->string)
 		return copy(mp_strn(text, size), ret, line);
-	while (size > 0 && isspace((unsigned char)text[size - 1]))
-		size--;
 	if (is_u64(text, size, ret))
 		return MPCTL_OK;
 	json_t *json = json_loadb(text, size, JSON_DECODE_ANY, &error);
@@ -377,6 +392,14 @@ static int read_text(struct line *line, const char *text, size_t size, mp_obj *r
 			"it begins like JSON, and is none: %s (--string takes it as it is)",
 			error.text);
 	return copy(mp_strn(text, size), ret, line);
+}
+
+/* A file ends with a newline, which is nobody's, unless every byte is meant. */
+static int read_input(struct line *line, const char *text, size_t size, mp_obj *ret)
+{
+	while (!line->string && !line->bytes && size > 0 && isspace((unsigned char)text[size - 1]))
+		size--;
+	return read_text(line, text, size, ret);
 }
 
 /* All of it, for free(). NULL: what went wrong has been said. */
@@ -419,7 +442,7 @@ int value_read(struct line *line, const char *text, mp_obj *ret)
 	char *all = read_stdin(line, &size);
 	if (!all)
 		return MPCTL_FAILED;
-	int code = read_text(line, all, size, ret);
+	int code = read_input(line, all, size, ret);
 	free(all);
 	return code;
 }
@@ -435,7 +458,7 @@ int value_read_line(struct line *line, bool *ret_end, mp_obj *ret)
 	if (n > 0 && text[n - 1] == '\n')
 		n--;
 	if (n >= 0) {
-		code = read_text(line, text, (size_t)n, ret);
+		code = read_input(line, text, (size_t)n, ret);
 	} else if (ferror(stdin)) {
 		fprintf(stderr, "mpctl %s: standard input: %s\n", line->command->name,
 			strerror(errno));

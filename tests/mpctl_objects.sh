@@ -28,12 +28,14 @@ round null null
 round hello '"hello"'
 round 'two words' '"two words"'
 round '' '""'
+round 'a blank ' '"a blank "'
 round 'say "x"' '"say \"x\""'
 round 5 '"5"' --string
 round '{"a' '"{\"a"' --string
 round '"5"' '"5"'
 round 'Zürich' '"Zürich"'
 round '"\u00fc\u0001"' '"ü\u0001"'
+round '"\u009b\u00a0"' "$(printf '"\\u009b\302\240"')"
 round '[1, [2, {"x": {"y": null}}], "z"]' '[1, [2, {"x": {"y": null}}], "z"]'
 round '{}' '{}'
 round '{"$bytes": "AAECAw=="}' '{"$bytes": "AAECAw=="}'

@@ -170,6 +170,14 @@ wait $holder || code=$?
 [ $code -eq 7 ] || wrong "the command's exit code was $code"
 prints false get l
 
+# What the caller ignores, the command does; mpctl sees the end of a command whatever it ignores.
+code=0
+env --ignore-signal=HUP "$mpctl" lock l sh -c 'kill -HUP $$' || code=$?
+[ $code -eq 0 ] || wrong "a command that was to ignore SIGHUP ended with $code"
+code=0
+env --ignore-signal=CHLD "$mpctl" lock l sh -c 'exit 3' || code=$?
+[ $code -eq 3 ] || wrong "with SIGCHLD ignored the exit code was $code, not 3"
+
 # --- lock and unlock
 
 fence=$("$mpctl" lock l)
