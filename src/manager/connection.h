@@ -33,7 +33,7 @@ int mp__connection_open(
 
 void mp__connection_ref(struct mp__connection *connection);
 void mp__connection_unref(struct mp__connection *connection);
-/* In a forked child: close the descriptor free the memory, whatever the parent's threads do. */
+/* In a forked child: close the descriptor and free the memory, whatever the parent's threads do. */
 void mp__connection_forget(struct mp__connection *connection);
 
 bool mp__connection_is_broken(struct mp__connection *connection);

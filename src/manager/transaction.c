@@ -93,7 +93,7 @@ static int write_step(enum mp_dict_op op, mp_obj key, mp_obj value, mp_obj parts
 
 int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n)
 {
-	if ((!steps && n > 0) || n > SIZE_MAX / 4 / sizeof(mp_obj))
+	if ((!steps && n > 0) || n >= SIZE_MAX / 4 / sizeof(mp_obj))
 		return mp_error_set(
 			-EINVAL, "a transaction of %zu steps at NULL, or of more than can be", n);
 	mp_obj *room = malloc((4 * n + 1) * sizeof(*room));

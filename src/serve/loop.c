@@ -67,10 +67,13 @@ int serve_loop_turn(struct serve_loop *loop, int timeout_ms)
 	struct epoll_event events[EVENTS_PER_TURN];
 	int n = wait_for_events(loop, events, timeout_ms);
 
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
+	int error = errno;
+
+	/* Also of a turn in which nothing came: what it slept is no work. */
 	if (loop->timed)
 		loop->woken_ns = mp__now_ns();
+	if (n < 0)
+		return error == EINTR ? 0 : -error;
 	for (int i = 0; i < n; i++) {
 		struct serve_source *source = events[i].data.ptr;
 		int r = source->ready(source, events[i].events);

@@ -82,7 +82,7 @@ static int begin(struct serve_session *session)
 
 	session->auth = malloc(sizeof(*session->auth));
 	if (!session->auth)
-		return -ENOMEM;
+		return mp_error_set(-ENOMEM, "no memory to prove a key");
 	return mp__auth_start(session->auth, MP__AUTH_LISTENER, key->size > 0 ? key->bytes : NULL,
 		key->size, unused);
 }
@@ -101,7 +101,7 @@ int serve_prove(struct serve_session *session, uint64_t id, const Mp__Auth *op)
 			"this user has proved too many wrong keys, and has to wait");
 	int r = first ? begin(session) : 0;
 	if (r < 0)
-		return refuse(session, id, serve_code_of(r), "no memory to prove a key");
+		return refuse(session, id, serve_code_of(r), mp_error_detail());
 	r = mp__auth_feed(session->auth, op->word.data, op->word.len, word, &say);
 	if (r == -EKEYREJECTED) {
 		if (!first)
