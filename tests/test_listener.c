@@ -2,6 +2,7 @@
 /* Listeners: addresses, keys, and guests who behave badly. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/support.h"
 
 #include "base/fds.h"
@@ -23,15 +24,14 @@ T_SUITE(listener);
 
 #define KEY(text) .authkey = (text), .authkey_size = strlen(text)
 
-static char directory[64];
+static char directory[T_PLACE_SIZE];
 
 /* A path of this test. */
 static const char *unix_path(void)
 {
 	static char address[96];
 
-	strcpy(directory, "/tmp/libmp-test-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
+	t_place_make(directory);
 	snprintf(address, sizeof(address), "unix:%s/s", directory);
 	return address;
 }

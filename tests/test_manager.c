@@ -5,6 +5,7 @@
 #include "manager/manager.h"
 #include "obj/codec.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 #include "wire/frame.h"
 
 #include <mp.h>
@@ -156,12 +157,12 @@ Test(manager, connecting_where_nobody_is_says_so)
 /* A daemon of the test's own making, that answers with these bytes. */
 static int connect_to_liar(const void *answer, size_t size, int timeout_ms)
 {
-	char path[] = "/tmp/mp-liar-XXXXXX";
+	char path[T_PLACE_SIZE];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	mp_manager *m;
 
-	cr_assert(mkdtemp(path) != NULL);
+	t_place_make(path);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", path);
 	cr_assert(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	cr_assert(listen(fd, 1) == 0);

@@ -6,6 +6,7 @@
 
 #include "base/fds.h"
 #include "proto/manager.pb-c.h"
+#include "tests/support/place.h"
 #include "tests/support/support.h"
 #include "wire/frame.h"
 
@@ -23,7 +24,7 @@ T_SUITE(liar);
 typedef void answer_function(int fd, const Mp__Request *request, Mp__Response *response);
 
 struct liar {
-	char directory[32];
+	char directory[T_PLACE_SIZE];
 	struct sockaddr_un address;
 	int listener;
 	answer_function *answer;
@@ -116,8 +117,7 @@ static mp_manager *connect_to(
 	mp_manager *m;
 
 	*liar = (struct liar){.answer = answer, .address.sun_family = AF_UNIX};
-	strcpy(liar->directory, "/tmp/mp-liar-XXXXXX");
-	cr_assert(mkdtemp(liar->directory) != NULL);
+	t_place_make(liar->directory);
 	snprintf(liar->address.sun_path, sizeof(liar->address.sun_path), "%s/s", liar->directory);
 	liar->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert(bind(liar->listener, (struct sockaddr *)&liar->address, sizeof(liar->address)) ==

@@ -5,23 +5,21 @@
 #include "base/fds.h"
 #include "managerd/config.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 T_SUITE(config);
 
-#define PATH_SIZE 64
-
-static char directory[PATH_SIZE];
-static char path[PATH_SIZE + 16];
+static char directory[T_PLACE_SIZE];
+static char path[T_PLACE_SIZE + 16];
 static char complaints[8192];
 static int n_complaints;
 
 static void make_directory(void)
 {
-	strcpy(directory, "/tmp/mp-test-XXXXXX");
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	snprintf(path, sizeof(path), "%s/conf", directory);
 }
 

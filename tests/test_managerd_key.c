@@ -5,6 +5,7 @@
 #include "base/authkey.h"
 #include "conn/hmac.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +16,7 @@ T_SUITE(key);
 #define KEY "a key that nobody knows"
 #define OTHER "a key of somebody else"
 
-static char directory[] = "/tmp/mp-test-XXXXXX";
+static char directory[T_PLACE_SIZE];
 static char key_path[64];
 
 static void write_key(const char *text, mode_t mode)
@@ -32,8 +33,7 @@ static void begin(void)
 {
 	if (mp__hmac_available() < 0)
 		cr_skip_test("built without keys");
-	strcpy(directory, "/tmp/mp-test-XXXXXX");
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	snprintf(key_path, sizeof(key_path), "%s/key", directory);
 }
 

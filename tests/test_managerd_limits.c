@@ -7,6 +7,7 @@
 #include "managerd/users.h"
 #include "serve/account.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -188,7 +189,7 @@ Test(limits, what_is_no_rule)
 
 /* --- the daemon ------------------------------------------------------------------------------------- */
 
-static char directory[64];
+static char directory[T_PLACE_SIZE];
 static char config[96];
 
 static void write_config(const char *text)
@@ -203,8 +204,7 @@ static struct t_daemon start(const char *text)
 {
 	char filled[1024];
 
-	strcpy(directory, "/tmp/mp-test-XXXXXX");
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	snprintf(config, sizeof(config), "%s/conf", directory);
 	const char *mark = strstr(text, "%u");
 	if (mark)

@@ -6,6 +6,7 @@
 #include "managerd/journal.h"
 #include "managerd/log.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -81,13 +82,13 @@ static int make_journal(const char *path)
 
 Test(log, a_record_has_fields_and_no_client_can_add_one)
 {
-	char directory[] = "/tmp/mp-test-XXXXXX";
+	char directory[T_PLACE_SIZE];
 	char path[64];
 	char got[2 * MD_JOURNAL_RECORD_SIZE];
 	static char long_text[5000];
 	struct md_journal journal;
 
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	snprintf(path, sizeof(path), "%s/journal", directory);
 	T_RESULT(md_journal_open(&journal, path), -ENOENT);
 	int fd = make_journal(path);

@@ -5,6 +5,7 @@
 #include "base/fds.h"
 #include "managerd/metrics.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -20,8 +21,7 @@ static struct t_daemon start(void)
 {
 	struct t_daemon daemon;
 
-	strcpy(daemon.directory, "/tmp/mp-test-XXXXXX");
-	cr_assert(mkdtemp(daemon.directory) != NULL);
+	t_place_make(daemon.directory);
 	snprintf(path, sizeof(path), "%s/metrics", daemon.directory);
 	t_daemon_start_in(&daemon, (const char *[]){"--metrics", path, NULL});
 	return daemon;

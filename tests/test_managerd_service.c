@@ -6,6 +6,7 @@
 #include "base/fds.h"
 #include "base/launch.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -44,8 +45,7 @@ static void begin(struct manager *m)
 	memset(m, 0, sizeof(*m));
 	if (!getenv("MP_MANAGERD"))
 		cr_skip_test("MP_MANAGERD is not set");
-	strcpy(m->daemon.directory, "/tmp/mp-test-XXXXXX");
-	cr_assert(mkdtemp(m->daemon.directory) != NULL);
+	t_place_make(m->daemon.directory);
 	snprintf(m->daemon.path, sizeof(m->daemon.path), "%s/sock", m->daemon.directory);
 	snprintf(m->daemon.address, sizeof(m->daemon.address), "unix:%s", m->daemon.path);
 	snprintf(m->notify_path, sizeof(m->notify_path), "%s/notify", m->daemon.directory);

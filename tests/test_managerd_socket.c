@@ -4,6 +4,7 @@
 
 #include "base/fds.h"
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include <fcntl.h>
 #include <mp.h>
@@ -82,11 +83,11 @@ Test(daemon, socket_is_for_its_user_alone_and_a_dead_one_is_taken_over)
 
 Test(daemon, a_directory_that_others_may_write_is_refused_and_a_missing_one_is_made)
 {
-	char directory[] = "/tmp/mp-test-XXXXXX";
+	char directory[T_PLACE_SIZE];
 	char path[64];
 	struct stat st;
 
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	cr_assert(chmod(directory, 0777) == 0);
 	snprintf(path, sizeof(path), "%s/sock", directory);
 	T_RESULT(t_daemon_run((const char *[]){"--listen", path, NULL}), 1);
@@ -215,10 +216,10 @@ Test(daemon, outlives_whoever_reads_its_remarks)
 
 Test(daemon, a_directory_that_somebody_keeps_locked_is_an_error)
 {
-	char directory[] = "/tmp/mp-test-XXXXXX";
+	char directory[T_PLACE_SIZE];
 	char path[64];
 
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	int fd = open(directory, O_RDONLY | O_CLOEXEC);
 	cr_assert(fd >= 0 && flock(fd, LOCK_EX) == 0);
 	snprintf(path, sizeof(path), "%s/sock", directory);

@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/support.h"
 
 #include <dirent.h>
@@ -73,10 +74,10 @@ Test(modes, others_get_at_memory_with_a_name_only_by_its_mode)
 
 Test(modes, sockets_of_listeners_are_for_their_user_alone_whatever_the_umask)
 {
-	char directory[] = "/tmp/mp-test-XXXXXX";
+	char directory[T_PLACE_SIZE];
 	char address[80];
 
-	cr_assert(mkdtemp(directory) != NULL);
+	t_place_make(directory);
 	snprintf(address, sizeof(address), "unix:%s/socket", directory);
 	for (size_t i = 0; i < N_MASKS; i++) {
 		mp_listener *listener;

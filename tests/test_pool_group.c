@@ -2,13 +2,13 @@
 /* Limits of whole workers: control groups where there are some, found in made-up trees; else rlimits. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/pool.h"
 
 #include "pool/group.h"
 #include "pool/pool.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -16,40 +16,7 @@ T_SUITE(pool_group);
 
 /* --- finding a place ------------------------------------------------------------------------------ */
 
-static char root[64];
-
-static void make_root(void)
-{
-	strcpy(root, "/tmp/mp-test-group-XXXXXX");
-	cr_assert_not_null(mkdtemp(root));
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
-static void remove_root(void)
-{
-	T_OK(nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS));
-}
-
-/* Write root/path, directories included. */
-static void put(const char *path, const char *text)
-{
-	char full[PATH_MAX];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	for (char *at = full + strlen(root) + 1; (at = strchr(at, '/')); *at++ = '/') {
-		*at = '\0';
-		mkdir(full, 0700);
-	}
-	FILE *file = fopen(full, "we");
-	cr_assert_not_null(file, "%s", full);
-	fputs(text, file);
-	fclose(file);
-}
+static char root[T_PLACE_SIZE];
 
 /* Below the root, or "none". */
 static const char *find(const char *membership, bool memory, bool cpu)
@@ -57,7 +24,7 @@ static const char *find(const char *membership, bool memory, bool cpu)
 	static char found[PATH_MAX];
 	char path[PATH_MAX];
 
-	put("membership", membership);
+	t_place_put(root, "membership", membership);
 	snprintf(path, sizeof(path), "%s/membership", root);
 	int r = mp__group_find(path, root, memory, cpu, found);
 	cr_assert(r == 0 || r == -ENOTSUP, "%d", r);
@@ -66,10 +33,10 @@ static const char *find(const char *membership, bool memory, bool cpu)
 
 Test(pool_group, nearest_directory_that_has_the_limits)
 {
-	make_root();
-	put("a/cgroup.subtree_control", "cpu memory pids\n");
-	put("a/b/cgroup.subtree_control", "memory\n");
-	put("a/b/c/cgroup.subtree_control", "\n");
+	t_place_make(root);
+	t_place_put(root, "a/cgroup.subtree_control", "cpu memory pids\n");
+	t_place_put(root, "a/b/cgroup.subtree_control", "memory\n");
+	t_place_put(root, "a/b/c/cgroup.subtree_control", "\n");
 	cr_assert_str_eq(find("0::/a/b/c\n", true, false), "/a/b");
 	cr_assert_str_eq(find("0::/a/b/c\n", true, true), "/a");
 	cr_assert_str_eq(find("0::/a/b/c\n", false, true), "/a");
@@ -78,10 +45,10 @@ Test(pool_group, nearest_directory_that_has_the_limits)
 	cr_assert_str_eq(find("5:memory:/a\n", true, true), "none");
 	cr_assert_str_eq(find("0::/../..\n", true, true), "none");
 	cr_assert_str_eq(find("", true, true), "none");
-	put("unified/u/cgroup.subtree_control", "cpuset memory");
+	t_place_put(root, "unified/u/cgroup.subtree_control", "cpuset memory");
 	cr_assert_str_eq(find("0::/u\n", true, false), "/unified/u");
 	cr_assert_str_eq(find("0::/u\n", true, true), "none"); /* cpuset is not cpu */
-	remove_root();
+	t_place_remove(root);
 }
 
 Test(pool_group, what_cannot_be_made_leaves_nothing)
@@ -90,14 +57,14 @@ Test(pool_group, what_cannot_be_made_leaves_nothing)
 	struct stat st;
 
 	/* A directory of a plain file system has no limits. */
-	make_root();
+	t_place_make(root);
 	T_RESULT(mp__group_make(root, 1, 1, 1 << 20, 50, &group), -ENOENT);
 	cr_assert(group.path[0] == '\0' && !mp__group_has_killed(&group));
 	mp__group_remove(&group);
 	T_OK(stat(root, &st));
 	cr_assert_eq(st.st_nlink, 2);
 	T_RESULT(mp__group_make("/proc/none", 1, 1, 1 << 20, 0, &group), -ENOENT);
-	remove_root();
+	t_place_remove(root);
 }
 
 Test(pool_group, groups_of_dead_owners_are_removed)
@@ -106,7 +73,7 @@ Test(pool_group, groups_of_dead_owners_are_removed)
 	char path[PATH_MAX];
 	char mine[PATH_MAX];
 
-	make_root();
+	t_place_make(root);
 	T_OK(stat("/proc/self/ns/pid", &st));
 	snprintf(mine, sizeof(mine), "%s/libmp-%llu-%d-1-1", root, (unsigned long long)st.st_ino,
 		getpid());
@@ -117,7 +84,7 @@ Test(pool_group, groups_of_dead_owners_are_removed)
 	mp__group_sweep(root);
 	T_OK(access(mine, F_OK));
 	cr_assert(access(path, F_OK) < 0 && errno == ENOENT);
-	remove_root();
+	t_place_remove(root);
 }
 
 /* --- pools ---------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 /* What a child finds: streams, descriptors, environment, directory, signals; under every method. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/starts.h"
 
 #include <fcntl.h>
@@ -329,10 +330,10 @@ static int directory_is(int argc, const mp_obj *argv)
 
 EACH_METHOD(options, directory)
 {
-	char path[] = "/tmp/mp-test-XXXXXX";
+	char path[T_PLACE_SIZE];
 
 	run(return_it, mp_nil(), BY(method));
-	cr_assert(mkdtemp(path));
+	t_place_make(path);
 	run(directory_is, MP_ARGS(mp_str(path)), OPTIONS(.cwd = path));
 	cr_assert(chdir("/tmp") == 0);
 	run(directory_is, MP_ARGS(mp_str(path)), OPTIONS(.cwd = path + strlen("/tmp/")));
@@ -343,7 +344,7 @@ EACH_METHOD(options, directory)
 	refuse_start(OPTIONS(.cwd = "/proc/self/stat"), -ENOTDIR);
 }
 
-static char closed_directory[] = "/tmp/mp-test-XXXXXX";
+static char closed_directory[T_PLACE_SIZE];
 
 static int start_without_rights(void *method)
 {
@@ -361,7 +362,8 @@ static int start_without_rights(void *method)
 
 EACH_METHOD(options, directory_that_may_not_be_entered)
 {
-	cr_assert(mkdtemp(closed_directory) && chmod(closed_directory, 0444) == 0);
+	t_place_make(closed_directory);
+	cr_assert(chmod(closed_directory, 0444) == 0);
 	struct t_child child = t_spawn(start_without_rights, (void *)(intptr_t)method);
 	t_expect_exit(&child, 0);
 	cr_assert(rmdir(closed_directory) == 0);

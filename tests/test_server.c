@@ -2,6 +2,7 @@
 /* Types of a program's own, served to others. Where CPython tests the same, the test has its name. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/support.h"
 
 #include <mp.h>
@@ -94,7 +95,7 @@ static const mp_served_type account_type = {"account", make_account, free, metho
 
 /* --- a server in a process of its own ----------------------------------------------------------- */
 
-static char directory[64];
+static char directory[T_PLACE_SIZE];
 static char address[96];
 static mp_server *server;
 static struct t_child child;
@@ -112,8 +113,7 @@ static int serve(void *argument)
 
 static void open_server(void)
 {
-	snprintf(directory, sizeof(directory), "/tmp/mp-test-server-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
+	t_place_make(directory);
 	snprintf(address, sizeof(address), "unix:%s/socket", directory);
 	T_OK(mp_server_new(address, NULL, &server));
 	T_OK(mp_server_register(server, &account_type));

@@ -2,6 +2,7 @@
 /* Types of a program's own, with objects in arguments, results, and in each other. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/support.h"
 
 #include <errno.h>
@@ -181,7 +182,7 @@ static const mp_served_type bank_type = {"bank", make_bank, free_bank, bank_meth
 
 /* --- a server in a process of its own ------------------------------------------------------------ */
 
-static char directory[64];
+static char directory[T_PLACE_SIZE];
 static char address[96];
 static mp_server *server;
 static struct t_child child;
@@ -201,8 +202,7 @@ static int serve(void *argument)
 
 static void open_server(const mp_server_options *options)
 {
-	snprintf(directory, sizeof(directory), "/tmp/mp-test-objects-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
+	t_place_make(directory);
 	snprintf(address, sizeof(address), "unix:%s/socket", directory);
 	T_OK(mp_server_new(address, options, &server));
 	T_OK(mp_server_register(server, &account_type));

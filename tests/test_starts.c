@@ -2,6 +2,7 @@
 /* What can go wrong while a child starts: it dies at every step, its server does, the file is gone. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/starts.h"
 
 #include "base/cleanup.h"
@@ -360,11 +361,12 @@ static int directory_is(int argc, const mp_obj *argv)
 
 EACH_METHOD(starts, current_directory_is_the_parents)
 {
-	char directory[] = "/tmp/mp-test-XXXXXX";
+	char directory[T_PLACE_SIZE];
 	mp_process *p;
 
 	finish(start(return_it, MP_ARGS(mp_i64(1)), BY(method)), 1); /* the server is there */
-	cr_assert(mkdtemp(directory) && chdir(directory) == 0);
+	t_place_make(directory);
+	cr_assert(chdir(directory) == 0);
 	finish(start(directory_is, MP_ARGS(mp_str(directory)), BY(method)), 0);
 	/* One that is no more. */
 	cr_assert(rmdir(directory) == 0);

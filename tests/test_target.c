@@ -2,6 +2,7 @@
 /* Functions named in one process and found in another. */
 #include <config.h>
 
+#include "tests/support/place.h"
 #include "tests/support/starts.h"
 
 #include "process/buildid.h"
@@ -178,14 +179,14 @@ static void expect_no_start(mp_target *target, int method, const char *why)
 
 EACH_METHOD(target, module_replaced_on_disk)
 {
-	char directory[] = "/tmp/mp-test-XXXXXX";
+	char directory[T_PLACE_SIZE];
 	char other[PATH_MAX];
 	void *handle;
 
 	if (method == MP_START_FORK)
 		return; /* nothing is looked for */
 	find_module();
-	cr_assert(mkdtemp(directory));
+	t_place_make(directory);
 	snprintf(other, sizeof(other), "%s/other", directory);
 	copy_file("/bin/true", other);
 	char *original = strdup(module);

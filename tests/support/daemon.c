@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "tests/support/daemon.h"
+#include "tests/support/place.h"
 
 #include "base/cleanup.h"
 #include "base/fds.h"
@@ -60,8 +61,7 @@ struct t_daemon t_daemon_start(const char *const *options)
 {
 	struct t_daemon daemon;
 
-	strcpy(daemon.directory, "/tmp/mp-test-XXXXXX");
-	cr_assert(mkdtemp(daemon.directory) != NULL);
+	t_place_make(daemon.directory);
 	t_daemon_start_in(&daemon, options);
 	return daemon;
 }
