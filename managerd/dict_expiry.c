@@ -22,10 +22,11 @@ struct alarm {
 	struct serve_object *object;
 };
 
-static void set_alarm(struct serve_store *dict)
+void md_dict_set_alarm(struct serve_object *object)
 {
+	const struct serve_store *dict = object->state;
 	struct alarm *alarm = dict->alarm;
-	int64_t next = dict->class->next_expiry(dict);
+	int64_t next = alarm ? dict->class->next_expiry(object->state) : SERVE_NEVER;
 
 	/* It may go off early, if that key was taken out: then it is set again. Without memory the
 	 * next look at the dict will do. */
@@ -54,7 +55,7 @@ static void go_off(struct serve_timer *timer)
 
 	serve_object_ref(object); /* what goes may have been the last that referred to it */
 	sweep(object, KEYS_PER_TURN);
-	set_alarm(object->state);
+	md_dict_set_alarm(object);
 	serve_object_unref(object);
 }
 
@@ -76,8 +77,7 @@ void md_dict_drop_alarm(struct serve_store *dict)
 	dict->alarm = NULL;
 }
 
-/* The dict has an alarm, and there is room to set it. False: answered. */
-static bool need_alarm(struct serve_call *call)
+bool md_dict_need_alarm(struct serve_call *call)
 {
 	struct serve_timers *timers = &call->session->context->timers;
 	struct serve_store *dict = md_dict_of(call);
@@ -96,21 +96,28 @@ static bool need_alarm(struct serve_call *call)
 	return false;
 }
 
-/* The time that is so many milliseconds from now. */
+bool md_ttl_end(int64_t ms, int64_t *ret_ns)
+{
+	if (ms < 1 || ms > MD_TTL_MAX_MS)
+		return false;
+	*ret_ns = mp__now_ns() + ms * NS_PER_MS;
+	return true;
+}
+
+/* The end in an argument. False: answered. */
 static bool arg_end(struct serve_call *call, size_t arg, int64_t *ret_ns)
 {
 	int64_t ms;
 
 	if (!serve_arg_i64(call, arg, &ms))
 		return false;
-	if (ms < 1 || ms > MD_TTL_MAX_MS) {
+	if (!md_ttl_end(ms, ret_ns)) {
 		serve_fail(call, MP__CODE__INVALID,
 			"a key that lives for %" PRId64 " ms: 1 to %" PRId64 " may be", ms,
 			MD_TTL_MAX_MS);
 		return false;
 	}
-	*ret_ns = mp__now_ns() + ms * NS_PER_MS;
-	return need_alarm(call);
+	return md_dict_need_alarm(call);
 }
 
 int md_dict_set_for(struct serve_call *call)
@@ -128,7 +135,7 @@ int md_dict_set_for(struct serve_call *call)
 		serve_unrefer(call->object, value);
 		return md_dict_fail(call, r);
 	}
-	set_alarm(md_dict_of(call));
+	md_dict_set_alarm(call->object);
 	serve_changed(call->object);
 	return serve_answer_nil(call);
 }
@@ -156,7 +163,7 @@ int md_dict_expire(struct serve_call *call)
 		return call->failed;
 	int r = dict->class->expire_at(dict, md_key_bytes(&key), end);
 	if (r == 0)
-		set_alarm(dict);
+		md_dict_set_alarm(call->object);
 	return answer_changed(call, r, true);
 }
 

@@ -19,6 +19,13 @@
 /* 31 years: more is a mistake. */
 #define MD_TTL_MAX_MS ((int64_t)1000 * 1000 * 1000 * 1000)
 
+/* The time that is so many milliseconds from now. False: that is less than 1, or too many. */
+bool md_ttl_end(int64_t ms, int64_t *ret_ns);
+/* The dict of the call can have keys that go. False: no memory, which is answered. */
+bool md_dict_need_alarm(struct serve_call *call);
+/* It may have others now that go first. Namespaces, which have none, are left alone. */
+void md_dict_set_alarm(struct serve_object *object);
+
 int md_dict_set_for(struct serve_call *call);
 int md_dict_expire(struct serve_call *call);
 int md_dict_persist(struct serve_call *call);

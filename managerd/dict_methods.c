@@ -7,6 +7,7 @@
 #include "base/testpoint.h"
 #include "managerd/dict_expiry.h"
 #include "managerd/obj_dict.h"
+#include "managerd/obj_namespace.h"
 #include "managerd/transaction.h"
 #include "managerd/values.h"
 #include "obj/wireformat.h"
@@ -39,7 +40,10 @@ int md_dict_fail(struct serve_call *call, int r)
 {
 	switch (r) {
 	case MD_DICT_E_NO_KEY:
-		return serve_fail(call, MP__CODE__NOT_FOUND, "no such key");
+		return serve_fail(call, MP__CODE__NOT_FOUND,
+			call->object->class == &md_namespace_class
+				? "it has no attribute of that name"
+				: "no such key");
 	case MD_DICT_E_NO_MEMORY:
 		return serve_fail_no_memory(call);
 	case MD_DICT_E_BAD_KEY:
@@ -151,9 +155,25 @@ static int compare_and_swap(struct serve_call *call)
 	return serve_answer_bool(call, true);
 }
 
+int md_dict_answer_all(struct serve_call *call, bool keys, bool values)
+{
+	struct serve_store *dict = md_dict_of(call);
+	struct serve_bytes key;
+	struct serve_bytes value;
+	uint64_t cursor = 0;
+
+	serve_effort(call, md_dict_len(dict));
+	while (dict->class->next(dict, &cursor, &key, &value) == 0) {
+		if ((keys && !serve_assemble(call, key)) ||
+			(values && !serve_assemble(call, value)))
+			return call->failed;
+	}
+	return keys && values ? serve_answer_dict(call) : serve_answer_list(call);
+}
+
 /* --- as the requests of dicts do, for who calls methods by name ---------------------------------- */
 
-static int get(struct serve_call *call)
+int md_dict_call_get(struct serve_call *call)
 {
 	struct serve_bytes value;
 	struct mp__key key;
@@ -163,7 +183,7 @@ static int get(struct serve_call *call)
 	return serve_answer_stored(call, value);
 }
 
-static int contains(struct serve_call *call)
+int md_dict_call_contains(struct serve_call *call)
 {
 	struct mp__key key;
 	bool has;
@@ -173,7 +193,7 @@ static int contains(struct serve_call *call)
 	return serve_answer_bool(call, has);
 }
 
-static int set(struct serve_call *call)
+int md_dict_call_set(struct serve_call *call)
 {
 	struct serve_bytes value;
 	struct mp__key key;
@@ -184,7 +204,7 @@ static int set(struct serve_call *call)
 	return serve_answer_nil(call);
 }
 
-static int delete (struct serve_call *call)
+int md_dict_call_delete(struct serve_call *call)
 {
 	struct mp__key key;
 
@@ -246,15 +266,15 @@ static int popitem(struct serve_call *call)
 const struct serve_method md_dict_methods[MD_DICT_METHODS] = {
 	{"add", add, 2, 2},
 	{"compare_and_swap", compare_and_swap, 3, 3},
-	{"contains", contains, 1, 1},
-	{"delete", delete, 1, 1},
+	{"contains", md_dict_call_contains, 1, 1},
+	{"delete", md_dict_call_delete, 1, 1},
 	{"expire", md_dict_expire, 2, 2},
-	{"get", get, 1, 1},
+	{"get", md_dict_call_get, 1, 1},
 	{"get_many", get_many, 1, 1},
 	{"len", len, 0, 0},
 	{"persist", md_dict_persist, 1, 1},
 	{"popitem", popitem, 0, 0},
-	{"set", set, 2, 2},
+	{"set", md_dict_call_set, 2, 2},
 	{"set_for", md_dict_set_for, 3, 3},
 	{"transact", md_dict_transact, 2, 2},
 	{"ttl", md_dict_ttl, 1, 1},

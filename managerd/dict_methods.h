@@ -36,5 +36,13 @@ bool md_dict_look(struct serve_call *call, struct serve_bytes key, struct serve_
 bool md_dict_has(struct serve_call *call, struct serve_bytes key, bool *ret_has);
 bool md_dict_put(struct serve_call *call, struct serve_bytes key, struct serve_bytes value);
 bool md_dict_take_out(struct serve_call *call, struct serve_bytes key);
+/* Answer with a list of all keys or values, or with a dict of both. */
+int md_dict_answer_all(struct serve_call *call, bool keys, bool values);
+
+/* Methods that namespaces have, too. */
+int md_dict_call_get(struct serve_call *call);
+int md_dict_call_set(struct serve_call *call);
+int md_dict_call_delete(struct serve_call *call);
+int md_dict_call_contains(struct serve_call *call);
 
 #endif

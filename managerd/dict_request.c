@@ -9,7 +9,6 @@
 #include "managerd/obj_dict.h"
 #include "obj/codec.h"
 #include "serve/call.h"
-#include "serve/assemble.h"
 #include "serve/refer.h"
 #include "serve/reply.h"
 #include "wire/value.h"
@@ -217,24 +216,13 @@ static int run_len(struct serve_call *call, const Mp__DictLen *op)
 
 static int run_list(struct serve_call *call, const Mp__DictList *op)
 {
-	struct serve_bytes key;
-	struct serve_bytes value;
-	uint64_t cursor = 0;
-
 	if (!find_dict(call, op->reference))
 		return call->failed;
 	bool keys = op->part != MP__DICT_LIST__PART__VALUES;
 	bool values = op->part != MP__DICT_LIST__PART__KEYS;
 	if (keys && values && op->part != MP__DICT_LIST__PART__ITEMS)
 		return serve_fail(call, MP__CODE__INVALID, "an unknown part of a dict");
-	struct serve_store *dict = md_dict_of(call);
-	serve_effort(call, md_dict_len(dict));
-	while (dict->class->next(dict, &cursor, &key, &value) == 0) {
-		if ((keys && !serve_assemble(call, key)) ||
-			(values && !serve_assemble(call, value)))
-			return call->failed;
-	}
-	return keys && values ? serve_answer_dict(call) : serve_answer_list(call);
+	return md_dict_answer_all(call, keys, values);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

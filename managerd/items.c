@@ -44,7 +44,7 @@ static bool resize(struct md_items *items, size_t n_room)
 	return true;
 }
 
-static bool make_room(struct md_items *items, size_t more)
+bool md_items_reserve(struct md_items *items, size_t more)
 {
 	size_t n_room = items->n_room > ROOM_FIRST ? items->n_room : ROOM_FIRST;
 
@@ -61,7 +61,7 @@ bool md_items_open(struct md_items *items, size_t index, size_t n)
 {
 	size_t behind = items->n - index;
 
-	if (!make_room(items, n))
+	if (!md_items_reserve(items, n))
 		return false;
 	size_t free_behind = items->n_room - items->begin - items->n;
 	/* The shorter part moves, if there is room on its side. */
@@ -80,7 +80,7 @@ bool md_items_open(struct md_items *items, size_t index, size_t n)
 	return true;
 }
 
-void md_items_shut(struct md_items *items, size_t index, size_t n)
+void md_items_take(struct md_items *items, size_t index, size_t n)
 {
 	size_t behind = items->n - index - n;
 
@@ -91,8 +91,18 @@ void md_items_shut(struct md_items *items, size_t index, size_t n)
 		move(items, items->begin + index, items->begin + index + n, behind);
 	}
 	items->n -= n;
+}
+
+void md_items_trim(struct md_items *items)
+{
 	if (items->n_room > ROOM_FIRST && items->n < items->n_room / ROOM_SPARSE)
 		(void)resize(items, items->n_room / 2); /* without memory it stays as it is */
+}
+
+void md_items_shut(struct md_items *items, size_t index, size_t n)
+{
+	md_items_take(items, index, n);
+	md_items_trim(items);
 }
 
 bool md_items_move(struct md_items *items, size_t index, struct md_items *more)

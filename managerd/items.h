@@ -46,8 +46,13 @@ static inline struct md_item **md_items_at(const struct md_items *items, size_t 
  * nothing has changed. The caller fills them.
  */
 bool md_items_open(struct md_items *items, size_t index, size_t n);
+/* Room for n more: md_items_open() of so many, at once or one by one, does not fail. False: no memory. */
+bool md_items_reserve(struct md_items *items, size_t n);
 /* Take n places out; what stands there is the caller's, or was. */
 void md_items_shut(struct md_items *items, size_t index, size_t n);
+/* The same in two steps, so that room that was reserved stays until all is done. */
+void md_items_take(struct md_items *items, size_t index, size_t n);
+void md_items_trim(struct md_items *items);
 /* All of `more` in front of item `index`; it is empty then. False without memory: nothing changed. */
 bool md_items_move(struct md_items *items, size_t index, struct md_items *more);
 /* Free all, and the places. */

@@ -53,33 +53,54 @@ static bool is_float(const struct mp__cell_type *type)
 
 /* --- from bytes to numbers and back ------------------------------------------------------------- */
 
-static mp_obj number_at(struct array *array, size_t i)
+static mp_obj number_of(const struct mp__cell_type *type, const union cell *cell)
 {
+	switch (type->cell) {
+	case MP__CELL_I8:
+		return mp_i64(cell->i8);
+	case MP__CELL_U8:
+		return mp_i64(cell->u8);
+	case MP__CELL_I16:
+		return mp_i64(cell->i16);
+	case MP__CELL_U16:
+		return mp_i64(cell->u16);
+	case MP__CELL_I32:
+		return mp_i64(cell->i32);
+	case MP__CELL_U32:
+		return mp_i64(cell->u32);
+	case MP__CELL_I64:
+		return mp_i64(cell->i64);
+	case MP__CELL_U64:
+		return cell->u64 > INT64_MAX ? mp_u64(cell->u64) : mp_i64((int64_t)cell->u64);
+	case MP__CELL_F32:
+		return mp_f64((double)cell->f32);
+	default:
+		return mp_f64(cell->f64);
+	}
+}
+
+static struct serve_bytes encode(
+	const struct mp__cell_type *type, const union cell *cell, uint8_t room[MD_NUMBER_MAX])
+{
+	mp_obj number = number_of(type, cell);
+	ssize_t size = mp__obj_encode_into(&number, NULL, room, MD_NUMBER_MAX);
+
+	return (struct serve_bytes){room, (size_t)size};
+}
+
+size_t md_array_len(const struct serve_object *array)
+{
+	return ((const struct array *)array->state)->n;
+}
+
+struct serve_bytes md_array_now(
+	const struct serve_object *array, size_t i, uint8_t room[MD_NUMBER_MAX])
+{
+	struct array *a = array->state;
 	union cell cell;
 
-	memcpy(&cell, at(array, i), array->type->size);
-	switch (array->type->cell) {
-	case MP__CELL_I8:
-		return mp_i64(cell.i8);
-	case MP__CELL_U8:
-		return mp_i64(cell.u8);
-	case MP__CELL_I16:
-		return mp_i64(cell.i16);
-	case MP__CELL_U16:
-		return mp_i64(cell.u16);
-	case MP__CELL_I32:
-		return mp_i64(cell.i32);
-	case MP__CELL_U32:
-		return mp_i64(cell.u32);
-	case MP__CELL_I64:
-		return mp_i64(cell.i64);
-	case MP__CELL_U64:
-		return cell.u64 > INT64_MAX ? mp_u64(cell.u64) : mp_i64((int64_t)cell.u64);
-	case MP__CELL_F32:
-		return mp_f64((double)cell.f32);
-	default:
-		return mp_f64(cell.f64);
-	}
+	memcpy(&cell, at(a, i), a->type->size);
+	return encode(a->type, &cell, room);
 }
 
 /* An integer that is within the limits of the type. */
@@ -152,6 +173,63 @@ static int convert(const struct mp__cell_type *type, struct serve_bytes value, u
 	return 0;
 }
 
+int md_array_fit(const struct serve_object *array, struct serve_bytes number,
+	uint8_t room[MD_NUMBER_MAX], struct serve_bytes *ret_number)
+{
+	const struct mp__cell_type *type = ((const struct array *)array->state)->type;
+	union cell cell;
+
+	int r = convert(type, number, &cell);
+	if (r == 0)
+		*ret_number = encode(type, &cell, room);
+	return r;
+}
+
+/* Of integers. False: more than a 64-bit type holds. */
+static bool sum_of(
+	const struct mp__cell_type *type, const mp_obj *a, const mp_obj *b, union cell *ret)
+{
+	bool is_u64 = type->cell == MP__CELL_U64;
+	uint64_t left = a->type == MP_TYPE_U64 ? a->as.u64 : (uint64_t)a->as.i64;
+	int64_t sum;
+
+	/* The item is not negative where it is unsigned. */
+	if (is_u64)
+		return b->type == MP_TYPE_U64 ? !__builtin_add_overflow(left, b->as.u64, &ret->u64)
+					      : !__builtin_add_overflow(left, b->as.i64, &ret->u64);
+	bool wrong = b->type == MP_TYPE_U64 ? __builtin_add_overflow(a->as.i64, b->as.u64, &sum)
+					    : __builtin_add_overflow(a->as.i64, b->as.i64, &sum);
+	return !wrong && cell_of_i64(type->cell, sum, ret);
+}
+
+int md_array_sum(const struct serve_object *array, struct serve_bytes item,
+	struct serve_bytes number, uint8_t room[MD_NUMBER_MAX], struct serve_bytes *ret_sum)
+{
+	const struct mp__cell_type *type = ((const struct array *)array->state)->type;
+	union cell cell;
+	mp_obj now;
+	mp_obj more;
+
+	if (!read_number(item, &now) || !read_number(number, &more) ||
+		(more.type == MP_TYPE_F64 && !is_float(type)))
+		return -EINVAL;
+	if (is_float(type))
+		cell_of_f64(type->cell, now.as.f64 + as_f64(&more), &cell);
+	else if (!sum_of(type, &now, &more, &cell))
+		return -EOVERFLOW;
+	*ret_sum = encode(type, &cell, room);
+	return 0;
+}
+
+void md_array_put(struct serve_object *array, size_t i, struct serve_bytes number)
+{
+	struct array *a = array->state;
+	union cell cell;
+
+	if (convert(a->type, number, &cell) == 0)
+		memcpy(at(a, i), &cell, a->type->size);
+}
+
 static bool fail_conversion(struct serve_call *call, const struct mp__cell_type *type, int r)
 {
 	if (r == -EOVERFLOW)
@@ -180,15 +258,9 @@ static bool arg_cell(struct serve_call *call, size_t arg, union cell *ret)
 
 static int answer_item(struct serve_call *call, size_t i)
 {
-	mp_obj number = number_at(array_of(call), i);
+	uint8_t room[MD_NUMBER_MAX];
 
-	if (number.type == MP_TYPE_I64)
-		return serve_answer_i64(call, number.as.i64);
-	if (number.type == MP_TYPE_F64)
-		return serve_answer_f64(call, number.as.f64);
-	uint8_t bytes[1 + MP__VARINT64_BYTES] = {MP__TAG_U64};
-	const uint8_t *end = mp__varint_put(bytes + 1, number.as.u64);
-	return serve_answer_value(call, (struct serve_bytes){bytes, (size_t)(end - bytes)});
+	return serve_answer_value(call, md_array_now(call->object, i, room));
 }
 
 static void replace(struct serve_call *call, size_t i, const union cell *cell)
@@ -219,46 +291,25 @@ static int set(struct serve_call *call)
 	return serve_answer_nil(call);
 }
 
-/* Of integers. False: more than a 64-bit type holds. */
-static bool sum_of(
-	const struct mp__cell_type *type, const mp_obj *a, const mp_obj *b, union cell *ret)
-{
-	bool is_u64 = type->cell == MP__CELL_U64;
-	uint64_t left = a->type == MP_TYPE_U64 ? a->as.u64 : (uint64_t)a->as.i64;
-	int64_t sum;
-
-	/* The item is not negative where it is unsigned. */
-	if (is_u64)
-		return b->type == MP_TYPE_U64 ? !__builtin_add_overflow(left, b->as.u64, &ret->u64)
-					      : !__builtin_add_overflow(left, b->as.i64, &ret->u64);
-	bool wrong = b->type == MP_TYPE_U64 ? __builtin_add_overflow(a->as.i64, b->as.u64, &sum)
-					    : __builtin_add_overflow(a->as.i64, b->as.i64, &sum);
-	return !wrong && cell_of_i64(type->cell, sum, ret);
-}
-
 static int add(struct serve_call *call)
 {
-	const struct mp__cell_type *type = array_of(call)->type;
+	uint8_t room[MD_NUMBER_MAX];
+	uint8_t sum_room[MD_NUMBER_MAX];
 	struct serve_bytes value;
-	union cell cell;
-	mp_obj number;
+	struct serve_bytes sum;
 	size_t i;
 
 	if (!md_arg_place(call, 0, array_of(call)->n, &i) || !serve_arg_value(call, 1, &value))
 		return call->failed;
-	if (!read_number(value, &number) || (number.type == MP_TYPE_F64 && !is_float(type))) {
-		fail_conversion(call, type, -EINVAL);
+	int r = md_array_sum(
+		call->object, md_array_now(call->object, i, room), value, sum_room, &sum);
+	if (r < 0) {
+		fail_conversion(call, array_of(call)->type, r);
 		return call->failed;
 	}
-	mp_obj now = number_at(array_of(call), i);
-	if (is_float(type)) {
-		cell_of_f64(type->cell, now.as.f64 + as_f64(&number), &cell);
-	} else if (!sum_of(type, &now, &number, &cell)) {
-		fail_conversion(call, type, -EOVERFLOW);
-		return call->failed;
-	}
-	replace(call, i, &cell);
-	return answer_item(call, i);
+	md_array_put(call->object, i, sum);
+	serve_changed(call->object);
+	return serve_answer_value(call, sum);
 }
 
 /* Items are compared by their bytes, as those in shared memory are. */
@@ -289,13 +340,11 @@ static int compare_and_swap(struct serve_call *call)
 
 static int answer_slice(struct serve_call *call, const struct md_slice *slice)
 {
-	uint8_t bytes[1 + MP__VARINT64_BYTES];
+	uint8_t room[MD_NUMBER_MAX];
 
 	serve_effort(call, slice->n / 8);
 	for (size_t i = 0; i < slice->n; i++) {
-		mp_obj number = number_at(array_of(call), md_slice_at(slice, i));
-		ssize_t size = mp__obj_encode_into(&number, NULL, bytes, sizeof(bytes));
-		if (!serve_assemble(call, (struct serve_bytes){bytes, (size_t)size}))
+		if (!serve_assemble(call, md_array_now(call->object, md_slice_at(slice, i), room)))
 			return call->failed;
 	}
 	return serve_answer_list(call);

@@ -136,7 +136,7 @@ size_t md_dict_len(struct serve_store *dict)
 
 /* --- the class -------------------------------------------------------------------------------- */
 
-static bool make(struct serve_call *call)
+bool md_dict_make(struct serve_call *call)
 {
 	struct serve_store *store;
 
@@ -148,7 +148,7 @@ static bool make(struct serve_call *call)
 	return true;
 }
 
-static void drop(struct serve_object *object)
+void md_dict_drop(struct serve_object *object)
 {
 	struct serve_store *store = object->state;
 
@@ -158,7 +158,7 @@ static void drop(struct serve_object *object)
 	store->class->free(store);
 }
 
-static uint64_t bytes(const struct serve_object *object)
+uint64_t md_dict_bytes(const struct serve_object *object)
 {
 	struct serve_store *store = object->state;
 
@@ -167,10 +167,10 @@ static uint64_t bytes(const struct serve_object *object)
 
 const struct serve_class md_dict_class = {
 	.name = "dict",
-	.make = make,
-	.drop = drop,
+	.make = md_dict_make,
+	.drop = md_dict_drop,
 	.refresh = md_dict_refresh,
 	.methods = md_dict_methods,
 	.n_methods = MD_DICT_METHODS,
-	.bytes = bytes,
+	.bytes = md_dict_bytes,
 };

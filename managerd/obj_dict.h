@@ -22,6 +22,11 @@ enum {
 
 extern const struct serve_class md_dict_class;
 
+/* For other classes that are kept as dicts are. */
+bool md_dict_make(struct serve_call *call);
+void md_dict_drop(struct serve_object *object);
+uint64_t md_dict_bytes(const struct serve_object *object);
+
 static inline struct serve_bytes md_key_bytes(const struct mp__key *key)
 {
 	return (struct serve_bytes){key->data, key->size};

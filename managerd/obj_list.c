@@ -14,7 +14,7 @@
 
 static struct md_items *items_of(const struct serve_call *call)
 {
-	return call->object->state;
+	return md_list_items(call->object);
 }
 
 /* --- one item ----------------------------------------------------------------------------------- */

@@ -12,8 +12,14 @@
 #ifndef MANAGERD_OBJ_LIST_H
 #define MANAGERD_OBJ_LIST_H
 
-#include "serve/class.h"
+#include "managerd/items.h"
+#include "serve/registry.h"
 
 extern const struct serve_class md_list_class;
+
+static inline struct md_items *md_list_items(const struct serve_object *list)
+{
+	return list->state;
+}
 
 #endif

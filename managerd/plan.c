@@ -4,76 +4,84 @@
 #include "managerd/plan.h"
 
 #include "base/cleanup.h"
+#include "managerd/dict_expiry.h"
 #include "managerd/dict_methods.h"
-#include "managerd/obj_dict.h"
-#include "managerd/obj_value.h"
-#include "managerd/values.h"
-#include "obj/codec.h"
 #include "serve/refer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct md_change {
-	struct serve_object *object;
-	struct mp__key key;
-	struct serve_bytes value;
-	uint8_t number[MD_NUMBER_MAX]; /* `value`, if it is a sum */
-	struct md_item *item;          /* `value`, about to be in a served value */
-	bool is_there;
-	bool is_kept;     /* a sum: if the key is to expire, it still is */
-	bool is_referred; /* what the value refers to is kept for it */
-	bool is_taken;    /* its object is being dealt with */
-};
-
-bool md_plan_is_dict(const struct serve_object *object)
-{
-	return object->class == &md_dict_class;
-}
-
-static bool is_counter(const struct serve_object *object)
-{
-	return object->class == &md_counter_class;
-}
-
-bool md_plan_has_places(const struct serve_object *object)
-{
-	return md_plan_is_dict(object) || is_counter(object) || object->class == &md_value_class;
-}
-
 /* --- looking ------------------------------------------------------------------------------------ */
 
+/* A place stands in the plan once; of lists and arrays none is found. */
 static struct md_change *change_of(
-	const struct md_plan *plan, const struct serve_object *object, const struct mp__key *key)
+	const struct md_plan *plan, const struct serve_object *object, const struct md_place *place)
 {
+	const struct mp__key *key = &place->key;
+
+	if (md_shape_of(object)->keys == MD_KEYS_INDEXES)
+		return NULL;
 	for (size_t i = 0; i < plan->n; i++) {
 		struct md_change *c = &plan->changes[i];
-		if (c->object == object && c->key.size == key->size &&
-			(key->size == 0 || memcmp(c->key.data, key->data, key->size) == 0))
+		if (c->object == object && c->place.key.size == key->size &&
+			(key->size == 0 || memcmp(c->place.key.data, key->data, key->size) == 0))
 			return c;
 	}
 	return NULL;
 }
 
-bool md_plan_look(const struct md_plan *plan, const struct serve_object *object,
-	const struct mp__key *key, uint8_t room[MD_NUMBER_MAX], struct serve_bytes *ret_value)
+size_t md_plan_length(
+	const struct md_plan *plan, const struct serve_object *object, const struct md_shape *shape)
 {
-	const struct md_change *c = change_of(plan, object, key);
+	size_t length = shape->length(object);
 
-	if (c) {
-		*ret_value = c->value;
-		return c->is_there;
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct md_change *c = &plan->changes[i];
+		if (c->object == object && c->kind == MD_CHANGE_INSERT)
+			length++;
+		if (c->object == object && c->kind == MD_CHANGE_REMOVE)
+			length--;
 	}
-	if (md_plan_is_dict(object))
-		return md_dict_get(object->state, md_key_bytes(key), ret_value) == 0;
-	if (is_counter(object)) {
-		mp_obj number = mp_i64(*md_counter_of(object));
-		ssize_t size = mp__obj_encode_into(&number, NULL, room, MD_NUMBER_MAX);
-		*ret_value = (struct serve_bytes){room, (size_t)size};
+	return length;
+}
+
+/* The change that put what has the index now; NULL: it was at *index before all of them. */
+static const struct md_change *trace(
+	const struct md_plan *plan, const struct serve_object *object, size_t *index)
+{
+	for (size_t i = plan->n; i-- > 0;) {
+		const struct md_change *c = &plan->changes[i];
+		if (c->object != object)
+			continue;
+		if (c->kind == MD_CHANGE_REMOVE) {
+			*index += *index >= c->place.index;
+			continue;
+		}
+		if (*index == c->place.index)
+			return c;
+		*index -= c->kind == MD_CHANGE_INSERT && *index > c->place.index;
+	}
+	return NULL;
+}
+
+bool md_plan_look(const struct md_plan *plan, const struct serve_object *object,
+	const struct md_shape *shape, const struct md_place *place, uint8_t room[MD_NUMBER_MAX],
+	struct serve_bytes *ret_value)
+{
+	struct md_place before = {.key.size = 0};
+	const struct md_change *c;
+
+	if (shape->keys == MD_KEYS_INDEXES) {
+		before.index = place->index;
+		c = trace(plan, object, &before.index);
+		place = &before;
 	} else {
-		*ret_value = md_value_now(object);
+		c = change_of(plan, object, place);
 	}
-	return true;
+	if (!c || c->kind == MD_CHANGE_END)
+		return shape->look(object, place, room, ret_value);
+	*ret_value = c->value;
+	return c->kind != MD_CHANGE_REMOVE;
 }
 
 /* --- planning ----------------------------------------------------------------------------------- */
@@ -100,165 +108,146 @@ void md_plan_deinit(struct md_plan *plan)
 }
 
 /* The change of that place, made if there is none yet: there is room for one a step. */
-static struct md_change *change_for(
-	struct md_plan *plan, struct serve_object *object, const struct mp__key *key)
+static struct md_change *change_for(struct md_plan *plan, struct serve_object *object,
+	const struct md_place *place, enum md_change_kind kind)
 {
-	struct md_change *c = change_of(plan, object, key);
+	struct md_change *c = change_of(plan, object, place);
 
 	if (!c) {
 		c = &plan->changes[plan->n++];
-		*c = (struct md_change){.object = object, .key = *key, .is_kept = true};
-		if (key->data == key->small)
-			c->key.data = c->key.small;
+		*c = (struct md_change){
+			.object = object, .place = *place, .expires_ns = SERVE_STORE_AS_BEFORE};
+		if (place->key.data == place->key.small)
+			c->place.key.data = c->place.key.small;
 	}
+	let_go(c);
+	c->kind = kind;
 	return c;
 }
 
+/*
+ * So much more at a place, besides what is in the plan for other places of objects of the same user.
+ * False: answered.
+ */
+static bool may_grow(struct md_plan *plan, const struct serve_object *object,
+	const struct md_place *place, size_t more)
+{
+	const struct md_change *same = change_of(plan, object, place);
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct md_change *c = &plan->changes[i];
+		if (c == same || c->object->account != object->account)
+			continue;
+		more += c->is_referred ? c->value.size : 0;
+		more += c->expires_ns > 0 ? 2 * c->place.key.size : 0;
+	}
+	return serve_may_grow(plan->call, more);
+}
+
 /* References are counted for the object in which they are about to stand. */
-static bool refer(struct md_plan *plan, struct serve_object *object, struct serve_bytes value)
+static bool refer(struct md_plan *plan, struct serve_object *object, const struct md_place *place,
+	struct serve_bytes value)
 {
 	struct serve_object *own = plan->call->object;
 
 	plan->call->object = object;
-	bool good = md_plan_is_dict(object) ? md_dict_refer(plan->call, value)
-					    : serve_may_grow(plan->call, value.size) &&
-						      serve_refer(plan->call, value);
+	bool good = may_grow(plan, object, place, value.size) &&
+		    (md_shape_of(object)->is_stored ? md_dict_refer(plan->call, value)
+						    : serve_refer(plan->call, value));
 	plan->call->object = own;
 	return good;
 }
 
-static bool may_hold(const struct serve_object *object, struct serve_bytes value)
+static void hold(struct md_change *c, struct serve_bytes number)
 {
-	return !is_counter(object) || serve_type_of(value) == MP_TYPE_I64;
+	memcpy(c->number, number.data, number.size);
+	c->value = (struct serve_bytes){c->number, number.size};
 }
 
-bool md_plan_set(struct md_plan *plan, struct serve_object *object, const struct mp__key *key,
-	struct serve_bytes value)
+bool md_plan_put(struct md_plan *plan, struct serve_object *object, const struct md_place *place,
+	struct serve_bytes value, bool insert)
 {
-	if (!may_hold(object, value) || !refer(plan, object, value))
+	if (!refer(plan, object, place, value))
 		return false;
-	struct md_change *c = change_for(plan, object, key);
-	let_go(c);
+	struct md_change *c =
+		change_for(plan, object, place, insert ? MD_CHANGE_INSERT : MD_CHANGE_PUT);
 	c->value = value;
-	c->is_there = c->is_referred = true;
-	c->is_kept = false;
+	c->is_referred = true;
+	c->expires_ns = 0;
 	return true;
 }
 
-bool md_plan_sum(struct md_plan *plan, struct serve_object *object, const struct mp__key *key,
+void md_plan_sum(struct md_plan *plan, struct serve_object *object, const struct md_place *place,
 	struct serve_bytes sum)
 {
-	if (!may_hold(object, sum))
-		return false;
-	struct md_change *c = change_for(plan, object, key);
-	let_go(c);
-	memcpy(c->number, sum.data, sum.size);
-	c->value = (struct serve_bytes){c->number, sum.size};
-	c->is_there = true;
-	return true;
+	hold(change_for(plan, object, place, MD_CHANGE_PUT), sum);
 }
 
-void md_plan_delete(struct md_plan *plan, struct serve_object *object, const struct mp__key *key)
+void md_plan_remove(struct md_plan *plan, struct serve_object *object, const struct md_place *place)
 {
-	struct md_change *c = change_for(plan, object, key);
+	change_for(plan, object, place, MD_CHANGE_REMOVE)->expires_ns = 0;
+}
 
-	let_go(c);
-	c->is_there = c->is_kept = false;
+bool md_plan_end(struct md_plan *plan, struct serve_object *object, const struct md_place *place,
+	int64_t expires_ns)
+{
+	struct md_change *c = change_of(plan, object, place);
+	struct serve_object *own = plan->call->object;
+
+	plan->call->object = object;
+	bool good = expires_ns == 0 || (may_grow(plan, object, place, 2 * place->key.size) &&
+					       md_dict_need_alarm(plan->call));
+	plan->call->object = own;
+	if (!good)
+		return false;
+	/* A value that is to be there has its end with it. */
+	if (!c)
+		c = change_for(plan, object, place, MD_CHANGE_END);
+	c->expires_ns = expires_ns;
+	return true;
 }
 
 /* --- carrying out ------------------------------------------------------------------------------- */
 
-/* What is ready of one object. */
-struct part {
-	struct serve_object *object;
-	struct serve_batch *batch; /* of a dict */
-	struct md_change *change;  /* of others, which have one place */
-};
-
-/* The changes of the object's dict, those that put first: the store makes room for them all. */
-static size_t collect(
-	struct md_plan *plan, const struct serve_object *object, struct serve_change *changes)
+/* All changes of the object of this one, and what they take; *n_used of `all` and `room` are in use. */
+static bool prepare(struct md_plan *plan, size_t first, struct md_change **all,
+	struct serve_change *room, size_t *n_used, struct md_part *part)
 {
-	size_t n = 0;
+	struct serve_object *object = plan->changes[first].object;
 
-	for (int remove = 0; remove <= 1; remove++) {
-		for (size_t i = 0; i < plan->n; i++) {
-			const struct md_change *c = &plan->changes[i];
-			if (c->object != object || c->is_there == remove)
-				continue;
-			changes[n++] = (struct serve_change){.key = md_key_bytes(&c->key),
-				.value = c->value,
-				.remove = remove,
-				.expires_ns = c->is_kept ? SERVE_STORE_AS_BEFORE : 0};
-		}
+	*part = (struct md_part){.object = object,
+		.shape = md_shape_of(object),
+		.changes = all + *n_used,
+		.room = room + *n_used};
+	for (size_t i = first; i < plan->n; i++) {
+		struct md_change *c = &plan->changes[i];
+		if (c->object != object)
+			continue;
+		c->is_taken = true;
+		part->changes[part->n++] = c;
 	}
-	return n;
-}
-
-/* Get what the changes of the object of this one take; *n_changes are in use. */
-static bool prepare(struct md_plan *plan, struct md_change *first, struct serve_change *changes,
-	size_t *n_changes, struct part *part)
-{
-	struct serve_object *object = first->object;
-	struct serve_store *dict = object->state;
-
-	*part = (struct part){.object = object, .change = first};
-	for (size_t i = 0; i < plan->n; i++)
-		plan->changes[i].is_taken |= plan->changes[i].object == object;
-	if (is_counter(object))
-		return true;
-	if (!md_plan_is_dict(object)) {
-		first->item = md_item_new(first->value);
-		return first->item;
-	}
-	changes += *n_changes;
-	size_t n = collect(plan, object, changes);
-	*n_changes += n;
-	return dict->class->prepare(dict, changes, n, &part->batch) == 0;
-}
-
-static void give_back(const struct part *part)
-{
-	const struct serve_store *dict = part->object->state;
-
-	if (part->batch)
-		dict->class->abandon(part->object->state, part->batch);
-	free(part->change->item);
-}
-
-static void commit(const struct part *part)
-{
-	const struct serve_store *dict = part->object->state;
-	mp_obj number;
-
-	if (part->batch) {
-		dict->class->commit(part->object->state, part->batch);
-	} else if (is_counter(part->object)) {
-		(void)mp_obj_decode(part->change->value.data, part->change->value.size, &number);
-		*md_counter_of(part->object) = number.as.i64;
-	} else {
-		md_item_charge(part->object, part->change->item);
-		md_value_become(part->object, part->change->item);
-	}
+	*n_used += part->n;
+	return !part->shape->prepare || part->shape->prepare(part);
 }
 
 bool md_plan_carry_out(struct md_plan *plan)
 {
-	MP__AUTO_FREE struct serve_change *changes = calloc(plan->n + 1, sizeof(*changes));
-	struct part parts[MD_PLAN_OBJECTS];
-	size_t n_changes = 0;
+	MP__AUTO_FREE struct serve_change *room = calloc(plan->n + 1, sizeof(*room));
+	MP__AUTO_FREE struct md_change **all = calloc(plan->n + 1, sizeof(struct md_change *));
+	struct md_part parts[MD_PLAN_OBJECTS];
+	bool good = room && all;
+	size_t n_used = 0;
 	size_t n = 0;
-	bool good = changes;
 
 	for (size_t i = 0; i < plan->n && good; i++) {
 		if (!plan->changes[i].is_taken)
-			good = prepare(plan, &plan->changes[i], changes, &n_changes, &parts[n++]);
+			good = prepare(plan, i, all, room, &n_used, &parts[n++]);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (good)
-			commit(&parts[i]);
-		else
-			give_back(&parts[i]);
+			parts[i].shape->commit(&parts[i]);
+		else if (parts[i].shape->give_back)
+			parts[i].shape->give_back(&parts[i]);
 	}
 	/* Who watches one of them sees all that was done. */
 	for (size_t i = 0; i < n && good; i++)

@@ -5,19 +5,26 @@
 
 #include <inttypes.h>
 
+bool md_place_of(int64_t i, size_t n, size_t *ret)
+{
+	int64_t at = i < 0 ? i + (int64_t)n : i;
+
+	if (at < 0 || at >= (int64_t)n)
+		return false;
+	*ret = (size_t)at;
+	return true;
+}
+
 bool md_arg_place(struct serve_call *call, size_t arg, size_t n, size_t *ret)
 {
 	int64_t i;
 
 	if (!serve_arg_i64(call, arg, &i))
 		return false;
-	int64_t at = i < 0 ? i + (int64_t)n : i;
-	if (at < 0 || at >= (int64_t)n) {
-		serve_fail(call, MP__CODE__OUT_OF_RANGE, "index %" PRId64 " of %zu items", i, n);
-		return false;
-	}
-	*ret = (size_t)at;
-	return true;
+	if (md_place_of(i, n, ret))
+		return true;
+	serve_fail(call, MP__CODE__OUT_OF_RANGE, "index %" PRId64 " of %zu items", i, n);
+	return false;
 }
 
 /* From the end if negative, and no further out than low and high. */
@@ -28,13 +35,18 @@ static int64_t clamp(int64_t i, int64_t n, int64_t low, int64_t high)
 	return i < low ? low : i > high ? high : i;
 }
 
+size_t md_gap_of(int64_t i, size_t n)
+{
+	return (size_t)clamp(i, (int64_t)n, 0, (int64_t)n);
+}
+
 bool md_arg_gap(struct serve_call *call, size_t arg, size_t n, size_t *ret)
 {
 	int64_t i;
 
 	if (!serve_arg_i64(call, arg, &i))
 		return false;
-	*ret = (size_t)clamp(i, (int64_t)n, 0, (int64_t)n);
+	*ret = md_gap_of(i, n);
 	return true;
 }
 

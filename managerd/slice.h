@@ -16,9 +16,13 @@ struct md_slice {
 	size_t n;
 };
 
+/* The place of an index among n, from the end if it is negative. False: there is none. */
+bool md_place_of(int64_t i, size_t n, size_t *ret);
+/* The place to insert at: what lies outside is moved to the end that it lies behind. */
+size_t md_gap_of(int64_t i, size_t n);
 /* A place that exists among n. False: answered with OUT_OF_RANGE or INVALID. */
 bool md_arg_place(struct serve_call *call, size_t arg, size_t n, size_t *ret);
-/* A place to insert at: what lies outside is moved to the end that it lies behind. */
+/* A place to insert at. False: answered. */
 bool md_arg_gap(struct serve_call *call, size_t arg, size_t n, size_t *ret);
 /* The slice in three arguments from `arg` on, of n items. False: answered. */
 bool md_arg_slice(struct serve_call *call, size_t arg, size_t n, struct md_slice *ret);

@@ -6,13 +6,15 @@
 #include "base/cleanup.h"
 #include "base/testpoint.h"
 #include "managerd/compare.h"
-#include "managerd/dict_methods.h"
+#include "managerd/dict_expiry.h"
 #include "managerd/plan.h"
+#include "managerd/slice.h"
 #include "managerd/values.h"
 #include "serve/refer.h"
 #include "wire/value.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,8 +35,10 @@ struct transaction {
 /* One step, taken apart. */
 struct step {
 	struct serve_object *object;
+	const struct md_shape *shape; /* NULL: the object can only be looked at */
 	struct serve_bytes word;
-	struct mp__key key;       /* of size 0: the object is no dict */
+	struct md_place place;
+	bool is_outside;          /* the place is an index that is not there */
 	struct serve_bytes value; /* of size 0: none */
 	uint8_t room[MD_NUMBER_MAX];
 };
@@ -44,7 +48,8 @@ struct step {
 /* What is there as far as the steps have come. False: nothing. */
 static bool look_up(struct transaction *t, struct step *step, struct serve_bytes *ret_value)
 {
-	return md_plan_look(&t->plan, step->object, &step->key, step->room, ret_value);
+	return !step->is_outside && md_plan_look(&t->plan, step->object, step->shape, &step->place,
+					    step->room, ret_value);
 }
 
 static bool holds_not(const struct transaction *t, const char *why)
@@ -60,20 +65,26 @@ static bool wrong(const struct transaction *t, const char *why)
 	return false;
 }
 
+static bool not_there(const struct transaction *t, const struct step *step)
+{
+	return holds_not(t, step->shape->keys == MD_KEYS_INDEXES ? "there is no such index"
+								 : "there is no such key");
+}
+
 /* --- conditions --------------------------------------------------------------------------------- */
 
 static bool must_be_present(struct transaction *t, struct step *step)
 {
 	struct serve_bytes value;
 
-	return look_up(t, step, &value) || holds_not(t, "there is no such key");
+	return look_up(t, step, &value) || not_there(t, step);
 }
 
 static bool must_be_absent(struct transaction *t, struct step *step)
 {
 	struct serve_bytes value;
 
-	return !look_up(t, step, &value) || holds_not(t, "there is such a key");
+	return !look_up(t, step, &value) || holds_not(t, "it is there");
 }
 
 static bool must_equal(struct transaction *t, struct step *step)
@@ -127,18 +138,50 @@ static bool must_be_of_version(struct transaction *t, struct step *step)
 
 /* --- changes ------------------------------------------------------------------------------------ */
 
+/* Why it cannot be there: a result of `fit` or `sum`. */
+static bool fits_not(const struct transaction *t, const struct step *step, int r)
+{
+	if (r == -ERANGE)
+		serve_fail(t->call, MP__CODE__OVERFLOW,
+			"step %zu: the sum is more than an i64 holds", t->step);
+	else if (r == -EOVERFLOW)
+		serve_fail(t->call, MP__CODE__OVERFLOW,
+			"step %zu: the number is more, or less, than an item holds", t->step);
+	else
+		wrong(t, step->shape->takes ? step->shape->takes : "a sum of what is no number");
+	return false;
+}
+
+static bool put_number(struct transaction *t, struct step *step, struct serve_bytes number)
+{
+	uint8_t room[MD_NUMBER_MAX];
+
+	int r = step->shape->fit ? step->shape->fit(step->object, number, room, &number) : 0;
+	if (r < 0)
+		return fits_not(t, step, r);
+	md_plan_sum(&t->plan, step->object, &step->place, number);
+	return true;
+}
+
 static bool set(struct transaction *t, struct step *step)
 {
-	if (md_plan_set(&t->plan, step->object, &step->key, step->value))
-		return true;
-	return !t->call->refused && wrong(t, "a counter is an integer of 64 bits");
+	if (step->is_outside)
+		return not_there(t, step);
+	if (step->shape->fit)
+		return put_number(t, step, step->value);
+	return md_plan_put(&t->plan, step->object, &step->place, step->value, false);
+}
+
+static bool insert(struct transaction *t, struct step *step)
+{
+	return md_plan_put(&t->plan, step->object, &step->place, step->value, true);
 }
 
 static bool delete (struct transaction *t, struct step *step)
 {
 	if (!must_be_present(t, step))
 		return false;
-	md_plan_delete(&t->plan, step->object, &step->key);
+	md_plan_remove(&t->plan, step->object, &step->place);
 	return true;
 }
 
@@ -147,21 +190,35 @@ static bool add(struct transaction *t, struct step *step)
 	uint8_t room[MD_NUMBER_MAX];
 	struct serve_bytes old;
 	struct serve_bytes sum = step->value;
+	int r = 0;
 
-	if (look_up(t, step, &old)) {
-		int r = md_number_add(old, step->value, room, &sum);
-		if (r == -ERANGE)
-			serve_fail(t->call, MP__CODE__OVERFLOW,
-				"step %zu: the sum is more than an i64 holds", t->step);
-		if (r == -EINVAL)
-			wrong(t, "a sum of what is no number");
-		if (r < 0)
-			return false;
-	} else if (!md_is_number(sum)) {
-		return wrong(t, "a sum of what is no number");
-	}
-	return md_plan_sum(&t->plan, step->object, &step->key, sum) ||
-	       wrong(t, "a counter is an integer of 64 bits");
+	if (step->is_outside)
+		return not_there(t, step);
+	if (!look_up(t, step, &old))
+		return md_is_number(sum) ? put_number(t, step, sum)
+					 : wrong(t, "a sum of what is no number");
+	if (step->shape->sum)
+		r = step->shape->sum(step->object, old, step->value, room, &sum);
+	else
+		r = md_number_add(old, step->value, room, &sum);
+	return r < 0 ? fits_not(t, step, r) : put_number(t, step, sum);
+}
+
+static bool expire(struct transaction *t, struct step *step)
+{
+	int64_t ms;
+	int64_t end;
+
+	if (!must_be_present(t, step))
+		return false;
+	if (!integer_of(step->value, &ms) || !md_ttl_end(ms, &end))
+		return wrong(t, "a key lives for 1 to 10^12 milliseconds");
+	return md_plan_end(&t->plan, step->object, &step->place, end);
+}
+
+static bool persist(struct transaction *t, struct step *step)
+{
+	return must_be_present(t, step) && md_plan_end(&t->plan, step->object, &step->place, 0);
 }
 
 /* --- steps -------------------------------------------------------------------------------------- */
@@ -169,8 +226,11 @@ static bool add(struct transaction *t, struct step *step)
 /* What a step is about. */
 enum subject {
 	ANY_OBJECT, /* whatever it is; there is no key */
-	PLACE,      /* under a key of a dict, or in a value or counter */
-	KEY,        /* a key of a dict */
+	PLACE,      /* a key, an index, or the inside of a value or counter */
+	KEY,        /* one that comes and goes */
+	DICT_KEY,   /* one that may expire */
+	LIST_GAP,   /* in front of an index */
+	LIST_END,   /* behind the last; there is no key */
 };
 
 static const struct kind {
@@ -186,6 +246,10 @@ static const struct kind {
 	{"set", set, PLACE, true},
 	{"add", add, PLACE, true},
 	{"delete", delete, KEY, false},
+	{"append", insert, LIST_END, true},
+	{"insert", insert, LIST_GAP, true},
+	{"expire", expire, DICT_KEY, true},
+	{"persist", persist, DICT_KEY, false},
 	{"version", must_be_of_version, ANY_OBJECT, true},
 };
 
@@ -216,21 +280,68 @@ static size_t take_apart(struct serve_bytes list, struct serve_bytes parts[PARTS
 	return n;
 }
 
-/* What stands where the key does. */
-static bool read_key(
+/* NULL: the object has what a step of that kind is about; else why not. */
+static const char *why_not(const struct kind *kind, const struct md_shape *shape)
+{
+	if (kind->subject == ANY_OBJECT)
+		return NULL;
+	if (!shape)
+		return "of this object only the version can be in a transaction";
+	switch (kind->subject) {
+	case KEY:
+		return shape->is_fixed ? "of this object nothing comes or goes" : NULL;
+	case DICT_KEY:
+		return shape->can_expire ? NULL : "only keys of a dict expire";
+	case LIST_GAP:
+	case LIST_END:
+		return shape->keys == MD_KEYS_INDEXES && !shape->is_fixed
+			       ? NULL
+			       : "only a list has an end, and places in between";
+	default:
+		return NULL;
+	}
+}
+
+static bool read_index(
 	struct transaction *t, const struct kind *kind, struct serve_bytes key, struct step *step)
 {
-	bool is_dict = md_plan_is_dict(step->object);
+	size_t length = md_plan_length(&t->plan, step->object, step->shape);
+	int64_t i;
 
-	if (kind->subject == KEY && !is_dict)
-		return wrong(t, "only a dict has keys that come and go");
-	if (kind->subject == PLACE && !md_plan_has_places(step->object))
-		return wrong(t, "of this object only the version can be in a transaction");
-	if (kind->subject == ANY_OBJECT || !is_dict) {
-		step->key.size = 0;
-		return serve_type_of(key) == MP_TYPE_NIL || wrong(t, "there is no key here: nil");
+	if (!integer_of(key, &i))
+		return wrong(t, "an index is an integer");
+	if (kind->subject == LIST_GAP) {
+		step->place.index = md_gap_of(i, length);
+		return true;
 	}
-	int r = mp__key_canonical((uint8_t *)key.data, key.size, &step->key);
+	step->is_outside = !md_place_of(i, length, &step->place.index);
+	if (step->is_outside && step->shape->is_fixed)
+		serve_fail(t->call, MP__CODE__OUT_OF_RANGE,
+			"step %zu: index %" PRId64 " of %zu items", t->step, i, length);
+	return !t->call->refused;
+}
+
+/* What stands where the key does. */
+static bool read_place(
+	struct transaction *t, const struct kind *kind, struct serve_bytes key, struct step *step)
+{
+	const struct md_shape *shape = step->shape;
+	const char *why = why_not(kind, shape);
+
+	if (why)
+		return wrong(t, why);
+	step->is_outside = false;
+	step->place.key.size = 0;
+	step->place.index = 0;
+	if (kind->subject == LIST_END)
+		step->place.index = md_plan_length(&t->plan, step->object, shape);
+	if (kind->subject == ANY_OBJECT || kind->subject == LIST_END || shape->keys == MD_KEYS_NONE)
+		return serve_type_of(key) == MP_TYPE_NIL || wrong(t, "there is no key here: nil");
+	if (shape->keys == MD_KEYS_INDEXES)
+		return read_index(t, kind, key, step);
+	if (shape->keys == MD_KEYS_NAMES && serve_type_of(key) != MP_TYPE_STR)
+		return wrong(t, "the name of an attribute is a string");
+	int r = mp__key_canonical((uint8_t *)key.data, key.size, &step->place.key);
 	if (r < 0)
 		serve_fail_result(t->call, r);
 	return r == 0;
@@ -243,6 +354,7 @@ static bool read_object(struct transaction *t, struct serve_bytes number, struct
 	if (t->is_numbered && (!integer_of(number, &i) || i < 0 || (uint64_t)i >= t->n_objects))
 		return wrong(t, "it begins with the number of an object, from 0 on");
 	step->object = t->objects[i];
+	step->shape = md_shape_of(step->object);
 	return true;
 }
 
@@ -263,7 +375,7 @@ static bool run_step(struct transaction *t, struct serve_bytes encoded)
 	if (kind->has_value != (n == first + 3))
 		return wrong(t, kind->has_value ? "it has no value" : "it has a value too many");
 	step.value = kind->has_value ? parts[first + 2] : (struct serve_bytes){NULL, 0};
-	return read_object(t, parts[0], &step) && read_key(t, kind, parts[first + 1], &step) &&
+	return read_object(t, parts[0], &step) && read_place(t, kind, parts[first + 1], &step) &&
 	       kind->run(t, &step);
 }
 

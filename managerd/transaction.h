@@ -8,12 +8,14 @@
  *	["equal", key, value]  ["at_least", key, number]  ["present", key]  ["absent", key]
  *	["version", nil, number]
  *	["set", key, value]    ["add", key, number]       ["delete", key]
+ *	["append", nil, value] ["insert", index, value]
+ *	["expire", key, ms]    ["persist", key]
  *
  * Those of the first two lines must hold, else the answer is CONFLICT and nothing has changed. A step
  * sees what those before it did. What is to be is worked out beside the objects (managerd/plan.h).
  *
- * With several objects each step begins with the number of its object. Dicts, values and counters can be
- * changed, the latter two with nil for the key; "version" is for every object.
+ * With several objects each step begins with the number of its object. What can be changed of which
+ * objects is said in managerd/places.h; "version" is for every object.
  */
 #ifndef MANAGERD_TRANSACTION_H
 #define MANAGERD_TRANSACTION_H

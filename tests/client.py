@@ -227,6 +227,21 @@ def test_containers(path):
     money("transact_all", books, [[1, "version", None, seen], [0, "set", "open", False]])
     money.fails(manager.INVALID, "transact_all", books, [[2, "add", None, 1]])
 
+    log, names = open_object(client, "list"), open_object(client, "namespace")
+    things = [Object(log.opened.token, "list"), Object(names.opened.token, "namespace"),
+              Object(marks.opened.token, "array"), Object(stock.opened.token, "dict")]
+    log("transact_all", things, [
+        [0, "append", None, "b"], [0, "insert", 0, "a"], [0, "equal", -1, "b"],
+        [1, "set", "user", "me"], [2, "add", 0, 1], [3, "expire", "open", 60000]])
+    assert log("items") == ["a", "b"] and names("get", "user") == "me" and marks("get", 0) == 6
+    assert 0 < stock("ttl", "open") <= 60000
+    log("transact_all", things, [[3, "persist", "open"], [0, "delete", 0]])
+    assert stock("ttl", "open") is None and log("items") == ["b"]
+    log.fails(manager.CONFLICT, "transact_all", things, [[1, "delete", "user"], [0, "set", 1, 2]])
+    log.fails(manager.OUT_OF_RANGE, "transact_all", things, [[2, "set", 3, 1]])
+    log.fails(manager.INVALID, "transact_all", things, [[1, "set", 1, 1]])
+    assert names("get", "user") == "me"
+
 
 def test_waiting(path):
     one, other = greeted(path), greeted(path)

@@ -140,6 +140,20 @@ TEST(transactions_on_several_objects)
 			.error() == -ESTALE);
 }
 
+TEST(transactions_on_lists_and_the_time_of_keys)
+{
+	auto m = mp::manager::start().value();
+	auto d = m.dict("d").value();
+	auto l = m.list("l").value();
+	namespace step = mp::step;
+	CHECK(mp::transact({step::of(l, step::append("b")), step::of(l, step::insert(0, "a")),
+		step::of(l, step::equal(-1, "b")), step::of(d, step::set("k", 1)),
+		step::of(d, step::expire("k", 1h))}));
+	CHECK(l.size().value() == 2 && d.ttl("k").value() <= 1h);
+	CHECK(d.transact({step::persist("k")}) && !d.ttl("k").value());
+	CHECK(mp::transact({step::of(l, step::erase(2))}).error() == -ESTALE);
+}
+
 TEST(keys_that_expire)
 {
 	auto m = mp::manager::start().value();

@@ -326,6 +326,42 @@ Test(limits, a_user_has_as_many_bytes_as_he_may)
 	stop(&daemon);
 }
 
+/* None of these values is too large, and not both are. */
+Test(limits, all_steps_of_a_transaction_count_together)
+{
+	struct t_daemon daemon = start("[user *]\nmax-bytes = 100K\n");
+	static char text[60000];
+	mp_manager *m;
+	mp_proxy *space;
+	mp_proxy *list;
+	mp_obj found;
+
+	T_OK(connect_to(&daemon, &m));
+	T_OK(mp_manager_list(m, NULL, &list));
+	T_OK(mp_manager_namespace(m, NULL, &space));
+	const mp_obj big = mp_bytes(text, sizeof(text));
+	const mp_transact_step append = {mp_handle(list), MP_LIST_APPEND, mp_nil(), big};
+	const mp_transact_step set = {mp_handle(space), MP_DICT_SET, mp_str("a"), big};
+	const mp_transact_step also = {mp_handle(space), MP_DICT_SET, mp_str("b"), big};
+	T_RESULT(mp_transact((mp_transact_step[]){append, set}, 2), -ENOSPC);
+	T_RESULT(mp_transact((mp_transact_step[]){append, append}, 2), -ENOSPC);
+	T_RESULT(mp_transact((mp_transact_step[]){set, also}, 2), -ENOSPC);
+	T_OK(mp_list_items(list, &found));
+	t_expect_value(&found, MP_LIST());
+	T_OK(mp_namespace_items(space, &found));
+	t_expect_value(&found, MP_DICT());
+	/* The same twice is one; what was put is counted, and what goes makes room. */
+	T_OK(mp_transact((mp_transact_step[]){set, set}, 2));
+	T_RESULT(mp_transact(&append, 1), -ENOSPC);
+	T_OK(mp_namespace_delete(space, "a"));
+	T_OK(mp_transact(&append, 1));
+	T_RESULT(mp_transact(&set, 1), -ENOSPC);
+	mp_proxy_close(space);
+	mp_proxy_close(list);
+	mp_manager_close(m);
+	stop(&daemon);
+}
+
 /* The same for all that holds values, whatever the way in; and nothing is counted that is gone. */
 Test(limits, bytes_of_lists_queues_and_values_count_too)
 {

@@ -144,12 +144,17 @@ enum mp_dict_op {
 	MP_DICT_DELETE, /* there must be such a key */
 	/* This must hold: the object is of the version that is the value. The key is nil. */
 	MP_DICT_VERSION,
+	/* These are done. */
+	MP_LIST_APPEND,  /* behind the last item of a list; the key is nil */
+	MP_LIST_INSERT,  /* in front of the item with the index that is the key */
+	MP_DICT_EXPIRE,  /* the key, which must be there, goes after so many milliseconds */
+	MP_DICT_PERSIST, /* it stays after all */
 };
 
 typedef struct mp_dict_step {
 	enum mp_dict_op op;
 	mp_obj key;
-	mp_obj value; /* of EQUAL, AT_LEAST, SET, ADD */
+	mp_obj value; /* nil where there is none: of PRESENT, ABSENT, DELETE, PERSIST */
 } mp_dict_step;
 
 #define MP_DICT_ANY_VERSION (-1)
@@ -162,9 +167,10 @@ typedef struct mp_dict_step {
  */
 int mp_dict_transact(mp_dict *dict, int64_t version, const mp_dict_step *steps, size_t n);
 /*
- * The same for several objects of one managerd, at most 64: dicts, and also values and counters, which
- * have no keys (mp_nil()). `object` is a handle: mp_handle(dict). MP_DICT_VERSION is for every object.
- * The page is mp_transact(3).
+ * The same for several objects of one managerd, at most 64: dicts; namespaces, whose keys are names;
+ * lists and arrays, whose keys are indexes; values and counters, which have no keys (mp_nil()). `object`
+ * is a handle: mp_handle(dict). MP_DICT_VERSION is for every object. -ERANGE an array has no such
+ * index. The page is mp_transact(3).
  */
 typedef struct mp_transact_step {
 	mp_obj object;

@@ -77,12 +77,16 @@ static const struct {
 	[MP_DICT_ADD] = {"add", true},
 	[MP_DICT_DELETE] = {"delete", false},
 	[MP_DICT_VERSION] = {"version", true},
+	[MP_LIST_APPEND] = {"append", true},
+	[MP_LIST_INSERT] = {"insert", true},
+	[MP_DICT_EXPIRE] = {"expire", true},
+	[MP_DICT_PERSIST] = {"persist", false},
 };
 
 /* A word, a key and, where it needs one, a value, in `parts`. How many they are. */
 static int write_step(enum mp_dict_op op, mp_obj key, mp_obj value, mp_obj parts[3])
 {
-	if (op < MP_DICT_EQUAL || op > MP_DICT_VERSION)
+	if (op < MP_DICT_EQUAL || op > MP_DICT_PERSIST)
 		return mp_error_set(
 			-EINVAL, "a step of a transaction: %d is no operation", (int)op);
 	parts[0] = mp_str(words[op].word);

@@ -26,7 +26,8 @@ enum {
 struct serve_change {
 	struct serve_bytes key;
 	struct serve_bytes value;
-	bool remove; /* of a key that is there */
+	bool remove;     /* of a key that is there */
+	bool keep_value; /* the same: only its end is another */
 	/* When the key goes, of the monotonic clock; 0: it stays; SERVE_STORE_AS_BEFORE. */
 	int64_t expires_ns;
 };

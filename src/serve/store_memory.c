@@ -158,24 +158,6 @@ static int expires(struct serve_store *store, struct serve_bytes key, int64_t *r
 	return 0;
 }
 
-static int expire_at(struct serve_store *store, struct serve_bytes key, int64_t at_ns)
-{
-	struct memory *memory = memory_of(store);
-	struct serve_expiring *expiring = NULL;
-	int r = 0;
-
-	if (!serve_map_find(&memory->map, key.data, key.size))
-		return SERVE_STORE_E_NOT_FOUND;
-	if (at_ns > 0)
-		r = prepare_expiry(memory, key, &expiring);
-	if (r == 0 && at_ns > 0 && !serve_expiry_reserve(memory->expiry, 1))
-		r = SERVE_STORE_E_NO_MEMORY;
-	if (r == 0)
-		commit_expiry(memory, key, at_ns, &expiring);
-	serve_expiring_free(expiring);
-	return r;
-}
-
 static int64_t next_expiry(struct serve_store *store)
 {
 	const struct memory *memory = memory_of(store);
@@ -211,6 +193,8 @@ static int prepare_one(
 		return 0;
 	if (change->expires_ns > 0 && prepare_expiry(memory, change->key, &prepared->expiring) != 0)
 		return SERVE_STORE_E_NO_MEMORY;
+	if (change->keep_value)
+		return 0;
 	prepared->blob = make_blob(change->value);
 	if (!prepared->blob)
 		return SERVE_STORE_E_NO_MEMORY;
@@ -242,7 +226,10 @@ static void commit_one(
 			remove_entry(memory, change->key, e);
 		return;
 	}
-	if (e) {
+	if (change->keep_value) {
+		if (!e)
+			return;
+	} else if (e) {
 		memory->bytes -= weight(e->key_size, e->value);
 		memory->bytes += weight(e->key_size, prepared->blob);
 		let_go(memory, e->value);
@@ -266,7 +253,7 @@ static int prepare_all(struct memory *memory, const struct serve_change *changes
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		puts += !changes[i].remove;
+		puts += !changes[i].remove && !changes[i].keep_value;
 		r = prepare_one(memory, &changes[i], &prepared[i]);
 		ends += prepared[i].expiring != NULL;
 	}
@@ -333,7 +320,8 @@ static int apply(struct serve_store *store, const struct serve_change *changes, 
 	struct serve_batch *batch;
 	int r;
 
-	if (n == 1 && !changes->remove && changes->expires_ns <= 0 && overwrite(memory, changes))
+	if (n == 1 && !changes->remove && !changes->keep_value && changes->expires_ns <= 0 &&
+		overwrite(memory, changes))
 		return 0;
 	if (n <= PREPARED_ON_STACK) {
 		r = prepare_all(memory, changes, n, on_stack);
@@ -344,6 +332,15 @@ static int apply(struct serve_store *store, const struct serve_change *changes, 
 	if (r == 0)
 		commit(store, batch);
 	return r;
+}
+
+static int expire_at(struct serve_store *store, struct serve_bytes key, int64_t at_ns)
+{
+	const struct serve_change change = {.key = key, .keep_value = true, .expires_ns = at_ns};
+
+	if (!serve_map_find(&memory_of(store)->map, key.data, key.size))
+		return SERVE_STORE_E_NOT_FOUND;
+	return apply(store, &change, 1);
 }
 
 static int clear(struct serve_store *store)

@@ -56,13 +56,38 @@ inline mp_dict_step erase(const arg &key) noexcept
 	return {MP_DICT_DELETE, key, mp_nil()};
 }
 
+/* The key goes after so long; it stays after all. */
+inline mp_dict_step expire(const arg &key, std::chrono::milliseconds ttl) noexcept
+{
+	return {MP_DICT_EXPIRE, key, mp_i64(ttl.count())};
+}
+
+inline mp_dict_step persist(const arg &key) noexcept
+{
+	return {MP_DICT_PERSIST, key, mp_nil()};
+}
+
+/* Of lists, in mp::transact(). */
+inline mp_dict_step append(const arg &value) noexcept
+{
+	return {MP_LIST_APPEND, mp_nil(), value};
+}
+
+inline mp_dict_step insert(std::int64_t index, const arg &value) noexcept
+{
+	return {MP_LIST_INSERT, mp_i64(index), value};
+}
+
 /* The object is of that version; for transact(). */
 inline mp_dict_step version(std::int64_t version) noexcept
 {
 	return {MP_DICT_VERSION, mp_nil(), mp_i64(version)};
 }
 
-/* One of the above, in mp::transact(), of that object; values and counters have the key nullptr. */
+/*
+ * One of the above, in mp::transact(), of that object: lists and arrays have indexes for keys, values
+ * and counters nullptr.
+ */
 inline mp_transact_step of(const arg &object, const mp_dict_step &step) noexcept
 {
 	return {object, step.op, step.key, step.value};
