@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 			&p) < 0 ||
 		mp_process_start(p) < 0)
 		return 1;
-	if (!is_ready(ready, configured) || mp_connection_open(address, NULL, 1000, &server) < 0 ||
+	if (!is_ready(ready, configured) || mp_connection_open(address, NULL, 10000, &server) < 0 ||
 		mp_connection_recv(server, MP_FOREVER, &word) < 0)
 		return 1;
 	printf("connected: %s\n", mp_obj_str(&word));

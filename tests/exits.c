@@ -298,7 +298,7 @@ int main(int argc, char **argv)
 	/* An execution by spawn or forkserver. */
 	if (getenv("MP_START"))
 		return mp_begin(&argc, &argv) < 0;
-	alarm(20);
+	alarm(300);
 	CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
 	for (the_case = JOINED; the_case < N_CASES; the_case++) {
 		for (method = MP_START_FORK; method <= MP_START_THREAD; method++) {

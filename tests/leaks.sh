@@ -34,7 +34,9 @@ if [ "${1-}" = --before ]; then
 fi
 # What ends by itself soon is no leak: a daemon that has just noticed the death of its owner, a
 # killed process that the kernel is still taking apart.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+tries=60
+while [ $tries -gt 0 ]; do
+  tries=$((tries - 1))
   left | sort -u > leaks.after
   comm -13 leaks.before leaks.after > leaks.new || status=1
   [ -s leaks.new ] || break

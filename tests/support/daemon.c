@@ -7,6 +7,8 @@
 #include "base/cleanup.h"
 #include "base/fds.h"
 #include "base/launch.h"
+#include "manager/manager.h"
+#include "proto/manager.pb-c.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -179,6 +181,25 @@ mp_dict *t_dict(mp_manager *manager, const char *name)
 
 	T_OK(mp_manager_dict(manager, name, &d));
 	return d;
+}
+
+void t_wait_for_waiters(mp_manager *manager, int n)
+{
+	static const char name[] = "\nmanagerd_waiters ";
+	Mp__Request request = MP__REQUEST__INIT;
+	Mp__Stats op = MP__STATS__INIT;
+	int waiters;
+
+	request.op_case = MP__REQUEST__OP_STATS;
+	request.stats = &op;
+	do {
+		mp_obj text;
+		T_OK(mp__manager_ask(manager, &request, mp__deadline_in(T_TIMEOUT_MS / 2), &text));
+		const char *line = strstr(mp_obj_str(&text), name);
+		cr_assert_not_null(line, "no number of waiters in the stats of managerd");
+		waiters = atoi(line + strlen(name));
+		mp_obj_free(&text);
+	} while (waiters < n);
 }
 
 void t_expect_value(mp_obj *value, mp_obj expected)

@@ -42,6 +42,8 @@ int t_daemon_connect(const struct t_daemon *daemon);
 /* A private managerd; skips the test where there is none to run. A dict of it, by name or NULL. */
 mp_manager *t_manager(void);
 mp_dict *t_dict(mp_manager *manager, const char *name);
+/* Until so many calls wait in the daemon. */
+void t_wait_for_waiters(mp_manager *manager, int n);
 /* The value is as expected, and freed; the value under the key is. */
 void t_expect_value(mp_obj *value, mp_obj expected);
 void t_expect_get(mp_dict *dict, mp_obj key, mp_obj expected);

@@ -4,6 +4,7 @@
 #include "tests/support/pool.h"
 
 #include "base/fds.h"
+#include "pool/pool.h"
 
 #include <mp/handle.h>
 
@@ -102,6 +103,15 @@ void t_expect_error(mp_future *f, int error, int state, const char *detail)
 	cr_assert_eq(mp_obj_i64(&result), 77);
 	T_RESULT(mp_future_state(f), state);
 	mp_future_close(f);
+}
+
+void t_pool_stop_first(mp_pool *pool)
+{
+	int pidfd = mp__pidfd_open(mp_process_pid(pool->places[0].process));
+
+	cr_assert(pidfd >= 0);
+	t_stop_pidfd(pidfd);
+	close(pidfd);
 }
 
 void t_pool_end(mp_pool *pool)

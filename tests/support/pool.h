@@ -26,6 +26,8 @@ mp_future *t_submit(mp_pool *pool, mp_task *task, mp_obj args);
 /* The task must end so; the future is closed. */
 void t_expect_i64(mp_future *f, int64_t expected);
 void t_expect_error(mp_future *f, int error, int state, const char *detail);
+/* SIGSTOP to its first worker, a child of this process; it stands still when this returns. */
+void t_pool_stop_first(mp_pool *pool);
 /* Join and close. */
 void t_pool_end(mp_pool *pool);
 

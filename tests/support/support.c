@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <mp/process.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -210,8 +211,21 @@ void t_expect_signal(struct t_child *child, int signal)
 		info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status, signal);
 }
 
+void t_stop_pidfd(int pidfd)
+{
+	siginfo_t info = {0};
+
+	cr_assert(mp__pidfd_signal(pidfd, SIGSTOP) == 0);
+	/* It may have ended before. */
+	cr_assert(waitid(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WEXITED | WNOWAIT) == 0);
+}
+
 void t_kill(struct t_child *child, int signal)
 {
+	if (signal == SIGSTOP) {
+		t_stop_pidfd(child->pidfd);
+		return;
+	}
 	cr_assert(mp__pidfd_signal(child->pidfd, signal) == 0);
 	if (signal == SIGKILL)
 		t_expect_signal(child, SIGKILL);
@@ -253,6 +267,16 @@ void t_arm(const char *point, const char *action)
 bool t_fired(void)
 {
 	return access(token, F_OK) < 0;
+}
+
+void t_wait_fired(const char *point)
+{
+	mp__deadline deadline = mp__deadline_in(T_TIMEOUT_MS / 2);
+
+	while (!t_fired()) {
+		cr_assert(!mp__deadline_passed(deadline), "%s was not reached", point);
+		sched_yield();
+	}
 }
 
 void t_disarm(void)

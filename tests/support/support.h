@@ -26,17 +26,18 @@
 #include <mp/error.h>
 
 /* Longer than any machine needs, shorter than the runner's patience (tests/run). */
-#define T_TIMEOUT_S 60
+#define T_TIMEOUT_S 120
 #define T_TIMEOUT_MS (T_TIMEOUT_S * 1000)
 
 #define T_SUITE(name) TestSuite(name, .init = t_begin, .fini = t_end, .timeout = T_TIMEOUT_S)
 
 /*
  * For tests that leave named memory behind, or remove what others left: one at a time, of all programs.
- * The lock is that of the directory itself; tests/mpctl.sh takes it too.
+ * The lock is that of the directory itself; tests/mpctl.sh takes it too. The time of a test begins
+ * before it has the lock: it must do for the others too.
  */
 #define T_SUITE_OF_LEFTOVERS(name) \
-	TestSuite(name, .init = t_begin_alone, .fini = t_end, .timeout = T_TIMEOUT_S)
+	TestSuite(name, .init = t_begin_alone, .fini = t_end, .timeout = 5 * T_TIMEOUT_S)
 
 void t_begin(void);
 void t_begin_alone(void);
@@ -78,8 +79,10 @@ void t_wait_ready(struct t_child *child);
 /* Wait for the end, with a deadline; it must be this exit code, this signal. */
 void t_expect_exit(struct t_child *child, int code);
 void t_expect_signal(struct t_child *child, int signal);
-/* Send the signal and, if it is SIGKILL, wait for the end. */
+/* Send the signal and, if it is SIGKILL, wait for the end; if it is SIGSTOP, until it stands still. */
 void t_kill(struct t_child *child, int signal);
+/* SIGSTOP to a child of this process, by its pidfd: what it has not done now, it does not do. */
+void t_stop_pidfd(int pidfd);
 /* Sleep until a signal ends this child: what a child does that waits to be killed. */
 _Noreturn void t_hang(void);
 
@@ -95,6 +98,8 @@ void t_arm(const char *point, const char *action);
 /* For what makes something first that would be left behind by t_arm()'s skipping. */
 void t_need_points(void);
 bool t_fired(void);
+/* Until somebody has: for who acts beside what the test waits for, and may come to it later. */
+void t_wait_fired(const char *point);
 void t_disarm(void);
 
 /*
