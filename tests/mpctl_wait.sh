@@ -154,7 +154,7 @@ expect 0 lock l printenv MPCTL_OWNER_DIED
 shows out 1
 shows err 'died with it'
 expect 1 lock l printenv MPCTL_OWNER_DIED
-until_true sh -c "! kill -0 $command"
+until_true ended "$command"
 
 # What is sent to mpctl is for the command.
 rm "$work/hold.pid"

@@ -60,12 +60,17 @@ start_daemon() {
   read -r _ < "$work/ready" || true # closed, or a line: either way it has spoken
 }
 
-# until_true COMMAND...: again and again, for ten seconds and more.
+# ended PID: of no child of this shell, so that somebody else may still have to reap it.
+ended() {
+  ! kill -0 "$1" || grep -q '^State:[[:space:]]*Z' "/proc/$1/status"
+}
+
+# until_true COMMAND...: again and again, for a minute and more.
 until_true() {
   tries=0
   while ! "$@" > /dev/null 2>&1; do
     tries=$((tries + 1))
-    if [ $tries -gt 600 ]; then
+    if [ $tries -gt 1200 ]; then
       wrong "this never came true: $*"
       return
     fi
