@@ -515,7 +515,8 @@ Test(listener, a_thousand_silent_guests)
 			cr_assert_leq(stats(l).pending, 20);
 			mp__fds_close(fds, N);
 		}
-		T_RESULT(mp_listener_accept(l, MP_NOWAIT, &c), -EAGAIN);
+		while (stats(l).late + stats(l).broken < N * ROUNDS)
+			cr_assert_lt(mp_listener_accept(l, 20, &c), 0);
 		cr_assert_eq(stats(l).accepted, ROUNDS);
 		cr_assert_eq(stats(l).late + stats(l).broken, N * ROUNDS);
 		mp_listener_close(l);
@@ -525,15 +526,17 @@ Test(listener, a_thousand_silent_guests)
 Test(listener, silence_has_its_deadline)
 {
 	mp_listener *l = listen_at(0, MP_LISTENER_OPTIONS(.handshake_ms = 10));
-	int fd = bare_connect(l);
 	mp_connection *c;
 	char byte;
 
-	while (stats(l).late == 0)
-		cr_assert_lt(mp_listener_accept(l, 20, &c), 0);
-	cr_assert_eq(read(fd, &byte, 1), 0);
-	close(fd);
-	expect_works(l);
+	/* The second one finds it as the first did. An honest one might need longer than that. */
+	for (int i = 0; i < 2; i++) {
+		int fd = bare_connect(l);
+		while (stats(l).late == (uint64_t)i)
+			cr_assert_lt(mp_listener_accept(l, 20, &c), 0);
+		cr_assert_eq(read(fd, &byte, 1), 0);
+		close(fd);
+	}
 	mp_listener_close(l);
 }
 
@@ -556,7 +559,9 @@ Test(listener, guests_who_talk_nonsense)
 			bad[i] ^= 0x40;
 			int fd = bare_connect(l);
 			T_OK(mp__socket_send(fd, bad, sizeof(bad), NULL, 0));
-			T_RESULT(mp_listener_accept(l, MP_NOWAIT, &c), -EAGAIN);
+			/* TCP takes its time even here. */
+			while (stats(l).broken <= i)
+				cr_assert_lt(mp_listener_accept(l, 20, &c), 0, "byte %zu", i);
 			close(fd);
 			cr_assert_eq(stats(l).broken, i + 1, "byte %zu", i);
 		}

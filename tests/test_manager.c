@@ -222,11 +222,12 @@ Test(manager, a_stopped_daemon_is_etimedout_and_works_again_when_it_goes_on)
 	struct t_daemon daemon = t_daemon_start(NULL);
 	mp_manager *m;
 
-	T_OK(mp_manager_connect(daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = 2000), &m));
+	T_OK(mp_manager_connect(
+		daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS / 2), &m));
 	mp_dict *d = t_dict(m, "d");
 	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(1)));
 	m->timeout_ms = 20;
-	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
+	t_stop_pidfd(daemon.pidfd);
 	T_RESULT(mp_dict_set(d, mp_i64(1), mp_i64(2)), -ETIMEDOUT);
 	T_RESULT(mp_manager_ping(m), -ETIMEDOUT);
 	m->timeout_ms = T_TIMEOUT_MS / 2;

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include "base/fds.h"
+#include "manager/manager.h"
 #include "proto/manager.pb-c.h"
 #include "tests/support/place.h"
 #include "tests/support/support.h"
@@ -18,7 +19,7 @@ T_SUITE(liar);
 
 /* Long enough for every machine where an answer comes, short where a test waits for its end. */
 #define PATIENCE MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS / 2)
-#define IMPATIENCE MP_MANAGER_OPTIONS(.timeout_ms = 100)
+#define IMPATIENCE_MS 100
 
 /* What it says to a request behind the hello. */
 typedef void answer_function(int fd, const Mp__Request *request, Mp__Response *response);
@@ -229,8 +230,9 @@ static void answer_others_for_ever(int fd, const Mp__Request *request, Mp__Respo
 Test(liar, answers_without_end_to_others_keep_no_call_beyond_its_deadline)
 {
 	struct liar liar;
-	mp_manager *m = connect_to(&liar, answer_others_for_ever, IMPATIENCE);
+	mp_manager *m = connect_to(&liar, answer_others_for_ever, PATIENCE);
 
+	m->timeout_ms = IMPATIENCE_MS;
 	T_RESULT(mp_manager_ping(m), -ETIMEDOUT);
 	part_from(&liar, m);
 }
@@ -239,9 +241,10 @@ Test(liar, answers_without_end_keep_no_sender_beyond_its_deadline)
 {
 	struct liar liar;
 	static char large[1 << 20];
-	mp_manager *m = connect_to(&liar, answer_others_for_ever, IMPATIENCE);
+	mp_manager *m = connect_to(&liar, answer_others_for_ever, PATIENCE);
 	mp_dict *d = open_dict(m);
 
+	m->timeout_ms = IMPATIENCE_MS;
 	T_RESULT(mp_manager_ping(m), -ETIMEDOUT);
 	T_RESULT(mp_dict_set(d, mp_i64(1), mp_bytes(large, sizeof(large))), -ETIMEDOUT);
 	mp_dict_close(d);

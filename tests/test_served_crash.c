@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include "base/fds.h"
+#include "manager/manager.h"
 #include "proto/manager.pb-c.h"
 #include "tests/support/daemon.h"
 #include "wire/frame.h"
@@ -232,7 +233,7 @@ Test(served_death, a_client_that_died_before_it_was_served_holds_nothing)
 	mp_proxy *lock = lock_of(m, "l");
 
 	cr_assert(pipe2(early.hold, O_CLOEXEC) == 0);
-	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
+	t_stop_pidfd(daemon.pidfd);
 	struct t_child child = t_spawn(ask_and_die, &early);
 	t_expect_exit(&child, 0);
 	T_OK(mp__pidfd_signal(daemon.pidfd, SIGCONT));
@@ -337,9 +338,10 @@ Test(served_death, a_daemon_that_was_stopped_gives_no_lock_to_who_has_left)
 	mp_manager *m = connect_to(&daemon);
 	mp_proxy *lock = lock_of(m, "l");
 
-	T_OK(mp_manager_connect(daemon.address, MP_MANAGER_OPTIONS(.timeout_ms = 100), &impatient));
+	T_OK(mp_manager_connect(daemon.address, NULL, &impatient));
 	mp_proxy *theirs = lock_of(impatient, "l");
-	T_OK(mp__pidfd_signal(daemon.pidfd, SIGSTOP));
+	impatient->timeout_ms = 100;
+	t_stop_pidfd(daemon.pidfd);
 	T_RESULT(mp_served_lock_acquire(theirs, 50, NULL), -ETIMEDOUT);
 	T_OK(mp__pidfd_signal(daemon.pidfd, SIGCONT));
 	int r = mp_served_lock_acquire(lock, LONG_MS, NULL);
@@ -377,8 +379,7 @@ Test(served_death, a_daemon_killed_at_any_step_leaves_nobody_waiting)
 		}
 		struct t_child child = t_spawn(lose_the_daemon, lock);
 		if (i > 0) {
-			/* It waits, or will, when the holder dies. */
-			T_RESULT(mp_served_lock_acquire(lock, 50, NULL), -ETIMEDOUT);
+			t_wait_for_waiters(m, 1);
 			t_kill(&holder, SIGKILL);
 		}
 		t_expect_exit(&child, 0);
