@@ -502,28 +502,46 @@ Test(barrier_crash, the_finder_of_a_dead_one_is_killed)
 
 /* --- a process that stands still in the middle of a change ----------------------------------------- */
 
-static int wait_shortly(void *argument)
+static int wait_shortly(void *timeout_ms)
 {
 	int r;
 
-	(void)argument;
 	do
-		r = mp_barrier_wait(&w->barrier, 400);
+		r = mp_barrier_wait(&w->barrier, *(int *)timeout_ms);
 	while (r >= 0);
 	T_CHECK(r == -ETIMEDOUT || r == -EPIPE);
 	return 0;
 }
 
+/* One that waits, and one that is stopped while it comes: before the first has waited in vain. */
+static void stop_beside(struct t_child *other, struct t_child *stopped)
+{
+	siginfo_t info = {0};
+
+	for (int timeout_ms = 400;; timeout_ms *= 2) {
+		*other = t_spawn(wait_shortly, &timeout_ms);
+		while (mp_barrier_waiting(&w->barrier) < 1 && !mp_barrier_broken(&w->barrier, NULL))
+			sched_yield();
+		t_arm("barrier.entered", "stop");
+		*stopped = t_spawn(wait_shortly, &timeout_ms);
+		cr_assert(waitid(P_PIDFD, (id_t)stopped->pidfd, &info,
+				  WSTOPPED | WEXITED | WNOWAIT) == 0);
+		t_disarm();
+		if (info.si_code == CLD_STOPPED)
+			return;
+		t_expect_exit(stopped, 0);
+		t_expect_exit(other, 0);
+		T_OK(mp_barrier_reset(&w->barrier));
+	}
+}
+
 Test(barrier_crash, nobody_waits_longer_for_who_is_stopped)
 {
+	struct t_child other;
+	struct t_child stopped;
+
 	setup(N);
-	struct t_child other = t_spawn(wait_shortly, NULL);
-	wait_for_waiters(1);
-	t_arm("barrier.entered", "stop");
-	struct t_child stopped = t_spawn(wait_shortly, NULL);
-	siginfo_t info = {0};
-	cr_assert(waitid(P_PID, (id_t)stopped.pid, &info, WSTOPPED) == 0);
-	t_disarm();
+	stop_beside(&other, &stopped);
 	T_RESULT(mp_barrier_wait(&w->barrier, 10), -ETIMEDOUT);
 	T_RESULT(mp_barrier_wait(&w->barrier, MP_NOWAIT), -EAGAIN);
 	t_expect_exit(&other, 0);

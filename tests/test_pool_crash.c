@@ -212,7 +212,7 @@ static void die_at(const char *point, const char *action, enum fate fate, int wo
 				point, r, mp_error_detail());
 		mp_future_close(futures[i]);
 	}
-	cr_assert(t_fired(), "%s was not reached", point);
+	t_wait_fired(point);
 	cr_assert(crashed == (fate == CRASHES), "%s %s: %d tasks crashed", point, action, crashed);
 	t_pool_end(pool);
 	t_disarm();

@@ -125,7 +125,7 @@ static mp_pool *stopped_pool(int max_pending)
 
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 1, .max_pending = max_pending), &pool));
 	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(2))), 4);
-	T_OK(mp_process_signal(pool->places[0].process, SIGSTOP));
+	t_pool_stop_first(pool);
 	return pool;
 }
 

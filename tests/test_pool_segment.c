@@ -116,7 +116,7 @@ static mp_pool *pool_with_stopped_worker(void)
 	mp_pool *pool = t_pool(1);
 
 	t_expect_i64(t_submit(pool, t_square, MP_ARGS(mp_i64(2))), 4);
-	T_OK(mp_process_signal(pool->places[0].process, SIGSTOP));
+	t_pool_stop_first(pool);
 	return pool;
 }
 
