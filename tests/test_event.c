@@ -303,7 +303,7 @@ Test(event, a_handler_that_interrupts_anything_may_set_it)
 {
 	make_shared();
 	signal(SIGALRM, set_in_handler);
-	struct itimerval often = {.it_value.tv_usec = 100, .it_interval.tv_usec = 100};
+	struct itimerval often = {.it_value.tv_usec = 500, .it_interval.tv_usec = 500};
 	struct itimerval never = {{0, 0}, {0, 0}};
 	cr_assert_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
 	while (handled < 300) {
