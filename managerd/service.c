@@ -32,7 +32,7 @@ static void tell_status(struct md_service *service)
 	if (strcmp(status, service->status) == 0)
 		return;
 	strcpy(service->status, status);
-	md_systemd_notify("STATUS=%s", status);
+	md_systemd_hint("STATUS=%s", status);
 }
 
 static int timer_ready(struct serve_source *source, uint32_t events)
@@ -44,7 +44,7 @@ static int timer_ready(struct serve_source *source, uint32_t events)
 	if (read(source->fd, &times, sizeof(times)) != (ssize_t)sizeof(times))
 		return 0;
 	if (md_systemd_watchdog_usec() > 0)
-		md_systemd_notify("WATCHDOG=1");
+		md_systemd_hint("WATCHDOG=1");
 	tell_status(service);
 	return 0;
 }

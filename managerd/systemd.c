@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -24,13 +25,12 @@
 
 /* Names and types are those of the headers: a function that changed would not compile. */
 static struct {
-	typeof(&sd_notify) notify;
 	typeof(&sd_listen_fds_with_names) listen_fds_with_names;
 	typeof(&sd_is_socket_unix) is_socket_unix;
 	typeof(&sd_watchdog_enabled) watchdog_enabled;
 } sd;
 
-static bool notified;
+static int notify_fd = -1;
 static bool journaled;
 static uint64_t watchdog_usec;
 static char **names; /* of the sockets; "" when taken */
@@ -62,29 +62,57 @@ static int load(void)
 
 	if (!library)
 		return mp_error_set(-ENOENT, "systemd has started us, but %s", dlerror());
-	sd.notify = (typeof(sd.notify))dlsym(library, "sd_notify");
 	sd.listen_fds_with_names =
 		(typeof(sd.listen_fds_with_names))dlsym(library, "sd_listen_fds_with_names");
 	sd.is_socket_unix = (typeof(sd.is_socket_unix))dlsym(library, "sd_is_socket_unix");
 	sd.watchdog_enabled = (typeof(sd.watchdog_enabled))dlsym(library, "sd_watchdog_enabled");
-	if (!sd.notify || !sd.listen_fds_with_names || !sd.is_socket_unix || !sd.watchdog_enabled)
+	if (!sd.listen_fds_with_names || !sd.is_socket_unix || !sd.watchdog_enabled)
 		return mp_error_set(-ENOENT, "%s is too old", LIBRARY);
+	return 0;
+}
+
+/*
+ * Opened once and kept: sd_notify(3) opens a socket each time, and when clients have taken all
+ * descriptors the watchdog would end a daemon that is well.
+ */
+static int open_notify(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = strlen(path);
+
+	if ((*path != '/' && *path != '@') || length >= sizeof(address.sun_path))
+		return mp_error_set(-EINVAL, "NOTIFY_SOCKET is %s, which is no Unix socket", path);
+	memcpy(address.sun_path, path, length);
+	if (*path == '@')
+		address.sun_path[0] = '\0'; /* an abstract one */
+	else
+		length++;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return mp__error_errno("socket");
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	if (connect(fd, (const struct sockaddr *)&address, size) < 0) {
+		int r = mp__error_errno(path);
+		close(fd);
+		return r;
+	}
+	notify_fd = fd;
 	return 0;
 }
 
 int md_systemd_init(void)
 {
 	bool listens = is_for_us("LISTEN_PID");
+	const char *notify = getenv("NOTIFY_SOCKET");
 
 	journaled = stderr_is_journal();
-	notified = getenv("NOTIFY_SOCKET") != NULL;
-	if (!notified && !listens)
+	if (!notify && !listens)
 		return 0;
 	int r = load();
-	if (r < 0) {
-		notified = false;
+	if (r == 0 && notify)
+		r = open_notify(notify);
+	if (r < 0)
 		return r;
-	}
 	uint64_t usec = 0;
 	if (sd.watchdog_enabled(1, &usec) > 0)
 		watchdog_usec = usec;
@@ -103,20 +131,36 @@ bool md_systemd_has_journal(void)
 
 bool md_systemd_is_notified(void)
 {
-	return notified;
+	return notify_fd >= 0;
+}
+
+static void tell(int flags, const char *format, va_list args)
+{
+	char state[STATE_SIZE];
+
+	if (notify_fd < 0)
+		return;
+	vsnprintf(state, sizeof(state), format, args);
+	/* When nobody listens there, nothing is to be done about it. */
+	(void)!send(notify_fd, state, strlen(state), MSG_NOSIGNAL | flags);
 }
 
 void md_systemd_notify(const char *format, ...)
 {
-	char state[STATE_SIZE];
 	va_list args;
 
-	if (!notified)
-		return;
 	va_start(args, format);
-	vsnprintf(state, sizeof(state), format, args);
+	tell(0, format, args);
 	va_end(args);
-	sd.notify(0, state);
+}
+
+void md_systemd_hint(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tell(MSG_DONTWAIT, format, args);
+	va_end(args);
 }
 
 int md_systemd_take_socket(const char *name, int *ret_fd)
@@ -179,6 +223,11 @@ bool md_systemd_is_notified(void)
 }
 
 void md_systemd_notify(const char *format, ...)
+{
+	(void)format;
+}
+
+void md_systemd_hint(const char *format, ...)
 {
 	(void)format;
 }

@@ -23,8 +23,13 @@ int md_systemd_init(void);
 /* Is standard error the journal's? */
 bool md_systemd_has_journal(void);
 
-/* sd_notify(3): lines "NAME=value". */
+/*
+ * What sd_notify(3) does: lines "NAME=value". Neither takes a descriptor, so that they work when clients
+ * have taken all. notify is for changes of state, which systemd has to hear of, and waits until it can
+ * be heard; hint never waits, and may be lost: the next one will do.
+ */
 void md_systemd_notify(const char *format, ...) MP__PRINTF(1, 2);
+void md_systemd_hint(const char *format, ...) MP__PRINTF(1, 2);
 bool md_systemd_is_notified(void);
 
 /*

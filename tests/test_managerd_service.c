@@ -9,6 +9,7 @@
 #include "tests/support/place.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -167,6 +168,33 @@ Test(service, feeds_the_watchdog_from_its_loop)
 	start(&m, "WATCHDOG_USEC=20000", NULL, 0, arguments);
 	for (int i = 0; i < 5; i++)
 		expect(&m, "WATCHDOG=1");
+	stop(&m);
+}
+
+/* When clients have taken all descriptors, that is no reason to be thought dead. */
+Test(service, feeds_the_watchdog_without_a_descriptor_to_spare)
+{
+	enum { CLIENTS = 64 };
+	struct manager m;
+	int clients[CLIENTS];
+	char arguments[128];
+
+	begin(&m);
+	snprintf(arguments, sizeof(arguments), "--listen %s", m.daemon.path);
+	start(&m, "WATCHDOG_USEC=20000", NULL, 0, arguments);
+	expect(&m, "READY=1");
+	struct rlimit few = {CLIENTS, CLIENTS};
+	cr_assert(prlimit(m.daemon.pid, RLIMIT_NOFILE, &few, NULL) == 0);
+	for (int i = 0; i < CLIENTS; i++)
+		clients[i] = t_daemon_connect(&m.daemon);
+	/* The last one is turned away, since there is no descriptor for it: from here on there is none. */
+	struct pollfd last = {.fd = clients[CLIENTS - 1], .events = POLLIN};
+	cr_assert(poll(&last, 1, T_TIMEOUT_MS / 2) == 1);
+	while (recv(m.notify, m.said, SAID_SIZE, MSG_DONTWAIT) > 0)
+		; /* from before */
+	for (int i = 0; i < 5; i++)
+		expect(&m, "WATCHDOG=1");
+	mp__fds_close(clients, CLIENTS);
 	stop(&m);
 }
 
