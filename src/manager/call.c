@@ -114,11 +114,13 @@ static int check(const mp_proxy *proxy, const char *name, mp_obj args, int timeo
 int mp__method_prepare(
 	struct mp__method *m, mp_proxy *proxy, const char *name, mp_obj args, int timeout_ms)
 {
+	m->given = args;
 	m->args.data = NULL;
 	m->args.size = 0;
+	m->args.serial = 0;
 	int r = check(proxy, name, args, timeout_ms);
 	if (r == 0 && args.type == MP_TYPE_LIST)
-		r = mp__argument_encode(&m->args, proxy->manager, &args);
+		r = mp__argument_encode(&m->args, proxy->manager, &m->given);
 	if (r < 0)
 		return r;
 	m->proxy = proxy;
@@ -127,7 +129,7 @@ int mp__method_prepare(
 	m->request.call = &m->op;
 	m->op = (Mp__Call)MP__CALL__INIT;
 	m->op.method = (char *)name;
-	m->op.args = mp__argument_field(&m->args);
+	mp__argument_stand_in(&m->args, &m->op.args);
 	m->op.thread = thread_number();
 	if (timeout_ms >= 0) {
 		m->op.patience_case = MP__CALL__PATIENCE_TIMEOUT_MS;
@@ -140,7 +142,8 @@ int mp__method_prepare(
 
 int mp__method_connect(struct mp__method *m, struct mp__connection **ret_connection)
 {
-	int r = mp__proxy_connection(m->proxy, m->deadline, ret_connection, &m->op.reference);
+	int r = mp__proxy_connection(
+		m->proxy, m->deadline, &m->args, ret_connection, &m->op.reference);
 
 	if (r == 0)
 		m->serial = mp__connection_serial(*ret_connection);

@@ -15,6 +15,7 @@ struct mp__method {
 	struct mp_proxy *proxy; /* the caller's */
 	Mp__Request request;
 	Mp__Call op;
+	mp_obj given; /* the arguments, the caller's */
 	struct mp__argument args;
 	mp__deadline deadline;
 	struct mp__reply reply;

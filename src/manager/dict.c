@@ -44,13 +44,13 @@ static int encode_key(struct mp__argument *argument, mp_dict *dict, mp_obj key)
 	return r < 0 ? r : mp__argument_encode(argument, mp__proxy_of_dict(dict)->manager, &normal);
 }
 
-static int encode_pair(
-	struct mp__argument *k, mp_obj key, struct mp__argument *v, mp_obj value, mp_dict *dict)
+static int encode_pair(struct mp__argument *k, mp_obj key, struct mp__argument *v,
+	const mp_obj *value, mp_dict *dict)
 {
 	int r = encode_key(k, dict, key);
 
 	if (r == 0)
-		r = mp__argument_encode(v, mp__proxy_of_dict(dict)->manager, &value);
+		r = mp__argument_encode(v, mp__proxy_of_dict(dict)->manager, value);
 	if (r == 0 && k->size + v->size > MP__PAYLOAD_MAX)
 		r = mp_error_set(-EMSGSIZE,
 			"a key and value of %zu bytes for a dict; at most %zu may be",
@@ -60,22 +60,24 @@ static int encode_pair(
 
 /* --- a call ----------------------------------------------------------------------------------- */
 
-static int call(mp_dict *dict, Mp__Request *request, uint64_t *reference, struct mp__reply *reply,
-	uint64_t *ret_serial)
+/* `sent`: what may have objects in it, or NULL. */
+static int call(mp_dict *dict, Mp__Request *request, uint64_t *reference, struct mp__argument *sent,
+	struct mp__reply *reply, uint64_t *ret_serial)
 {
 	struct mp_proxy *proxy = mp__proxy_of_dict(dict);
 
-	return mp__proxy_request(
-		proxy, request, reference, mp__manager_deadline(proxy->manager), reply, ret_serial);
+	return mp__proxy_request(proxy, request, reference, sent,
+		mp__manager_deadline(proxy->manager), reply, ret_serial);
 }
 
 /* The same, when nothing but success or failure comes back. */
-static int call_plain(mp_dict *dict, Mp__Request *request, uint64_t *reference)
+static int call_plain(
+	mp_dict *dict, Mp__Request *request, uint64_t *reference, struct mp__argument *sent)
 {
 	struct mp__reply reply;
 	uint64_t serial;
 
-	int r = call(dict, request, reference, &reply, &serial);
+	int r = call(dict, request, reference, sent, &reply, &serial);
 	if (r >= 0)
 		mp__reply_free(&reply);
 	return r;
@@ -86,7 +88,7 @@ static int call_value(mp_dict *dict, Mp__Request *request, uint64_t *reference, 
 	struct mp__reply reply;
 	uint64_t serial;
 
-	int r = call(dict, request, reference, &reply, &serial);
+	int r = call(dict, request, reference, NULL, &reply, &serial);
 	if (r != 0)
 		return r;
 	r = reply.response->result_case == MP__RESPONSE__RESULT_VALUE
@@ -102,7 +104,7 @@ static int call_count(mp_dict *dict, Mp__Request *request, uint64_t *reference, 
 	struct mp__reply reply;
 	uint64_t serial;
 
-	int r = call(dict, request, reference, &reply, &serial);
+	int r = call(dict, request, reference, NULL, &reply, &serial);
 	if (r != 0)
 		return r;
 	if (reply.response->result_case == MP__RESPONSE__RESULT_COUNT)
@@ -130,14 +132,14 @@ int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value)
 
 	if (!dict)
 		return no_dict();
-	int r = encode_pair(&k, key, &v, value, dict);
+	int r = encode_pair(&k, key, &v, &value, dict);
 	if (r < 0)
 		return r;
-	op.key = mp__argument_field(&k);
-	op.value = mp__argument_field(&v);
+	mp__argument_stand_in(&k, &op.key);
+	mp__argument_stand_in(&v, &op.value);
 	request.op_case = MP__REQUEST__OP_DICT_SET;
 	request.dict_set = &op;
-	return call_plain(dict, &request, &op.reference);
+	return call_plain(dict, &request, &op.reference, &v);
 }
 
 int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value)
@@ -151,7 +153,7 @@ int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value)
 	int r = encode_key(&k, dict, key);
 	if (r < 0)
 		return r;
-	op.key = mp__argument_field(&k);
+	mp__argument_stand_in(&k, &op.key);
 	request.op_case = MP__REQUEST__OP_DICT_GET;
 	request.dict_get = &op;
 	return call_value(dict, &request, &op.reference, ret_value);
@@ -168,12 +170,12 @@ int mp_dict_pop(mp_dict *dict, mp_obj key, mp_obj *ret_value)
 	int r = encode_key(&k, dict, key);
 	if (r < 0)
 		return r;
-	op.key = mp__argument_field(&k);
+	mp__argument_stand_in(&k, &op.key);
 	op.quiet = !ret_value;
 	request.op_case = MP__REQUEST__OP_DICT_POP;
 	request.dict_pop = &op;
 	return ret_value ? call_value(dict, &request, &op.reference, ret_value)
-			 : call_plain(dict, &request, &op.reference);
+			 : call_plain(dict, &request, &op.reference, NULL);
 }
 
 int mp_dict_contains(mp_dict *dict, mp_obj key)
@@ -188,7 +190,7 @@ int mp_dict_contains(mp_dict *dict, mp_obj key)
 	int r = encode_key(&k, dict, key);
 	if (r < 0)
 		return r;
-	op.key = mp__argument_field(&k);
+	mp__argument_stand_in(&k, &op.key);
 	request.op_case = MP__REQUEST__OP_DICT_CONTAINS;
 	request.dict_contains = &op;
 	r = call_count(dict, &request, &op.reference, &count);
@@ -206,14 +208,14 @@ int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_valu
 
 	if (!dict || !ret_value)
 		return no_dict();
-	int r = encode_pair(&k, key, &v, value, dict);
+	int r = encode_pair(&k, key, &v, &value, dict);
 	if (r < 0)
 		return r;
-	op.key = mp__argument_field(&k);
-	op.value = mp__argument_field(&v);
+	mp__argument_stand_in(&k, &op.key);
+	mp__argument_stand_in(&v, &op.value);
 	request.op_case = MP__REQUEST__OP_DICT_SETDEFAULT;
 	request.dict_setdefault = &op;
-	r = call(dict, &request, &op.reference, &reply, &serial);
+	r = call(dict, &request, &op.reference, &v, &reply, &serial);
 	if (r != 0)
 		return r;
 	if (reply.response->result_case != MP__RESPONSE__RESULT_STORED) {
@@ -242,10 +244,10 @@ int mp_dict_update(mp_dict *dict, mp_obj pairs)
 	int r = mp__argument_encode(&p, mp__proxy_of_dict(dict)->manager, &pairs);
 	if (r < 0)
 		return r;
-	op.pairs = mp__argument_field(&p);
+	mp__argument_stand_in(&p, &op.pairs);
 	request.op_case = MP__REQUEST__OP_DICT_UPDATE;
 	request.dict_update = &op;
-	return call_plain(dict, &request, &op.reference);
+	return call_plain(dict, &request, &op.reference, &p);
 }
 
 int mp_dict_clear(mp_dict *dict)
@@ -257,7 +259,7 @@ int mp_dict_clear(mp_dict *dict)
 		return no_dict();
 	request.op_case = MP__REQUEST__OP_DICT_CLEAR;
 	request.dict_clear = &op;
-	return call_plain(dict, &request, &op.reference);
+	return call_plain(dict, &request, &op.reference, NULL);
 }
 
 int mp_dict_len(mp_dict *dict, size_t *ret_len)

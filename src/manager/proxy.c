@@ -14,6 +14,8 @@
 
 /* How long closing may wait for other threads that are sending. */
 #define CLOSE_MS 1000
+/* Objects that were made with objects that were made with objects. */
+#define MADE_DEPTH_MAX 64
 
 /* --- the handle ------------------------------------------------------------------------------- */
 
@@ -50,7 +52,7 @@ static void set_class(struct mp_proxy *proxy, const char *class_name)
 
 static void proxy_free(struct mp_proxy *proxy)
 {
-	free(proxy->args);
+	mp_obj_free(&proxy->made_with);
 	free(proxy);
 }
 
@@ -94,28 +96,91 @@ static int send_open(struct mp_proxy *proxy, struct mp__connection *connection, 
 	return r;
 }
 
+/* A daemon that was started anew makes it again, if we know how, and what it was made with is there. */
+static int know_how_to_make(struct mp_proxy *proxy, struct mp__connection *connection,
+	mp__deadline deadline, int depth, struct mp__argument *args, Mp__Open *open)
+{
+	int r = 0;
+
+	if (proxy->made_with.type == MP_TYPE_NIL && proxy->made_with_args)
+		return 0;
+	if (proxy->made_with.type != MP_TYPE_NIL)
+		r = mp__argument_encode_for(
+			args, proxy->manager, &proxy->made_with, connection, deadline, depth + 1);
+	if (r == 0) {
+		open->class_name = proxy->object.class_name;
+		mp__argument_stand_in(args, &open->args);
+	}
+	return r == -EPIPE && !mp__connection_is_broken(connection) ? 0 : r;
+}
+
 /* Make it known to another connection. Under the manager's lock. */
 static int open_again(
-	struct mp_proxy *proxy, struct mp__connection *connection, mp__deadline deadline)
+	struct mp_proxy *proxy, struct mp__connection *connection, mp__deadline deadline, int depth)
 {
 	Mp__Open open = MP__OPEN__INIT;
+	MP__ARGUMENT(args);
+	int r = 0;
 
+	if (depth > MADE_DEPTH_MAX)
+		return mp_error_set(-EOVERFLOW,
+			"the %s was made with an object that was made with an object, and so on, "
+			"more than %d",
+			proxy->object.class_name, MADE_DEPTH_MAX);
 	if (proxy->name_length > 0) {
 		open.name = (ProtobufCBinaryData){proxy->name_length, (uint8_t *)proxy->name};
-		/* A daemon that was started anew makes it again, if we know how. */
-		if (proxy->args || !proxy->made_with_args)
-			open.class_name = proxy->object.class_name;
-		open.args = (ProtobufCBinaryData){proxy->args_size, proxy->args};
+		r = know_how_to_make(proxy, connection, deadline, depth, &args, &open);
 	} else {
 		open.token =
 			(ProtobufCBinaryData){sizeof(proxy->object.token), proxy->object.token};
 	}
-	int r = send_open(proxy, connection, &open, deadline);
+	if (r == 0)
+		r = send_open(proxy, connection, &open, deadline);
 	return r == -ENOENT ? mp_error_set(-EPIPE,
 				      "the %s is gone: nobody had it open any more, or managerd "
 				      "was started anew",
 				      proxy->object.class_name)
 			    : r;
+}
+
+/* A connection that knows the object, if there is one already, under the lock meanwhile. */
+static int connect_once(struct mp_manager *manager, struct mp_proxy *proxy, mp__deadline deadline,
+	struct mp__connection **ret_connection)
+{
+	int r = mp__manager_lock(manager, deadline, ret_connection);
+
+	if (r < 0)
+		return r;
+	if (proxy && proxy->serial != mp__connection_serial(*ret_connection))
+		r = open_again(proxy, *ret_connection, deadline, 0);
+	if (r < 0) {
+		mp__manager_unlock(manager);
+		mp__connection_unref(*ret_connection);
+	}
+	return r;
+}
+
+/* The same, and it knows all objects in what is about to be sent: it may be another one each time. */
+static int connect_with(struct mp_manager *manager, struct mp_proxy *proxy, mp__deadline deadline,
+	struct mp__argument *sent, struct mp__connection **ret_connection, uint64_t *ret_reference)
+{
+	for (;;) {
+		struct mp__connection *connection;
+		int r = connect_once(manager, proxy, deadline, &connection);
+		if (r < 0)
+			return r;
+		if (proxy)
+			*ret_reference = proxy->reference;
+		mp__manager_unlock(manager);
+		if (mp__argument_is_for(sent, mp__connection_serial(connection))) {
+			*ret_connection = connection;
+			return 0;
+		}
+		mp__connection_unref(connection);
+		r = mp__argument_renew(sent);
+		if (r < 0)
+			return r;
+	}
 }
 
 static int open_first(struct mp_proxy *proxy, const char *class_name, mp_obj args)
@@ -129,23 +194,17 @@ static int open_first(struct mp_proxy *proxy, const char *class_name, mp_obj arg
 
 	if (args.type != MP_TYPE_NIL)
 		r = mp__argument_encode(&a, manager, &args);
+	if (r == 0 && a.size > 0 && proxy->name_length > 0)
+		r = mp_obj_copy(args, &proxy->made_with);
 	if (r < 0)
 		return r;
 	open.name = (ProtobufCBinaryData){proxy->name_length, (uint8_t *)proxy->name};
 	open.class_name = (char *)(class_name ? class_name : "");
-	open.args = mp__argument_field(&a);
-	if (a.size > 0 && proxy->name_length > 0) {
-		proxy->args = malloc(a.size);
-		if (!proxy->args)
-			return mp_error_set(-ENOMEM, "no memory for a proxy");
-		memcpy(proxy->args, a.data, a.size);
-		proxy->args_size = a.size;
-	}
+	mp__argument_stand_in(&a, &open.args);
 	proxy->made_with_args = a.size > 0;
-	r = mp__manager_lock(manager, deadline, &connection);
+	r = connect_with(manager, NULL, deadline, &a, &connection, NULL);
 	if (r < 0)
 		return r;
-	mp__manager_unlock(manager);
 	r = send_open(proxy, connection, &open, deadline);
 	mp__connection_unref(connection);
 	return r;
@@ -253,39 +312,46 @@ mp_dict *mp_proxy_dict(mp_proxy *proxy)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-int mp__proxy_connection(struct mp_proxy *proxy, mp__deadline deadline,
+int mp__proxy_connection(struct mp_proxy *proxy, mp__deadline deadline, struct mp__argument *sent,
 	struct mp__connection **ret_connection, uint64_t *ret_reference)
 {
-	int r = mp__manager_lock(proxy->manager, deadline, ret_connection);
-	if (r < 0)
-		return r;
-	if (proxy->serial != mp__connection_serial(*ret_connection))
-		r = open_again(proxy, *ret_connection, deadline);
-	*ret_reference = proxy->reference;
-	mp__manager_unlock(proxy->manager);
-	if (r < 0)
-		mp__connection_unref(*ret_connection);
-	return r;
+	return connect_with(proxy->manager, proxy, deadline, sent, ret_connection, ret_reference);
 }
 
-int mp__proxy_find(struct mp_proxy *proxy)
+int mp__proxy_find(struct mp_proxy *proxy, struct mp__reference *ret_object, uint64_t *ret_serial)
 {
+	mp__deadline deadline = mp__manager_deadline(proxy->manager);
 	struct mp__connection *connection;
-	uint64_t reference;
 
-	int r = mp__proxy_connection(
-		proxy, mp__manager_deadline(proxy->manager), &connection, &reference);
+	int r = connect_once(proxy->manager, proxy, deadline, &connection);
+	if (r < 0)
+		return r;
+	*ret_object = proxy->object;
+	*ret_serial = proxy->serial;
+	mp__manager_unlock(proxy->manager);
+	mp__connection_unref(connection);
+	return 0;
+}
+
+int mp__proxy_know(struct mp_proxy *proxy, struct mp__connection *connection, mp__deadline deadline,
+	int depth, struct mp__reference *ret_object)
+{
+	int r = 0;
+
+	if (proxy->serial != mp__connection_serial(connection))
+		r = open_again(proxy, connection, deadline, depth);
 	if (r == 0)
-		mp__connection_unref(connection);
+		*ret_object = proxy->object;
 	return r;
 }
 
 int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *reference,
-	mp__deadline deadline, struct mp__reply *reply, uint64_t *ret_serial)
+	struct mp__argument *sent, mp__deadline deadline, struct mp__reply *reply,
+	uint64_t *ret_serial)
 {
 	struct mp__connection *connection;
 
-	int r = mp__proxy_connection(proxy, deadline, &connection, reference);
+	int r = mp__proxy_connection(proxy, deadline, sent, &connection, reference);
 	if (r < 0)
 		return r;
 	*ret_serial = mp__connection_serial(connection);

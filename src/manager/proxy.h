@@ -21,10 +21,9 @@ struct mp_proxy {
 	_Atomic unsigned int references;
 	struct mp_manager *manager;
 	struct mp__reference object; /* token and class */
-	void *args;                  /* for making a named one anew, encoded; or NULL */
-	size_t args_size;
-	bool made_with_args; /* but if `args` is NULL, only another process knows with which */
-	size_t name_length;  /* 0: it has none */
+	mp_obj made_with;            /* a list for making a named one anew; or nil */
+	bool made_with_args;         /* but if that is nil, only another process knows with which */
+	size_t name_length;          /* 0: it has none */
 	char name[MP__NAME_MAX_BYTES];
 	/* Under the manager's lock: the connection that knows the object, and as what. */
 	uint64_t serial;
@@ -50,20 +49,32 @@ int mp__proxy_open(struct mp_manager *manager, const char *class_name, const cha
 int mp__proxy_of_reference(struct mp_manager *manager, const struct mp__reference *object,
 	uint64_t serial, uint64_t reference, struct mp__handle **ret_handle);
 
-/* A reference to the connection, which knows the object as *ret_reference if the result is 0. */
-int mp__proxy_connection(struct mp_proxy *proxy, mp__deadline deadline,
+struct mp__argument;
+
+/*
+ * A reference to the connection, which knows the object as *ret_reference if the result is 0, and the
+ * objects in what is about to be sent over it (NULL: there are none).
+ */
+int mp__proxy_connection(struct mp_proxy *proxy, mp__deadline deadline, struct mp__argument *sent,
 	struct mp__connection **ret_connection, uint64_t *ret_reference);
 
 /*
  * One request about the object. `reference` is the field of the operation in which the daemon's
- * number belongs: it is known only when the connection is. The reply is to be freed unless the
- * result is negative.
+ * number belongs: it is known only when the connection is. `sent` as above. The reply is to be freed
+ * unless the result is negative.
  */
 int mp__proxy_request(struct mp_proxy *proxy, Mp__Request *request, uint64_t *reference,
-	mp__deadline deadline, struct mp__reply *reply, uint64_t *ret_serial);
+	struct mp__argument *sent, mp__deadline deadline, struct mp__reply *reply,
+	uint64_t *ret_serial);
 
-/* Have the connection know the object, and the proxy its token there. */
-int mp__proxy_find(struct mp_proxy *proxy);
+/* What names the object in the daemon that there is, and the connection that knows it. */
+int mp__proxy_find(struct mp_proxy *proxy, struct mp__reference *ret_object, uint64_t *ret_serial);
+/*
+ * The same for this connection, under the manager's lock. An object that is made anew may have been made
+ * with others, and these as well: `depth` says how many there are around this one.
+ */
+int mp__proxy_know(struct mp_proxy *proxy, struct mp__connection *connection, mp__deadline deadline,
+	int depth, struct mp__reference *ret_object);
 
 /* For the classes of handles that are proxies. */
 int mp__proxy_export(struct mp__handle *handle, struct mp__handle_wire *ret_wire);

@@ -140,7 +140,9 @@ static int number_of(struct objects *objects, const mp_obj *object)
 		return mp_error_set(
 			-EMSGSIZE, "a transaction of more than %d objects", MP_TRANSACT_OBJECTS);
 	/* An object is named by its token, which is another one where a daemon was started anew. */
-	int r = mp__proxy_find(proxy);
+	struct mp__reference reference;
+	uint64_t serial;
+	int r = mp__proxy_find(proxy, &reference, &serial);
 	if (r < 0)
 		return r;
 	objects->proxies[i] = proxy;
