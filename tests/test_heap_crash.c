@@ -5,9 +5,11 @@
 #include "tests/support/support.h"
 
 #include "base/cleanup.h"
+#include "shm/heap_handle.h"
 
 #include <mp.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 T_SUITE(heap_crash);
@@ -50,6 +52,27 @@ static int work(void *argument)
 	return 0;
 }
 
+/* Large ones, which go back to the system and come again, alone and with their neighbours. */
+static int work_largely(void *argument)
+{
+	char *p[3];
+
+	(void)argument;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 3; i++)
+			T_CHECK(mp_heap_alloc(heap, i % 2 ? 2 << 20 : 5 << 20, &p[i]) == 0);
+		for (int i = 0; i < 3; i += 2)
+			T_CHECK(mp_heap_free(heap, p[i]) == 0);
+		T_CHECK(mp_heap_free(heap, p[1]) == 0);
+		T_CHECK(mp_heap_alloc(heap, 100, &p[0]) == 0);
+		T_CHECK(mp_heap_alloc(heap, 11 << 20, &p[1]) == 0);
+		memset(p[1], 1, 11 << 20);
+		T_CHECK(mp_heap_free(heap, p[1]) == 0);
+		T_CHECK(mp_heap_free(heap, p[0]) == 0);
+	}
+	return 0;
+}
+
 /* Whole, as the living left it, and free of what the dead had. */
 static void expect_whole(void)
 {
@@ -75,18 +98,27 @@ static void wait_until_stopped(struct t_child *child)
 	cr_assert_eq(info.si_code, CLD_STOPPED);
 }
 
-static const char *const points[] = {"heap.unlink", "heap.unlinked", "heap.cut", "heap.cut_front",
-	"heap.split", "heap.taken", "heap.given", "heap.join_next", "heap.join_before",
-	"heap.joined_before", "heap.marked", "heap.allocated", "heap.new_end", "heap.grown"};
+/* What is reached by which work. */
+static const struct step {
+	const char *point;
+	int (*work)(void *argument);
+} steps[] = {{"heap.unlink", work}, {"heap.unlinked", work}, {"heap.cut", work},
+	{"heap.cut_front", work}, {"heap.split", work}, {"heap.taken", work}, {"heap.given", work},
+	{"heap.join_next", work}, {"heap.join_before", work}, {"heap.joined_before", work},
+	{"heap.marked", work}, {"heap.allocated", work}, {"heap.new_end", work},
+	{"heap.grown", work}, {"heap.release", work_largely}, {"heap.released", work_largely},
+	{"heap.release_settled", work_largely}, {"heap.punched", work_largely},
+	{"heap.restore", work_largely}, {"heap.restore_rest", work_largely},
+	{"heap.restored", work_largely}};
 
 Test(heap_crash, killed_at_any_step)
 {
-	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+	for (size_t i = 0; i < MP__COUNT_OF(steps); i++) {
 		make();
-		t_arm(points[i], "kill");
-		struct t_child child = t_spawn(work, NULL);
+		t_arm(steps[i].point, "kill");
+		struct t_child child = t_spawn(steps[i].work, NULL);
 		t_expect_signal(&child, SIGKILL);
-		cr_assert(t_fired(), "%s was not reached", points[i]);
+		cr_assert(t_fired(), "%s was not reached", steps[i].point);
 		t_disarm();
 		expect_whole();
 		mp_heap_close(heap);
@@ -95,10 +127,10 @@ Test(heap_crash, killed_at_any_step)
 
 Test(heap_crash, exited_at_any_step)
 {
-	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+	for (size_t i = 0; i < MP__COUNT_OF(steps); i++) {
 		make();
-		t_arm(points[i], "exit");
-		struct t_child child = t_spawn(work, NULL);
+		t_arm(steps[i].point, "exit");
+		struct t_child child = t_spawn(steps[i].work, NULL);
 		t_expect_exit(&child, 86);
 		t_disarm();
 		expect_whole();
@@ -106,21 +138,42 @@ Test(heap_crash, exited_at_any_step)
 	}
 }
 
-static int work_once_ready(void *argument)
+/* Whoever repairs gives back what the dead one was about to. */
+Test(heap_crash, killed_while_releasing)
+{
+	static const char *const points[] = {
+		"heap.released", "heap.release_settled", "heap.punched"};
+	struct stat st;
+
+	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+		make();
+		t_arm(points[i], "kill");
+		struct t_child child = t_spawn(work_largely, NULL);
+		t_expect_signal(&child, SIGKILL);
+		t_disarm();
+		expect_whole();
+		T_OK(fstat(heap->segment.fd, &st));
+		cr_assert_leq(st.st_blocks / 2048, 8, "%s: %ld MiB stayed", points[i],
+			(long)st.st_blocks / 2048);
+		mp_heap_close(heap);
+	}
+}
+
+static int work_once_ready(void *step)
 {
 	t_ready();
-	return work(argument);
+	return ((const struct step *)step)->work(NULL);
 }
 
 Test(heap_crash, stopped_then_killed_with_others_waiting)
 {
-	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+	for (size_t i = 0; i < MP__COUNT_OF(steps); i++) {
 		make();
-		t_arm(points[i], "stop");
-		struct t_child victim = t_spawn(work, NULL);
+		t_arm(steps[i].point, "stop");
+		struct t_child victim = t_spawn(steps[i].work, NULL);
 		wait_until_stopped(&victim);
 		t_disarm();
-		struct t_child waiter = t_spawn(work_once_ready, NULL);
+		struct t_child waiter = t_spawn(work_once_ready, (void *)&steps[i]);
 		t_wait_ready(&waiter);
 		t_kill(&victim, SIGKILL);
 		t_expect_exit(&waiter, 0);
@@ -136,7 +189,7 @@ Test(heap_crash, stopped_then_continued)
 	struct t_child victim = t_spawn(work, NULL);
 	wait_until_stopped(&victim);
 	t_disarm();
-	struct t_child waiter = t_spawn(work_once_ready, NULL);
+	struct t_child waiter = t_spawn(work_once_ready, (void *)&steps[0]);
 	t_wait_ready(&waiter);
 	t_kill(&victim, SIGCONT);
 	t_expect_exit(&waiter, 0);
@@ -149,19 +202,20 @@ Test(heap_crash, killed_while_repairing)
 {
 	static const char *const repairs[] = {"heap.taken_over", "heap.rebuild", "heap.rebuilt"};
 
-	for (size_t i = 0; i < MP__COUNT_OF(points); i++) {
+	for (size_t i = 0; i < MP__COUNT_OF(steps); i++) {
 		for (size_t k = 0; k < MP__COUNT_OF(repairs); k++) {
-			if (strcmp(points[i], "heap.allocated") == 0)
+			if (strcmp(steps[i].point, "heap.allocated") == 0)
 				continue; /* outside the guard: there is nothing to repair */
 			make();
-			t_arm(points[i], "kill");
-			struct t_child child = t_spawn(work, NULL);
+			t_arm(steps[i].point, "kill");
+			struct t_child child = t_spawn(steps[i].work, NULL);
 			t_expect_signal(&child, SIGKILL);
 			t_disarm();
 			t_arm(repairs[k], "kill");
 			child = t_spawn(work, NULL);
 			t_expect_signal(&child, SIGKILL);
-			cr_assert(t_fired(), "%s after %s was not reached", repairs[k], points[i]);
+			cr_assert(t_fired(), "%s after %s was not reached", repairs[k],
+				steps[i].point);
 			t_disarm();
 			expect_whole();
 			mp_heap_close(heap);

@@ -111,8 +111,9 @@ typedef struct mp_heap_stats {
 	uint64_t free;         /* bytes of free blocks, the same */
 	uint64_t largest_free; /* so many bytes can be allocated in one piece without growing */
 	uint64_t n_used;       /* blocks */
-	uint64_t n_free;
-	uint64_t reserved[9]; /* 0 */
+	uint64_t n_free;       /* one that is partly released counts once */
+	uint64_t released;     /* of `free`: what the system has got back, but for some pages */
+	uint64_t reserved[8];  /* 0 */
 } mp_heap_stats;
 
 /* Count; takes time in proportion to the number of blocks, in which no other call proceeds. */

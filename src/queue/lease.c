@@ -50,12 +50,18 @@ void mp__lease_begin(struct mp_queue *q, uint32_t e, mp_lease *ret_lease)
 static int find_lease(struct mp_queue *q, mp_lease lease, uint32_t *ret_entry)
 {
 	struct mp__store *s = q->store;
+	const uint32_t entries_max = MP__STORE_ENTRIES_MAX;
+	uint64_t number = lease.id >> MP__STORE_LEASE_BITS;
 	uint64_t e = (lease.id & ENTRY_MASK) - 1;
 
-	if (e >= s->capacity)
+	/* The table may have been larger when it began. */
+	if (e >= s->capacity &&
+		(e >= entries_max || number == 0 ||
+			number >= atomic_load_explicit(&s->root->next_lease, memory_order_relaxed)))
 		return mp_error_set(-EINVAL, "a lease: it is none of this queue");
-	const struct mp__store_entry *entry = mp__store_entry(s, (uint32_t)e);
-	if (mp__store_kind_of(mp__store_state(entry)) != MP__STORE_LEASED ||
+	const struct mp__store_entry *entry =
+		e < s->capacity ? mp__store_entry(s, (uint32_t)e) : NULL;
+	if (!entry || mp__store_kind_of(mp__store_state(entry)) != MP__STORE_LEASED ||
 		entry->lease != lease.id)
 		return mp_error_set(-ESTALE, "a lease: it has ended already");
 	if (!mp__life_is_own(entry->owner))

@@ -43,12 +43,22 @@ bool mp__store_message(struct mp_queue *q, uint32_t e, struct mp__ring_record *r
 
 /* --- chunks --------------------------------------------------------------------------------------- */
 
+static bool table_has_changed(const struct mp__store *s)
+{
+	return atomic_load_explicit(&s->root->n_chunks, memory_order_relaxed) != s->n_chunks ||
+	       atomic_load_explicit(&s->root->generation, memory_order_relaxed) != s->generation;
+}
+
 /* The chunks that others have added come into reach. */
 static int map_chunks(struct mp__store *s)
 {
-	/* Partner: the release in add_chunk(). */
+	/* Partners: the releases in add_chunk() and mp__store_shrink(). */
 	uint32_t n = atomic_load_explicit(&s->root->n_chunks, memory_order_acquire);
+	uint32_t generation = atomic_load_explicit(&s->root->generation, memory_order_relaxed);
 
+	if (generation != s->generation)
+		s->n_chunks = s->capacity = 0;
+	s->generation = generation;
 	if (n > MP__STORE_CHUNKS || n < s->n_chunks)
 		return mp_error_set(-EBADMSG,
 			"the shared memory of the queue is damaged: %u pieces of its table", n);
@@ -96,6 +106,43 @@ static int add_chunk(struct mp__store *s)
 	for (uint32_t e = s->capacity; r == 0 && e-- > first;)
 		(void)mp__list_add(s, &root->free, e);
 	return r;
+}
+
+static int adopt_chunks(struct mp__store *s, unsigned first)
+{
+	int r = 0;
+
+	for (unsigned k = first; r == 0 && k < s->n_chunks; k++)
+		r = mp_heap_adopt(s->heap, s->entries[k]);
+	return r;
+}
+
+void mp__store_shrink(struct mp_queue *q)
+{
+	struct mp__store *s = q->store;
+	struct mp__store_root *root = s->root;
+	struct mp__store_entry *chunks[MP__STORE_CHUNKS];
+	unsigned n = s->n_chunks;
+
+	/* Who dies over them leaves them to a sweep. */
+	if (n <= MP__STORE_CHUNKS_KEPT || adopt_chunks(s, MP__STORE_CHUNKS_KEPT) < 0)
+		return;
+	memcpy(chunks, s->entries, sizeof(chunks));
+	MP__TEST_POINT("store.shrink.adopted");
+	atomic_fetch_add_explicit(&root->generation, 1, memory_order_relaxed);
+	MP__TEST_POINT("store.shrink.generation");
+	/* Partner: the acquire in map_chunks(). */
+	atomic_store_explicit(&root->n_chunks, MP__STORE_CHUNKS_KEPT, memory_order_release);
+	MP__TEST_POINT("store.shrink.shrunk");
+	if (map_chunks(s) < 0)
+		return; /* and so will the next one, who says so */
+	root->free = 0;
+	for (uint32_t e = s->capacity; e-- > 0;)
+		(void)mp__list_add(s, &root->free, e);
+	for (unsigned k = MP__STORE_CHUNKS_KEPT; k < n; k++) {
+		MP__TEST_POINT("store.shrink.free");
+		(void)mp_heap_free(s->heap, chunks[k]);
+	}
 }
 
 int mp__store_free_entry(struct mp_queue *q, uint32_t *ret_entry)
@@ -260,9 +307,7 @@ int mp__store_enter(struct mp_queue *q, struct mp__queue_wait *wait)
 
 	if (r < 0)
 		return r;
-	if (__builtin_expect(
-		    atomic_load_explicit(&s->root->n_chunks, memory_order_relaxed) != s->n_chunks,
-		    0))
+	if (__builtin_expect(table_has_changed(s), 0))
 		r = map_chunks(s);
 	if (r == 0 && __builtin_expect(
 			      atomic_load_explicit(&s->root->repair, memory_order_relaxed) != 0, 0))

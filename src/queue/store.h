@@ -21,8 +21,9 @@ struct mp__store {
 	enum mp_queue_order order;
 	bool leases;
 	uint32_t max_deliveries;
-	uint32_t n_chunks; /* that are known here */
-	uint32_t capacity; /* entries in these */
+	uint32_t generation; /* of the table that is known here */
+	uint32_t n_chunks;   /* of it */
+	uint32_t capacity;   /* entries in these */
 	struct mp__store_entry *entries[MP__STORE_CHUNKS];
 	uint32_t *slots[MP__STORE_CHUNKS];
 };
@@ -60,6 +61,8 @@ int mp__store_repair(struct mp_queue *q);
 
 /* Inside: a FREE entry that is in no list. -ENOSPC. */
 int mp__store_free_entry(struct mp_queue *q, uint32_t *ret_entry);
+/* Inside, with no message there: what only many of them need of the table goes. */
+void mp__store_shrink(struct mp_queue *q);
 /* Inside: free the blocks of the dead that no entry names. How many. */
 int mp__store_sweep(struct mp_queue *q);
 

@@ -96,16 +96,19 @@ static int report_empty(int result)
 }
 
 /*
- * Inside, with nothing there: a process that was killed over a message that it was about to put, or
- * had just got, has left its block. Asked once after the last put.
+ * Inside, with nothing there, and a while has been waited: memory that nobody needs goes. A process that
+ * was killed over a message that it was about to put, or had just got, has left its block; that is
+ * asked once after the last put.
  */
-static void consider_sweeping(struct mp_queue *q, const struct mp__queue_wait *wait)
+static void tidy_up(struct mp_queue *q, const struct mp__queue_wait *wait)
 {
 	struct mp__store_root *root = q->store->root;
 
-	if (wait->suspicious && atomic_load_explicit(&root->bytes, memory_order_relaxed) == 0 &&
-		atomic_load_explicit(&root->swept, memory_order_relaxed) !=
-			atomic_load_explicit(&root->next_sequence, memory_order_relaxed))
+	if (!wait->suspicious || atomic_load_explicit(&root->bytes, memory_order_relaxed) != 0)
+		return;
+	mp__store_shrink(q);
+	if (atomic_load_explicit(&root->swept, memory_order_relaxed) !=
+		atomic_load_explicit(&root->next_sequence, memory_order_relaxed))
 		(void)mp__store_sweep(q);
 }
 
@@ -133,7 +136,7 @@ static int look(struct mp_queue *q, const struct mp__queue_wait *wait, uint32_t 
 	if (shutdown && !mp__lease_has_others(q))
 		return mp_error_set(
 			-EPIPE, "getting a message: the queue is shut down, and nothing is left");
-	consider_sweeping(q, wait);
+	tidy_up(q, wait);
 	return -EAGAIN;
 }
 

@@ -34,8 +34,8 @@
  *		| caches    |  +----------------+ +----- - -       +-------+-------------+
  *		+-----------+     | block ---------------------------^
  *
- * The root is the root block of the heap. Chunk k has room for 64 << k entries, and stays until the
- * queue goes; so an entry has one number and one address for ever, and the table grows by one store.
+ * The root is the root block of the heap. Chunk k has room for 64 << k entries; so an
+ * entry has one number and one address while there are messages, and the table grows by one store.
  * Entry and message name each other: a block belongs to entry e if it says e + 1, e names its offset,
  * and e is not FREE. All other blocks of messages belong to who allocated them.
  *
@@ -78,6 +78,12 @@
  *	1. a block of zeros, its offset into chunks[n]
  *	2. n_chunks = n + 1 (release)				[the change]
  *	3. free list						[follows]
+ * Fewer entries, when there is no message and a getter has waited for one in vain:
+ *	1. the blocks of the chunks that go are made this process's (mp_heap_adopt)
+ *	2. generation goes up by one: whoever enters looks for all chunks anew
+ *	3. n_chunks = MP__STORE_CHUNKS_KEPT (release)		[the change]
+ *	4. free list						[follows]
+ *	5. these blocks are freed
  *
  * A death inside the guard: before [the change] nothing has happened, after it all has. Who takes the
  * guard over sets `repair`, and makes what follows anew from the table (mp__store_enter()); it goes
@@ -109,11 +115,13 @@
 #include <stdint.h>
 
 #define MP__STORE_MAGIC UINT64_C(0x6d702e73746f7231) /* "mp.stor1" */
-#define MP__STORE_VERSION 2u
+#define MP__STORE_VERSION 3u
 #define MP__STORE_AT 32768u /* in the file of the queue: MP__QUEUE_REGION */
 
 #define MP__STORE_CHUNKS 21u
 #define MP__STORE_CHUNK_FIRST 64u /* entries in chunk 0 */
+/* So many stay when there is no message: 1.3 MiB. */
+#define MP__STORE_CHUNKS_KEPT 8u
 /* Entries of all chunks: just below MP__QUEUE_ITEMS_MAX. */
 #define MP__STORE_ENTRIES_MAX (MP__STORE_CHUNK_FIRST * ((1u << MP__STORE_CHUNKS) - 1))
 
@@ -165,6 +173,7 @@ struct mp__store_root {
 
 	_Atomic uint64_t next_sequence;
 	_Atomic uint64_t next_lease;
+	_Atomic uint32_t generation; /* of the table: how often chunks have gone */
 
 	/* Follow. */
 	_Alignas(64) _Atomic uint64_t counts; /* ready, and leased << 32 */

@@ -124,6 +124,11 @@ static int take(mp_heap *heap, uint64_t align, uint64_t bytes, void **ret_pointe
 		leave(heap);
 		if (r == 0)
 			break;
+		if (r == -ENOMEM)
+			return mp_error_set(-ENOSPC,
+				"allocating %llu bytes from a heap: the system has no memory for "
+				"them",
+				(unsigned long long)bytes);
 		if (r != -ENOSPC)
 			return r;
 		/* Others may take what was added before we come back: then once more. */
@@ -268,6 +273,7 @@ int mp_heap_stat(mp_heap *heap, mp_heap_stats *ret_stats)
 {
 	mp_heap_stats stats = {0};
 	struct mp__heap_seen seen;
+	uint64_t run = 0; /* bytes of free blocks side by side, which count as one */
 
 	if (!heap)
 		return no_heap();
@@ -283,12 +289,15 @@ int mp_heap_stat(mp_heap *heap, mp_heap_stats *ret_stats)
 		if (seen.used) {
 			stats.n_used++;
 			stats.used += seen.size;
-		} else {
-			stats.n_free++;
-			stats.free += seen.size;
-			if (seen.size - MP__HEAP_BLOCK_HEAD > stats.largest_free)
-				stats.largest_free = seen.size - MP__HEAP_BLOCK_HEAD;
+			run = 0;
+			continue;
 		}
+		stats.n_free += run == 0;
+		stats.free += seen.size;
+		stats.released += seen.released ? seen.size : 0;
+		run += seen.size;
+		if (run - MP__HEAP_BLOCK_HEAD > stats.largest_free)
+			stats.largest_free = run - MP__HEAP_BLOCK_HEAD;
 	}
 	leave(heap);
 	if (r < 0)
@@ -427,7 +436,7 @@ static int free_all_of(mp_heap *heap, const struct garbage *garbage, int *freed)
 {
 	struct mp__heap_seen seen;
 	uint64_t at = MP__HEAP_FIRST;
-	uint64_t before = 0; /* a free block that this one will be united with */
+	uint64_t before = 0; /* the first of the free blocks that this one may be united with */
 	int r = enter(heap);
 
 	if (r < 0)
@@ -449,7 +458,10 @@ static int free_all_of(mp_heap *heap, const struct garbage *garbage, int *freed)
 				at = before;
 			continue;
 		}
-		before = seen.used ? 0 : at;
+		if (seen.used)
+			before = 0;
+		else if (before == 0)
+			before = at;
 		at += seen.size;
 	}
 	leave(heap);

@@ -9,25 +9,7 @@
 #define MP_SHM_HEAP_BLOCKS_H
 
 #include "base/stamp.h"
-#include "shm/heap_layout.h"
-
-#include <stdbool.h>
-
-/* Private to a process: what may not change under it, though it stands in shared memory too. */
-struct mp__heap_view {
-	unsigned char *base;
-	struct mp__heap_header *header; /* = base */
-	uint64_t limit;                 /* max_size of the segment: so much is mapped */
-	uint64_t seed;                  /* its id */
-};
-
-/* One block, as a walk sees it. */
-struct mp__heap_seen {
-	uint64_t at;
-	uint64_t size; /* with its head; 0: the end mark */
-	bool used;
-	bool before_free;
-};
+#include "shm/heap_chain.h"
 
 /* The block's place for the user's bytes, and back. */
 static inline uint64_t mp__heap_bytes_of(uint64_t block)
@@ -43,7 +25,8 @@ void mp__heap_format(struct mp__heap_view *view);
 
 /*
  * A block of `size` bytes (of mp__heap_block_size()) whose user's bytes are aligned to `align`, a
- * power of two from 16. -ENOSPC: none without growing; -EBADMSG.
+ * power of two from 16. -ENOSPC: none without growing; -ENOMEM: there is one, and the system has no
+ * memory for it; -EBADMSG.
  */
 int mp__heap_take(struct mp__heap_view *view, uint64_t size, uint64_t align, mp__stamp owner,
 	uint64_t *ret_block);
@@ -71,9 +54,17 @@ int mp__heap_verify(struct mp__heap_view *view);
  */
 int mp__heap_see(struct mp__heap_view *view, uint64_t at, struct mp__heap_seen *ret_seen);
 
-static inline struct mp__heap_block *mp__heap_block_at(struct mp__heap_view *view, uint64_t at)
-{
-	return (struct mp__heap_block *)(view->base + at);
-}
+/* --- for shm/heap_released.c ------------------------------------------------------------------- */
+
+/*
+ * A block has become free, or of another kind, and is linked nowhere: unite it with neighbours of its
+ * kind, mark the next one, link it. `block` is what it has become. MP__HEAP_STALE.
+ */
+int mp__heap_settle(struct mp__heap_view *view, struct mp__heap_seen *block);
+/*
+ * `block` becomes the part behind `gap` bytes of it, still linked nowhere, the other one is in its bin;
+ * both are free. MP__HEAP_STALE.
+ */
+int mp__heap_cut_front(struct mp__heap_view *view, struct mp__heap_seen *block, uint64_t gap);
 
 #endif

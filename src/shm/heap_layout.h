@@ -11,7 +11,8 @@
  *
  * The segment (shm/segment_layout.h) has memory up to `size` of its header; the rest, up to the
  * heap's largest size, gets it chunk by chunk when it is needed, so that a full memory is -ENOSPC,
- * never SIGBUS.
+ * never SIGBUS. What large free blocks have goes back to the system, but for what the heap had from
+ * the beginning, `kept`.
  *
  *	+--------+-------+-------+-----+-------+----------+ - - - - - - - -+
  *	| header | block | block | ... | block | end mark | no memory yet  |
@@ -26,15 +27,17 @@
  *
  * The word:
  *
- *	63      40 39                     4  3 2     1       0
- *	+---------+------------------------+----+---------+------+
- *	| check   | size, multiple of 16   |  0 | before  | used |
- *	+---------+------------------------+----+---------+------+
+ *	63      40 39                     4  3     2        1       0
+ *	+---------+------------------------+---+----------+--------+------+
+ *	| check   | size, multiple of 16   | 0 | released | before | used |
+ *	+---------+------------------------+---+----------+--------+------+
  *
  * `before`: the block before is free, its size stands right before this word (follows from the
  * chain). `check` mixes the rest of the word with the block's place and the segment's id: bytes that
  * were written beyond the end of a block, or a pointer to anything else than a block, show. The end
- * mark has size 0 and is used. The owner is the stamp of the process that took the block, for
+ * mark has size 0 and is used. `released`: the block is free, MP__HEAP_RELEASED_MIN bytes or more,
+ * and what lies between its links and the size at its end may have no memory. Released blocks and
+ * other free ones lie side by side; neighbours of one kind are united. The owner is the stamp of the process that took the block, for
  * mp_heap_next() and mp_heap_reclaim().
  *
  * Everything behind the segment's header but `root` is read and written under the guard only (shm/guard.h).
@@ -62,6 +65,21 @@
  * The words that a merger swallows stay behind in the free bytes, and say "free": so a second free
  * of the same pointer is told apart until somebody's bytes lie there.
  *
+ * Releasing, when what was given back has become a large block:
+ *	1. its word: released                                              [the change]
+ *	2. released neighbours are united with it, as above                [follows]
+ *	3. a hole into the file                                            [follows]
+ * Who dies before 3. leaves memory that a repair gives back. Where some of the block is `kept`, that
+ * is cut off first, as for an aligned one.
+ *
+ * Restoring `n` bytes of a released block of s:
+ *	1. memory for them, and for the links behind them
+ *	2. unlink it [follows]; behind the n bytes the word of the rest: free, released, s-n
+ *	   (in the inside of a free block)
+ *	3. its word: n, not released                                       [the change]
+ *	4. the rest into its bin; united with neighbours, as above         [follows]
+ * Who dies before 3. leaves a released block that has memory, which the next restoring takes.
+ *
  * Growing to a new end (after the segment has grown, outside the guard):
  *	1. the new end mark, where nobody reads
  *	2. the word of the old one: a free block up to the new one         [the change]
@@ -79,7 +97,7 @@
  * check), calls say -EBADMSG: nothing is guessed.
  *
  * Hostile: offsets and sizes are copied to locals and checked against what is mapped before each use;
- * what never changes (max_size, id) is copied at the attach.
+ * what never changes (max_size, id, kept) is copied at the attach.
  */
 #ifndef MP_SHM_HEAP_LAYOUT_H
 #define MP_SHM_HEAP_LAYOUT_H
@@ -98,15 +116,25 @@
 
 #define MP__HEAP_USED UINT64_C(1)
 #define MP__HEAP_BEFORE_FREE UINT64_C(2)
+#define MP__HEAP_RELEASED UINT64_C(4)
 #define MP__HEAP_SIZE_MASK ((MP__HEAP_SIZE_MAX - 1) & ~(MP__HEAP_UNIT - 1))
 #define MP__HEAP_LOW_MASK (MP__HEAP_SIZE_MAX - 1)
 
 /*
+ * What is released at least: so the system is asked once for many blocks, and a heap that goes on
+ * being used keeps what it needs.
+ */
+#define MP__HEAP_RELEASED_MIN (UINT64_C(4) << 20)
+
+/*
  * Free blocks by size. Row 0: below 256 bytes, a bin for each size. Row r > 0: sizes from 2^(r+7),
  * in 16 bins of equal width. A bit in bins[row] for each bin that holds something, a bit in `rows`
- * for each row: so the smallest bin that surely fits is found without a search.
+ * for each row: so the smallest bin that surely fits is found without a search. Released blocks have
+ * rows of their own behind those, of which there is none for what is smaller.
  */
-#define MP__HEAP_ROWS 33u
+#define MP__HEAP_ROWS_PLAIN 33u
+#define MP__HEAP_ROWS_APART 18u /* from the row of a plain block to that of a released one */
+#define MP__HEAP_ROWS 51u
 #define MP__HEAP_COLUMNS 16u
 
 struct mp__heap_header {
@@ -124,6 +152,7 @@ struct mp__heap_header {
 
 	_Alignas(64) uint64_t rows;
 	uint32_t bins[MP__HEAP_ROWS];
+	uint64_t kept; /* offset; never changes */
 	/* Offset of the first block of each bin, 0: none. */
 	uint64_t heads[MP__HEAP_ROWS][MP__HEAP_COLUMNS];
 };
@@ -140,6 +169,9 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "words are shared");
 _Static_assert(offsetof(struct mp__heap_header, guard) == 64, "the guard begins a line");
 _Static_assert(offsetof(struct mp__heap_header, rows) == 128, "bins begin a line");
 _Static_assert(sizeof(struct mp__heap_header) % 64 == 0, "blocks begin a line");
+_Static_assert(
+	MP__HEAP_RELEASED_MIN == UINT64_C(1) << (MP__HEAP_ROWS_PLAIN + 7 - MP__HEAP_ROWS_APART),
+	"the first row of released blocks is the one behind the others");
 _Static_assert(offsetof(struct mp__heap_block, prev) == MP__HEAP_BLOCK_HEAD, "head of a block");
 
 #endif

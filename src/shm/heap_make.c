@@ -41,8 +41,10 @@ static int heap_of(struct mp__segment *segment, mp_heap **ret_heap)
 				.header = (struct mp__heap_header *)segment->header,
 				.limit = segment->max_size,
 				.seed = segment->header->id,
+				.kept = ((struct mp__heap_header *)segment->header)->kept,
 			},
 	};
+	heap->view.segment = &heap->segment;
 	*ret_heap = heap;
 	return 0;
 }

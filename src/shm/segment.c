@@ -243,6 +243,18 @@ int mp__segment_grow(struct mp__segment *segment, uint64_t size, const char *wha
 	return 0;
 }
 
+void mp__segment_release(const struct mp__segment *segment, uint64_t from, uint64_t size)
+{
+	(void)TEMP_FAILURE_RETRY(fallocate(segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)(segment->at + from), (off_t)size));
+}
+
+int mp__segment_restore(
+	const struct mp__segment *segment, uint64_t from, uint64_t size, const char *what)
+{
+	return mp__memory_allocate(segment->fd, segment->at + from, size, what);
+}
+
 int mp__segment_refresh(struct mp__segment *segment)
 {
 	uint64_t size = atomic_load_explicit(&segment->header->size, memory_order_acquire);

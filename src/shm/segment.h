@@ -99,6 +99,15 @@ int mp__segment_attach_part(const struct mp__segment_type *type, const struct mp
 int mp__segment_grow(struct mp__segment *segment, uint64_t size, const char *what);
 
 /*
+ * Give the memory of these bytes back to the system; they read as zeros afterwards. Or not, which is no
+ * error: they have lost what was in them all the same.
+ */
+void mp__segment_release(const struct mp__segment *segment, uint64_t from, uint64_t size);
+/* Memory for bytes that may have been released. -ENOSPC. */
+int mp__segment_restore(
+	const struct mp__segment *segment, uint64_t from, uint64_t size, const char *what);
+
+/*
  * Look whether others have grown it: 1 it has, size is new; 0; -EBADMSG its header says what cannot
  * be.
  */
