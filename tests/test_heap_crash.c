@@ -359,7 +359,7 @@ Test(heap_crash, storm_of_kills)
 		who[i] = i + 1;
 		children[i] = t_spawn(storm, &who[i]);
 	}
-	for (int kill = 0; kill < STORM_KILLS; kill++) {
+	for (int kill = 0; t_again(kill, STORM_KILLS); kill++) {
 		int i = kill % STORM_PROCESSES;
 		t_wait_ready(&children[i]);
 		t_kill(&children[i], SIGKILL);

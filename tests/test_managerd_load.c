@@ -67,7 +67,7 @@ Test(load, ten_thousand_silent_connections)
 	cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	int *fds = malloc(MANY * sizeof(*fds));
 	cr_assert(fds != NULL);
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	work(m, 100);
 	long before = status_kib(daemon.pid, "VmRSS:");
 	for (int i = 0; i < MANY; i++) {
@@ -107,7 +107,7 @@ Test(load, a_client_that_never_reads)
 	mp_manager *m;
 	mp_dict *d;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	d = t_dict(m, "ab");
 	T_OK(mp_dict_set(d, mp_i64(1), mp_bytes(value, sizeof(value))));
 	long before = status_kib(daemon.pid, "VmRSS:");
@@ -140,7 +140,7 @@ static int use_and_hang(void *address)
 	mp_manager *m;
 	mp_dict *d;
 
-	T_CHECK(mp_manager_connect(address, NULL, &m) == 0);
+	T_CHECK(mp_manager_connect(address, T_PATIENT, &m) == 0);
 	T_CHECK(mp_manager_dict(m, "ab", &d) == 0);
 	t_ready();
 	for (int i = 0;; i++)
@@ -152,7 +152,7 @@ Test(load, a_client_that_is_stopped_and_then_killed)
 	struct t_daemon daemon = t_daemon_start(NULL);
 	mp_manager *m;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	struct t_child child = t_spawn(use_and_hang, daemon.path);
 	t_wait_ready(&child);
 	t_kill(&child, SIGSTOP);
@@ -169,8 +169,8 @@ Test(load, clients_that_are_killed_while_they_work)
 	struct t_daemon daemon = t_daemon_start(NULL);
 	mp_manager *m;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
-	for (int i = 0; i < 100; i++) {
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
+	for (int i = 0; t_again(i, 100); i++) {
 		struct t_child child = t_spawn(use_and_hang, daemon.path);
 		t_wait_ready(&child);
 		work(m, 1 + i % 7);
@@ -201,7 +201,7 @@ Test(load, who_waits_for_long_uses_no_cpu)
 	mp_manager *m;
 
 	cr_assert(clock_getcpuclockid(daemon.pid, &clock) == 0);
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	T_OK(mp_manager_event(m, NULL, &event));
 	work(m, 2000);
 	int64_t daemons = cpu_ns(clock);

@@ -404,9 +404,10 @@ Test(mpctl_locks, deadlock_through_a_lock_of_managerd)
 	struct t_daemon daemon = t_daemon_start(NULL);
 	char arguments[160];
 	mp_manager *m;
+	int code;
 
 	cr_assert(setenv("MP_MANAGERD_SOCKET", daemon.path, 1) == 0);
-	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &m));
 	T_OK(mp_manager_lock(m, "stock 'of' apples", &served));
 	make_locks();
 	struct t_child a = t_spawn(served_first, NULL);
@@ -418,7 +419,11 @@ Test(mpctl_locks, deadlock_through_a_lock_of_managerd)
 	T_OK(mp_event_set(go));
 	cr_assert_eq(mpctl_until(a.pid, "\"deadlock\":[{\"tid\":", "stock"), 3);
 	snprintf(arguments, sizeof(arguments), "--socket %s", daemon.path);
-	cr_assert_eq(mpctl(arguments), 3);
+	mp__deadline deadline = mp__deadline_in(T_TIMEOUT_MS / 2);
+	do
+		code = mpctl(arguments);
+	while (code == 5 && !mp__deadline_passed(deadline)); /* it has little patience */
+	cr_assert_eq(code, 3);
 	cr_assert(
 		strstr(output, "waits for lock 'stock 'of' apples' (number 1 of managerd), which"),
 		"%s", output);
@@ -429,7 +434,9 @@ Test(mpctl_locks, deadlock_through_a_lock_of_managerd)
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
 	cr_assert_eq(mpctl(arguments), 5, "%s", output);
-	cr_assert_eq(mpctl(""), 0);
+	/* Without it, it does what it can; 3: of others, who test the same at this moment. */
+	code = mpctl("");
+	cr_assert(code == 0 || code == 3, "%d", code);
 }
 
 #endif

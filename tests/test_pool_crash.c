@@ -529,25 +529,26 @@ Test(pool_crash, workers_end_with_a_killed_owner)
 
 /* --- storm and start methods ------------------------------------------------------------------ */
 
-/* `n` tasks while workers are killed at random: every future ends, every result is right. */
-static void storm(int start_method, int n)
+/* Many tasks while workers are killed at random: every future ends, every result is right. */
+static void storm(int start_method, int most)
 {
-	mp_future **futures = calloc((size_t)n, sizeof(mp_future *));
+	mp_future **futures = calloc((size_t)most, sizeof(mp_future *));
 	unsigned seed = (unsigned)getpid();
 	mp_pool *pool;
 	int crashed = 0;
 	int kills = 0;
+	int n;
 
 	T_OK(mp_pool_new(MP_POOL_OPTIONS(.workers = 3, .start_method = start_method), &pool));
-	for (int i = 0; i < n; i++) {
-		futures[i] = t_submit(pool, t_square, MP_ARGS(mp_i64(i)));
+	for (n = 0; t_again(n, most); n++) {
+		futures[n] = t_submit(pool, t_square, MP_ARGS(mp_i64(n)));
 		if (rand_r(&seed) % 50 > 0)
 			continue;
 		mp_process *victim = pool->places[(unsigned)rand_r(&seed) % 3].process;
 		if (victim && mp_process_kill(victim) == 0)
 			kills++;
-		if (i >= 100) /* waiting replaces the dead */
-			cr_assert(mp_future_result(futures[i - 100], T_TIMEOUT_MS, NULL) !=
+		if (n >= 100) /* waiting replaces the dead */
+			cr_assert(mp_future_result(futures[n - 100], T_TIMEOUT_MS, NULL) !=
 				  -ETIMEDOUT);
 	}
 	for (int i = 0; i < n; i++) {

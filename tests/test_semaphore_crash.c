@@ -608,7 +608,7 @@ Test(semaphore_crash, storm)
 		workers[i] = t_spawn(work, &slots[i]);
 		t_wait_ready(&workers[i]);
 	}
-	for (int i = 0; i < KILLS; i++) {
+	for (int i = 0; t_again(i, KILLS); i++) {
 		int victim = (int)((seed = seed * 1103515245 + 12345) >> 16) % WORKERS;
 		int rounds = s->rounds;
 		/* Everybody goes on: some more are inside before the next one dies. */

@@ -660,7 +660,7 @@ Test(wait_shared, a_storm_of_deaths_hinders_nobody)
 	make_shared();
 	for (int i = 0; i < VICTIMS; i++)
 		children[i] = t_spawn(victim, &arena);
-	for (int i = 0; i < KILLS; i++) {
+	for (int i = 0; t_again(i, KILLS); i++) {
 		/* Some work for all, and wait until something comes out. */
 		mp_waitable items[] = {MP_WAIT_ROOM(arena.work), MP_WAIT(arena.done)};
 		int got = 0;

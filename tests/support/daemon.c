@@ -171,7 +171,7 @@ mp_manager *t_manager(void)
 
 	if (!getenv("MP_MANAGERD"))
 		cr_skip_test("MP_MANAGERD is not set");
-	T_OK(mp_manager_start(NULL, &m));
+	T_OK(mp_manager_start(T_PATIENT, &m));
 	return m;
 }
 

@@ -300,6 +300,15 @@ void t_die_at(
 	t_disarm();
 }
 
+bool t_again(int i, int n)
+{
+	static mp__deadline enough;
+
+	if (i == 0)
+		enough = mp__deadline_in(T_TIMEOUT_MS / 4);
+	return i < n && !mp__deadline_passed(enough);
+}
+
 void *t_shared(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

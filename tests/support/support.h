@@ -29,6 +29,9 @@
 #define T_TIMEOUT_S 120
 #define T_TIMEOUT_MS (T_TIMEOUT_S * 1000)
 
+/* Managers as without options, but for the ten seconds that starting and connecting have then. */
+#define T_PATIENT MP_MANAGER_OPTIONS(.timeout_ms = MP_FOREVER)
+
 #define T_SUITE(name) TestSuite(name, .init = t_begin, .fini = t_end, .timeout = T_TIMEOUT_S)
 
 /*
@@ -108,6 +111,12 @@ void t_disarm(void);
  */
 void t_die_at(
 	const char *point, const char *action, int (*function)(void *argument), void *argument);
+
+/*
+ * For loops of storms: true for i from 0 to n - 1, or as long as a quarter of a test's time, of which
+ * slow machines need more for each turn.
+ */
+bool t_again(int i, int n);
 
 /* Read exactly `size` bytes of a blocking descriptor. -EPIPE on early end of file. */
 int t_read_full(int fd, void *data, size_t size);
