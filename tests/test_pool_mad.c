@@ -199,6 +199,36 @@ Test(pool_mad, results_behind_a_broken_list_are_found)
 	}
 }
 
+/* Under AddressSanitizer: and what was read of it is not left. */
+Test(pool_mad, results_that_are_not_there_fail_by_themselves)
+{
+	mp_pool *pool = stopped_pool(64);
+	mp_future *f = t_submit(pool, t_square, MP_ARGS(mp_i64(3)));
+	struct mp__pool_slot *slot = &pool->seg.slots[f->slot];
+
+	finish_by_hand(pool, f->slot);
+	slot->result = 0;
+	slot->result_size = 100000;
+	atomic_store(&pool->seg.header->done, f->slot);
+	T_RESULT(mp_future_result(f, T_TIMEOUT_MS, NULL), -EBADMSG);
+	mp_future_close(f);
+	expect_to_go_on(pool);
+}
+
+/* A worker that finds more tasks than there is room for leaves; the next one finds the ring mended. */
+Test(pool_mad, end_of_the_queue_that_cannot_be_is_no_work_for_years)
+{
+	mp_pool *pool = stopped_pool(64);
+	int stopped = mp_process_pid(pool->places[0].process);
+	mp_future *f = t_submit(pool, t_square, MP_ARGS(mp_i64(3)));
+
+	atomic_store(&pool->seg.header->tail, UINT64_C(1) << 62);
+	T_OK(mp_process_signal(pool->places[0].process, SIGCONT));
+	t_expect_i64(f, 9);
+	T_CHECK(mp_process_pid(pool->places[0].process) != stopped);
+	expect_to_go_on(pool);
+}
+
 Test(pool_mad, tasks_in_a_state_that_cannot_be_end_with_the_next_worker)
 {
 	static const uint64_t nonsense[] = {

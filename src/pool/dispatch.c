@@ -220,12 +220,13 @@ static uint64_t ring_used(mp_pool *pool)
 
 /*
  * A head that cannot be is the work of a worker gone mad: the whole ring is gone through again
- * then, which is no harm, since the claim decides.
+ * then, which is no harm, since the claim decides. What tail should be we know.
  */
-static void mend_head(mp_pool *pool)
+static void mend_ends(mp_pool *pool)
 {
 	uint64_t size = pool->seg.ring_mask + UINT64_C(1);
 
+	atomic_store(&pool->seg.header->tail, pool->tail);
 	if (ring_used(pool) > size || ring_used(pool) > pool->tail)
 		atomic_store(&pool->seg.header->head, pool->tail > size ? pool->tail - size : 0);
 }
@@ -260,7 +261,7 @@ static bool ring_has_room(mp_pool *pool)
 
 	if (used <= pool->seg.ring_mask && used <= pool->tail)
 		return true;
-	mend_head(pool);
+	mend_ends(pool);
 	help_head(pool);
 	return ring_used(pool) <= pool->seg.ring_mask;
 }
@@ -353,7 +354,7 @@ static int send_cargo(mp_pool *pool, uint32_t number)
 void mp__pool_resend(mp_pool *pool)
 {
 	pool->resend = false;
-	mend_head(pool);
+	mend_ends(pool);
 	for (uint32_t i = 0; i < pool->n_fresh; i++) {
 		struct mp__pool_pending *p = &pool->pending[i];
 		if (p->requeue && ring_has_room(pool)) {

@@ -65,6 +65,9 @@ MP__HOT uint8_t *mp__future_room(mp_future *future, size_t size)
 	uint8_t *data = size <= sizeof(future->inside) ? future->inside : malloc(size);
 
 	if (data) {
+		/* A result that was no good, and why instead of it. */
+		if (future->data != future->inside)
+			free(future->data);
 		future->data = data;
 		future->size = size;
 	}

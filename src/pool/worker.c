@@ -62,8 +62,8 @@ struct worker {
 };
 
 /*
- * A task has closed descriptors that are not its own. Our end is what the owner still hears of us;
- * what was committed counts, and another worker comes.
+ * A task has closed descriptors that are not its own, or the ends of the ring cannot be. Our end is what
+ * the owner still hears of us: what was committed counts, it mends the ring, and another worker comes.
  */
 static _Noreturn void leave_useless(const struct worker *w)
 {
@@ -130,8 +130,15 @@ MP__HOT static bool claim(struct worker *w, uint32_t *ret_number)
 	for (;;) {
 		uint64_t head = atomic_load_explicit(&header->head, memory_order_acquire);
 		/* Partner: the store of tail after the ring entry. */
-		if (head >= atomic_load_explicit(&header->tail, memory_order_acquire))
+		uint64_t tail = atomic_load_explicit(&header->tail, memory_order_acquire);
+		if (head >= tail)
 			return false;
+		/* Somebody has gone mad, unless head was old: there would be 2^63 of them to look at. */
+		if (tail - head > w->seg.ring_mask + UINT64_C(1)) {
+			if (atomic_load(&header->head) == head)
+				leave_useless(w);
+			continue;
+		}
 		uint64_t entry = atomic_load_explicit(
 			&w->seg.ring[head & w->seg.ring_mask], memory_order_acquire);
 		if (entry == MP__POOL_TOKEN) {
