@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: the memory of queues, of queues in another order or with leases, of heaps, and files
- * of named objects, whose bytes a hostile peer has changed. They are used by who had them before, by
+ * Fuzz target: the memory of queues, of queues in another order or with leases, of heaps, of pipes, and
+ * files of named objects, whose bytes a hostile peer has changed. They are used by who had them before, by
  * whom they are sent to, and by whom the name leads there. Every call comes back, with whatever result,
- * and reads and writes nothing outside. Input: which kind and when, then (offset, byte) triples.
+ * and reads and writes nothing outside. Input: which kind, and whether calls wait for a while or not at
+ * all (most inputs: sleeping finds nothing), then (offset, byte) triples.
  */
 #include <config.h>
 
 #include "fuzz/fuzz.h"
 
 #include "base/fds.h"
+#include "conn/pipe_layout.h"
 #include "obj/handle.h"
 #include "queue/queue.h"
 #include "queue/queue_layout.h"
@@ -29,6 +31,10 @@
 #include <unistd.h>
 
 #define MESSAGES 5
+/* Of 256 first bytes these wait for a millisecond. */
+#define PATIENT 0xf0
+
+static int patience = MP_NOWAIT;
 
 static void expect(bool condition)
 {
@@ -100,7 +106,7 @@ static void use_leases(mp_queue *q)
 	mp_obj value;
 
 	for (int i = 0; i < 3; i++) {
-		if (mp_queue_lease(q, i % 2, &value, &lease) < 0)
+		if (mp_queue_lease(q, i % 2 ? patience : MP_NOWAIT, &value, &lease) < 0)
 			continue;
 		mp_obj_free(&value);
 		if (i == 1)
@@ -166,11 +172,12 @@ static void use_queue(mp_queue *q)
 	use_in_place(q);
 	use_batches(q);
 	use_leases(q);
-	mp_queue_put(q, MP_LIST(mp_i64(1), mp_str("two")), 1);
-	if (mp_queue_get_bytes_into(q, buffer, sizeof(buffer), 1, &size) == 0)
+	mp_queue_put(q, MP_LIST(mp_i64(1), mp_str("two")), patience);
+	if (mp_queue_get_bytes_into(q, buffer, sizeof(buffer), patience, &size) == 0)
 		expect(size <= sizeof(buffer));
-	if (mp_queue_get_bytes(q, 1, &data, &size) == 0)
+	if (mp_queue_get_bytes(q, patience, &data, &size) == 0)
 		free(data);
+	mp_wait((mp_waitable[]){MP_WAIT(q)}, 1, patience);
 	mp_queue_task_done(q);
 	mp_queue_join(q, MP_NOWAIT);
 	mp_queue_shutdown(q, MP_QUEUE_DRAIN);
@@ -268,6 +275,68 @@ static void try_heap(const uint8_t *data, size_t size)
 	mp_heap_close(heap);
 }
 
+/* --- pipes ------------------------------------------------------------------------------------------- */
+
+static void open_pipe(int fd)
+{
+	for (size_t i = 0; i < 2; i++) {
+		size_t at =
+			offsetof(struct mp__pipe_layout, rings) + i * sizeof(struct mp__pipe_ring);
+		open_guard(fd, at + offsetof(struct mp__pipe_ring, sending));
+		open_guard(fd, at + offsetof(struct mp__pipe_ring, receiving));
+	}
+}
+
+static void use_pipe(mp_connection *c)
+{
+	static const char text[3000];
+	char buffer[16];
+	mp_obj value;
+	size_t size;
+	void *data;
+
+	mp_connection_send_bytes(c, text, sizeof(text), MP_NOWAIT);
+	mp_connection_poll(c, patience);
+	if (mp_connection_recv(c, MP_NOWAIT, &value) == 0)
+		mp_obj_free(&value);
+	if (mp_connection_recv_bytes_into(c, buffer, sizeof(buffer), MP_NOWAIT, &size) == 0)
+		expect(size <= sizeof(buffer));
+	mp_connection_fileno(c);
+	mp_connection_send(c, mp_fd(STDERR_FILENO), MP_NOWAIT);
+	for (int i = 0; i < 20 && mp_connection_recv_bytes(c, MP_NOWAIT, &data, &size) == 0; i++)
+		free(data);
+	mp_connection_poll(c, MP_NOWAIT);
+	if (mp_connection_recv(c, patience, &value) == 0)
+		mp_obj_free(&value);
+}
+
+static void try_pipe(const uint8_t *data, size_t size)
+{
+	struct mp__handle_wire wire;
+	struct mp__handle *taken;
+	mp_connection *ends[2];
+
+	expect(mp_pipe(MP_CONNECTION_OPTIONS(.max_message = 5000), &ends[0], &ends[1]) == 0);
+	struct mp__handle *other = (struct mp__handle *)ends[1];
+	expect(other->class->export(other, &wire) == 0);
+	int fd = wire.fds[0];
+	for (int i = 0; i < 3; i++) {
+		mp_connection_send(ends[i % 2], mp_i64(i), MP_NOWAIT);
+		mp_connection_send(ends[i % 2], mp_fd(STDERR_FILENO), MP_NOWAIT);
+	}
+	mutate(fd, offsetof(struct mp__pipe_layout, rings), data, size);
+	open_pipe(fd);
+	if (take(other, &taken) == 0) {
+		use_pipe((mp_connection *)taken);
+		mp_connection_close((mp_connection *)taken);
+	}
+	open_pipe(fd);
+	use_pipe(ends[0]);
+	use_pipe(ends[1]);
+	mp_connection_close(ends[0]);
+	mp_connection_close(ends[1]);
+}
+
 /* --- names ------------------------------------------------------------------------------------------- */
 
 static void list_one(const mp_shm_leftover *leftover, void *data)
@@ -308,7 +377,8 @@ static void try_named(bool queue, const uint8_t *data, size_t size)
 		use_queue(other);
 		mp_queue_close(other);
 	}
-	mp_shm_gc(0, list_one, NULL);
+	if (patience != MP_NOWAIT) /* it looks at what others have there, too */
+		mp_shm_gc(0, list_one, NULL);
 	mp_queue_close(q);
 	mp_block_close(block);
 	mp_block_unlink(name);
@@ -323,7 +393,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	const uint8_t *rest = data + 1;
 	size_t n = size - 1;
-	switch (data[0] % 8) {
+	patience = data[0] >= PATIENT ? 1 : MP_NOWAIT;
+	/* A pipe is 132 KiB of memory, and so eight times as dear as others: one input of sixteen. */
+	switch (data[0] % 16 == 8 ? 8 : data[0] % 8) {
 	case 0:
 		try_queue(NULL, 0, rest, n);
 		break;
@@ -347,8 +419,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 6:
 		try_named(false, rest, n);
 		break;
-	default:
+	case 7:
 		try_named(true, rest, n);
+		break;
+	default:
+		try_pipe(rest, n);
 		break;
 	}
 	return 0;

@@ -2,7 +2,8 @@
 /*
  * Objects of sync, values and arrays whose bytes a hostile peer has changed, used after that. Each
  * stands at the very end of its memory, so that a step beyond is a crash. Every call must come back,
- * with whatever result. Input: which kind and when, then (offset, byte) triples.
+ * with whatever result. Input: which kind, whether it is imported, and whether calls wait for a while or
+ * not at all (most inputs: sleeping finds nothing), then (offset, byte) triples.
  */
 #include <config.h>
 
@@ -23,6 +24,10 @@
 #include <sys/mman.h>
 
 #define ROOM 8192
+/* Of 128 numbers of kinds these wait for a millisecond. */
+#define PATIENT 0x78
+
+static int patience = MP_NOWAIT;
 
 static void expect(bool condition)
 {
@@ -48,7 +53,7 @@ static void use_lock(void *at)
 {
 	if (mp_lock_acquire(at, MP_NOWAIT) >= 0)
 		mp_lock_release(at);
-	mp_lock_acquire(at, 1);
+	mp_lock_acquire(at, patience);
 	mp_lock_locked(at);
 	mp_lock_owner(at);
 	mp_lock_release(at);
@@ -77,11 +82,11 @@ static int make_rwlock(void *at)
 static void use_rwlock(void *at)
 {
 	mp_rwlock_acquire_read(at, MP_NOWAIT);
-	mp_rwlock_acquire_read(at, 1);
+	mp_rwlock_acquire_read(at, patience);
 	mp_rwlock_readers(at);
 	mp_rwlock_release_read(at);
 	mp_rwlock_release_read(at);
-	mp_rwlock_acquire_write(at, 1);
+	mp_rwlock_acquire_write(at, patience);
 	mp_rwlock_writer(at);
 	mp_rwlock_downgrade(at);
 	mp_rwlock_release_read(at);
@@ -97,7 +102,7 @@ static int make_semaphore(void *at)
 static void use_semaphore(void *at)
 {
 	mp_semaphore_acquire(at, MP_NOWAIT);
-	mp_semaphore_acquire(at, 1);
+	mp_semaphore_acquire(at, patience);
 	mp_semaphore_value(at);
 	mp_semaphore_release(at);
 	mp_semaphore_release_n(at, 2);
@@ -113,9 +118,9 @@ static void use_event(void *at)
 {
 	mp_event_is_set(at);
 	mp_event_wait(at, MP_NOWAIT);
-	mp_event_wait(at, 1);
+	mp_event_wait(at, patience);
 	mp_event_set(at);
-	mp_event_wait(at, 1);
+	mp_event_wait(at, patience);
 	mp_event_clear(at);
 	mp_event_destroy(at);
 }
@@ -134,8 +139,8 @@ static void use_condition(void *at)
 	mp_condition_notify(at, 1);
 	mp_condition_notify_all(at);
 	mp_condition_wait(at, &lock, MP_NOWAIT);
-	mp_condition_wait(at, &lock, 1);
-	mp_condition_wait_for(at, &lock, nothing, NULL, 1);
+	mp_condition_wait(at, &lock, patience);
+	mp_condition_wait_for(at, &lock, nothing, NULL, patience);
 }
 
 static int make_barrier(void *at)
@@ -150,7 +155,7 @@ static void use_barrier(void *at)
 
 	mp_barrier_join(at);
 	mp_barrier_wait(at, MP_NOWAIT);
-	mp_barrier_wait_action(at, nothing, NULL, 1);
+	mp_barrier_wait_action(at, nothing, NULL, patience);
 	mp_barrier_waiting(at);
 	mp_barrier_parties(at);
 	mp_barrier_broken(at, &by);
@@ -244,7 +249,7 @@ static void use_value(mp_value *v)
 	int number = 1;
 
 	mp_value_get(v, &number, sizeof(number), MP_NOWAIT);
-	mp_value_set(v, &number, sizeof(number), 1);
+	mp_value_set(v, &number, sizeof(number), patience);
 	mp_value_add_i64(v, 1, NULL);
 	mp_value_add_f64(v, 1, NULL);
 	memset(mp_value_data(v), 1, mp_value_size(v));
@@ -257,7 +262,7 @@ static void use_array(mp_array *a)
 	size_t length = mp_array_length(a);
 
 	mp_array_get(a, -1, items, sizeof(int), MP_NOWAIT);
-	mp_array_set(a, 0, items, sizeof(int), 1);
+	mp_array_set(a, 0, items, sizeof(int), patience);
 	mp_array_get_slice(a, MP_SLICE(-4, MP_SLICE_OPEN), items, sizeof(items), MP_NOWAIT, NULL);
 	if (length > 0 && mp_array_at(a, (int64_t)length - 1, &item) == 0)
 		memset(item, 1, mp_array_item_size(a));
@@ -295,6 +300,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	unsigned which = data[0] & 0x7f;
+	patience = which >= PATIENT ? 1 : MP_NOWAIT;
 	which %= N_KINDS + 4;
 	if (which < N_KINDS)
 		try_in_place(&kinds[which], data[0] & 0x80, data + 1, size - 1);
