@@ -5,9 +5,12 @@
 #include "tests/support/support.h"
 
 #include "base/cleanup.h"
+#include "base/deadline.h"
 #include "shm/heap_handle.h"
 
 #include <mp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -264,6 +267,39 @@ Test(heap_crash, a_stopped_process_is_waited_for_no_longer_than_said)
 	t_disarm();
 	T_RESULT(mp_heap_alloc(heap, 1, &p), -ETIMEDOUT);
 	t_kill(&victim, SIGKILL);
+	expect_whole();
+	mp_heap_close(heap);
+}
+
+/* --- who gets on ------------------------------------------------------------------------------- */
+
+/* In the guard whenever somebody looks, and yet there are changes. */
+static void *be_busy(void *until)
+{
+	struct mp__heap_header *h = heap->view.header;
+
+	T_OK(mp__guard_enter_within(&h->guard, T_TIMEOUT_MS));
+	atomic_store((_Atomic bool *)until, true);
+	for (mp__deadline end = mp__deadline_in(4000); !mp__deadline_passed(end); sched_yield())
+		atomic_fetch_add(&h->changes, 1);
+	mp__guard_leave(&h->guard);
+	return NULL;
+}
+
+Test(heap_crash, who_works_without_a_pause_is_not_taken_for_stopped)
+{
+	_Atomic bool inside = false;
+	pthread_t busy;
+	void *p;
+
+	make();
+	cr_assert_eq(pthread_create(&busy, NULL, be_busy, &inside), 0);
+	while (!inside)
+		sched_yield();
+	mp__heap_patience_ms = 3000;
+	T_OK(mp_heap_alloc(heap, 1, &p));
+	pthread_join(busy, NULL);
+	T_OK(mp_heap_free(heap, p));
 	expect_whole();
 	mp_heap_close(heap);
 }

@@ -12,11 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long who is stopped in the middle of a change can keep the others waiting. */
-#define PATIENCE_MS 10000
+/* Where others get on we wait for so many times the patience that we have with one who stands still. */
+#define PATIENCES 6
 #define ALIGN_MAX 4096u
 /* So often others may be faster before it is a lie that there is room. */
 #define IN_VAIN_MAX 1000
+
+/* How long who is stopped in the middle of a change can keep the others waiting. */
+int mp__heap_patience_ms = 10000;
 
 /* --- in and out -------------------------------------------------------------------------------- */
 
@@ -27,7 +30,11 @@ static int no_heap(void)
 
 static void leave(mp_heap *heap)
 {
-	mp__guard_leave(&heap->view.header->guard);
+	struct mp__heap_header *h = heap->view.header;
+	uint32_t changes = atomic_load_explicit(&h->changes, memory_order_relaxed);
+
+	atomic_store_explicit(&h->changes, changes + 1, memory_order_relaxed);
+	mp__guard_leave(&h->guard);
 }
 
 static int enter_and_repair(mp_heap *heap)
@@ -43,11 +50,28 @@ static int enter_and_repair(mp_heap *heap)
 	return r;
 }
 
+/*
+ * On a machine with too much to do who has the guard can stand still in it whenever we are awake, and
+ * still get on: that is no reason to fail.
+ */
+static int enter_patiently(struct mp__heap_header *h)
+{
+	int r = -ETIMEDOUT;
+
+	for (int i = 0; i < PATIENCES && r == -ETIMEDOUT; i++) {
+		uint32_t before = atomic_load_explicit(&h->changes, memory_order_relaxed);
+		r = mp__guard_enter_within(&h->guard, mp__heap_patience_ms);
+		if (atomic_load_explicit(&h->changes, memory_order_relaxed) == before)
+			break;
+	}
+	return r;
+}
+
 /* Entered, and all is well; or an error. */
 static inline int enter(mp_heap *heap)
 {
 	struct mp__heap_header *h = heap->view.header;
-	int r = mp__guard_enter_within(&h->guard, PATIENCE_MS);
+	int r = mp__guard_try(&h->guard) ? 0 : enter_patiently(h);
 
 	if (r < 0)
 		return r;

@@ -13,4 +13,7 @@ struct mp_heap {
 	struct mp__heap_view view;
 };
 
+/* How long one who stands still in the guard is waited for; tests make it shorter. */
+extern int mp__heap_patience_ms;
+
 #endif

@@ -40,7 +40,8 @@
  * other free ones lie side by side; neighbours of one kind are united. The owner is the stamp of the process that took the block, for
  * mp_heap_next() and mp_heap_reclaim().
  *
- * Everything behind the segment's header but `root` is read and written under the guard only (shm/guard.h).
+ * Everything behind the segment's header but `root` is written under the guard only (shm/guard.h),
+ * and but `changes` read there, too.
  * Stores of words are releases, so that the compiler keeps their order; a killed process has done
  * all its stores up to some point of the program and none after it.
  *
@@ -143,7 +144,8 @@ struct mp__heap_header {
 	_Alignas(64) mp__guard guard;
 	/* Not 0: what follows from the chain has to be made anew. */
 	_Atomic uint32_t repair;
-	uint32_t reserved;
+	/* One more whenever somebody leaves the guard: a hint that it does not stand still. */
+	_Atomic uint32_t changes;
 	uint64_t end; /* offset of the end mark */
 	/* The user's: an offset or 0. Any time, by anybody, without the guard (release, acquire). */
 	_Atomic uint64_t root;
