@@ -538,7 +538,11 @@ static void look_at_use(bool warming, struct soak_use *ret_sum)
 	*ret_sum = (struct soak_use){0};
 	for (size_t i = 0; i < N * SIDES; i++) {
 		struct soak_use now;
-		CHECK(soak_use_of(mp_process_pid(workers[i]), &now));
+		/* Who has ended is still in /proc, with nothing. */
+		bool alive = mp_process_is_alive(workers[i]) == 1;
+		if (!alive)
+			fprintf(stderr, "soak: %s has ended\n", capabilities[i / SIDES].name);
+		CHECK(alive && soak_use_of(mp_process_pid(workers[i]), &now));
 		ret_sum->rss += now.rss;
 		ret_sum->fds += now.fds;
 		if (warming)
