@@ -55,6 +55,10 @@ typedef struct mp_server_options {
 	unsigned int mode;        /* of the socket; 0: 0600. Served are this user and root */
 	uint32_t max_connections; /* 0: 1000 */
 	uint32_t max_objects;     /* 0: a million */
+	/* Clients prove that they know this key, of 1 to 512 bytes, and so does the server: the option
+	 * of that name of mp_manager_connect(). It is copied. NULL: none. */
+	const void *authkey;
+	size_t authkey_size;
 } mp_server_options;
 
 #define MP_SERVER_OPTIONS(...) \
@@ -64,7 +68,7 @@ typedef struct mp_server_options {
  * A server with a socket at that address ("unix:/path" or "/path"); from here on others may connect,
  * and wait until it runs. One that a killed server left behind is taken over. -EADDRINUSE somebody
  * answers there; -EEXIST something there is no socket; -EPERM others may write to the directory;
- * -EINVAL, -ENAMETOOLONG, -E2BIG, -EMFILE, -ENOMEM.
+ * -EINVAL, -ENAMETOOLONG, -E2BIG, -EMFILE, -ENOMEM; -ENOTSUP a key, and libmp was built without keys.
  */
 int mp_server_new(const char *address, const mp_server_options *options, mp_server **ret_server);
 

@@ -29,6 +29,7 @@ int mp__manager_new(const struct mp__address *address, int timeout_ms, const uin
 	m->references = 1;
 	m->address = *address;
 	m->timeout_ms = timeout_ms;
+	m->key_fd = -1;
 	m->daemon.pidfd = -1;
 	mp__fork_lock_init(&m->lock);
 	*ret_manager = MP__TAKE_PTR(m);
@@ -51,6 +52,8 @@ void mp__manager_free(struct mp_manager *m)
 	}
 	if (m->address.connector >= 0)
 		close(m->address.connector);
+	if (m->key_fd >= 0)
+		close(m->key_fd);
 	mp__authkey_wipe(&m->address.key);
 	free(m);
 }

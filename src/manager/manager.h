@@ -35,6 +35,7 @@ struct mp_manager {
 	_Atomic unsigned int references;
 	uint8_t id[MP__MANAGER_ID_SIZE]; /* the same in all processes that the handle travels to */
 	struct mp__address address;
+	int key_fd; /* a sealed memfd with the key of the address, for who the handle travels to; or -1 */
 	int timeout_ms; /* MP_FOREVER, or of each request */
 	struct mp__daemon daemon;
 	struct mp__fork_lock lock; /* guards the connection, and the references of the proxies */

@@ -4,17 +4,24 @@
 #include "manager/share.h"
 
 #include "base/error.h"
+#include "base/fds.h"
 
 #include <fcntl.h>
 #include <mp/handle.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-/* What stands in a struct mp__handle_wire. Between processes of one machine and one libmp. */
+/*
+ * What stands in a struct mp__handle_wire. Between processes of one machine and one libmp. A key is no
+ * part of it: it stands in the descriptor, a sealed memfd, so that it gets to who may have the handle and
+ * into no memory or message that others look at.
+ */
 struct travel {
 	uint8_t id[MP__MANAGER_ID_SIZE];
 	int32_t timeout_ms;
-	uint16_t path_length; /* 0: the descriptor is a connector */
+	uint16_t
+		path_length; /* 0: the descriptor is a connector; else it is the key, if there is one */
 };
 
 static struct mp__fork_lock lock;
@@ -82,19 +89,41 @@ static struct mp_manager *find(const uint8_t *id)
 	return m;
 }
 
+/* The descriptor that goes with the handle, or -1: it needs none. */
+static int descriptor_of(struct mp_manager *manager, int *ret_fd)
+{
+	const struct mp__authkey *key = &manager->address.key;
+	int r = 0;
+
+	*ret_fd = manager->address.connector;
+	if (*ret_fd >= 0 || key->size == 0)
+		return 0;
+	take_lock();
+	if (manager->key_fd < 0)
+		r = manager->key_fd = mp__memfd_sealed("mp-authkey", key->bytes, key->size);
+	*ret_fd = manager->key_fd;
+	mp__fork_lock_release(&lock);
+	return r < 0 ? r : 0;
+}
+
 int mp__share_export(struct mp_manager *manager, struct mp__handle_wire *wire)
 {
 	struct travel travel = {.timeout_ms = manager->timeout_ms};
 	bool is_private = manager->address.connector >= 0;
+	int fd;
+
+	int r = descriptor_of(manager, &fd);
+	if (r < 0)
+		return r;
 
 	memcpy(travel.id, manager->id, sizeof(travel.id));
 	travel.path_length = is_private ? 0 : (uint16_t)strlen(manager->address.path);
 	memcpy(wire->data, &travel, sizeof(travel));
 	memcpy(wire->data + sizeof(travel), manager->address.path, travel.path_length);
 	wire->size = sizeof(travel) + travel.path_length;
-	wire->n_fds = is_private;
-	if (is_private)
-		wire->fds[0] = manager->address.connector;
+	wire->n_fds = fd >= 0;
+	if (fd >= 0)
+		wire->fds[0] = fd;
 	return 0;
 }
 
@@ -116,17 +145,45 @@ static int take_connector(struct mp__handle_wire *wire, struct mp__address *addr
 	return 0;
 }
 
+/* It may be anything; of what is sealed, reading waits for nobody. */
+static int read_key(int fd, struct mp__authkey *key)
+{
+	uint8_t bytes[MP__KEY_MAX + 1];
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || !(seals & F_SEAL_WRITE) || !(seals & F_SEAL_SHRINK))
+		return bad();
+	ssize_t n = pread(fd, bytes, sizeof(bytes), 0);
+	int r = n < 0 || mp__authkey_set(key, bytes, (size_t)n) < 0 ? bad() : 0;
+	explicit_bzero(bytes, sizeof(bytes));
+	return r;
+}
+
 static int read_address(
 	struct mp__handle_wire *wire, size_t *at, size_t length, struct mp__address *address)
 {
 	char path[sizeof(address->path)];
 
-	if (wire->n_fds != 0 || length >= sizeof(path) || length > wire->size - *at)
+	if (wire->n_fds > 1 || length >= sizeof(path) || length > wire->size - *at)
 		return bad();
 	memcpy(path, wire->data + *at, length);
 	path[length] = '\0';
 	*at += length;
-	return strlen(path) == length && mp__address_parse(path, address) == 0 ? 0 : bad();
+	if (strlen(path) != length || mp__address_parse(path, address) < 0)
+		return bad();
+	return wire->n_fds == 1 ? read_key(wire->fds[0], &address->key) : 0;
+}
+
+/* 1: it has taken the connector. */
+static int become_known(const struct mp__address *address, const struct travel *travel,
+	struct mp_manager **ret_manager)
+{
+	int r = mp__manager_new(address, travel->timeout_ms, travel->id, ret_manager);
+
+	if (r < 0)
+		return r;
+	mp__share_add(*ret_manager);
+	return 1;
 }
 
 int mp__share_import(struct mp__handle_wire *wire, size_t *at, struct mp_manager **ret_manager)
@@ -146,15 +203,12 @@ int mp__share_import(struct mp__handle_wire *wire, size_t *at, struct mp_manager
 	if (r < 0)
 		return r;
 	*ret_manager = find(travel.id);
-	if (*ret_manager)
-		return 0;
-	r = mp__manager_new(&address, travel.timeout_ms, travel.id, ret_manager);
-	if (r < 0)
-		return r;
-	if (address.connector >= 0)
+	if (!*ret_manager)
+		r = become_known(&address, &travel, ret_manager);
+	mp__authkey_wipe(&address.key);
+	if (r > 0 && address.connector >= 0)
 		wire->fds[0] = -1;
-	mp__share_add(*ret_manager);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /* --- the class -------------------------------------------------------------------------------- */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "base/cleanup.h"
+#include "base/authkey.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "conn/hmac.h"
 #include "manager/address.h"
 #include "serve/listener.h"
 #include "serve/log.h"
@@ -26,6 +27,7 @@ struct mp_server {
 	int stop;    /* an eventfd */
 	atomic_flag running;
 	struct serve_limits limits;
+	struct mp__authkey key;       /* of size 0: none */
 	struct serve_class **classes; /* ended by NULL */
 	size_t n_classes;
 };
@@ -38,8 +40,16 @@ static void remark(const char *event, pid_t pid, uid_t uid, const char *text)
 	mp__log(MP_LOG_WARNING, "server", "%s", text);
 }
 
-static int load(
-	const mp_server_options *options, mp_server_options *ret, struct serve_limits *limits)
+static int load_key(const mp_server_options *options, struct mp__authkey *ret_key)
+{
+	if (!options->authkey && options->authkey_size == 0)
+		return 0;
+	int r = mp__hmac_available();
+	return r < 0 ? r : mp__authkey_set(ret_key, options->authkey, options->authkey_size);
+}
+
+static int load(const mp_server_options *options, mp_server_options *ret,
+	struct serve_limits *limits, struct mp__authkey *key)
 {
 	int r = mp__options_load(ret, sizeof(*ret), 0, options);
 
@@ -53,37 +63,52 @@ static int load(
 		limits->max_connections = ret->max_connections;
 	if (ret->max_objects)
 		limits->max_objects = ret->max_objects;
-	return 0;
+	return load_key(ret, key);
 }
 
-int mp_server_new(const char *address, const mp_server_options *options, mp_server **ret_server)
+static void free_server(mp_server *server)
+{
+	mp__authkey_wipe(&server->key);
+	free(server);
+}
+
+/* With its name, and what stops it; or nothing is left. */
+static int open_at(mp_server *server, const char *address, mode_t mode)
 {
 	struct mp__address parsed;
-	mp_server_options o;
 
-	if (!address || !ret_server)
-		return mp_error_set(-EINVAL, "a new server: no address, or no place for it");
-	MP__AUTO_FREE mp_server *server = calloc(1, sizeof(*server));
-	if (!server)
-		return mp_error_set(-ENOMEM, "no memory for a server");
-	int r = load(options, &o, &server->limits);
-	if (r == 0)
-		r = mp__address_parse(address, &parsed);
+	int r = mp__address_parse(address, &parsed);
 	if (r < 0)
 		return r;
 	server->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->stop < 0)
 		return mp__error_errno("a new server: eventfd");
 	server->listener = (struct serve_listener){.fd = -1, .spare = -1};
-	r = serve_listener_open(
-		&server->listener, parsed.path, o.mode ? o.mode : 0600, SERVE_GROUP_NONE);
-	if (r < 0) {
+	r = serve_listener_open(&server->listener, parsed.path, mode, SERVE_GROUP_NONE);
+	if (r < 0)
 		close(server->stop);
+	return r;
+}
+
+int mp_server_new(const char *address, const mp_server_options *options, mp_server **ret_server)
+{
+	mp_server_options o;
+
+	if (!address || !ret_server)
+		return mp_error_set(-EINVAL, "a new server: no address, or no place for it");
+	mp_server *server = calloc(1, sizeof(*server));
+	if (!server)
+		return mp_error_set(-ENOMEM, "no memory for a server");
+	int r = load(options, &o, &server->limits, &server->key);
+	if (r == 0)
+		r = open_at(server, address, o.mode ? o.mode : 0600);
+	if (r < 0) {
+		free_server(server);
 		return r;
 	}
 	server->maker = getpid();
 	atomic_flag_clear(&server->running);
-	*ret_server = MP__TAKE_PTR(server);
+	*ret_server = server;
 	return 0;
 }
 
@@ -151,6 +176,7 @@ static int run(mp_server *server)
 		.owner_fd = -1,
 		.ready_fd = -1,
 		.stop_fd = server->stop,
+		.key = &server->key,
 		.limits = server->limits,
 		.hooks = {.ended = ended, .data = &handles},
 	};
@@ -200,5 +226,5 @@ void mp_server_close(mp_server *server)
 	for (size_t i = 0; i < server->n_classes; i++)
 		mp__type_free(server->classes[i]);
 	free(server->classes);
-	free(server);
+	free_server(server);
 }
