@@ -107,16 +107,19 @@ TEST(many_calls_at_once)
 	auto m = mp::manager::start().value();
 	auto d = m.dict("many").value();
 	auto n = m.counter("n", 7).value();
-	mp_obj key[] = {mp_str("x")};
-	mp_call calls[] = {
-		{mp::arg(n), "get", mp_nil(), 0, mp_nil()},
-		{mp::arg(d), "len", mp_nil(), 0, mp_nil()},
-		{mp::arg(d), "get", mp_list_of(key, 1), 0, mp_nil()},
-	};
-	CHECK(mp::call_many(mp::span<mp_call>(calls, 2)));
-	CHECK(mp_obj_i64(&calls[0].value) == 7);
-	CHECK(mp_obj_i64(&calls[1].value) == 0);
-	CHECK(mp::call_many(calls).error() == -ENOENT);
+	CHECK(d.set("long", std::string(100000, 'x')));
+	auto all = mp::call_many({mp::call_of(n, "get"), mp::call_of(d, "get", mp::list_of("x")),
+		mp::call_of(d, "get", mp::list_of("long")), mp::call_of(d, "none"),
+		mp::call_of(n, "add", mp::list_of(1))});
+	CHECK(all.size() == 5 && all[0].value().as<int>().value() == 7);
+	CHECK(all[1].error() == -ENOENT && std::strstr(all[1].error().detail(), "no such key"));
+	CHECK(all[2].value().as<std::string>().value().size() == 100000);
+	CHECK(all[3].error() == -ENOSYS && all[4].value().as<int>().value() == 8);
+	auto kept = std::move(all[2]).value(); /* as long as it has an owner */
+	all.clear();
+	CHECK(kept.as<std::string>().value().size() == 100000);
+	std::vector<mp_call> none;
+	CHECK(mp::call_many(none).empty());
 }
 
 TEST(transactions_on_several_objects)

@@ -101,19 +101,39 @@ inline result<void> transact(span<const mp_transact_step> steps)
 	return result<void>(mp_transact(steps.data(), steps.size()));
 }
 
-/*
- * Many calls on one way to the daemon and back:
- *
- *	auto change = mp::list_of("bolts", -1); // lives as long as the calls that refer to it
- *	mp_call calls[] = {{mp::arg(stock), "add", change, 0, {}}};
- *	mp::call_many(calls)
- *
- * Each has its own result, and a value that mp::obj(calls[0].value) takes over; the error is that of
- * the first that failed.
- */
-inline result<void> call_many(span<mp_call> calls, timeout t = nowait)
+/* One of many calls, written where they are made: like mp::arg it borrows. The arguments are a list. */
+inline mp_call call_of(const arg &object, const char *method, const arg &args = nullptr) noexcept
 {
-	return result<void>(mp_call_many(calls.data(), calls.size(), t.ms()));
+	return {object, method, args, 0, mp_nil()};
+}
+
+/*
+ * Many calls on one way to the daemon and back, each with a result of its own:
+ *
+ *	for (auto &r : mp::call_many({mp::call_of(stock, "add", mp::list_of("bolts", -1)),
+ *		     mp::call_of(stock, "len")}))
+ *		use(r.value());
+ *
+ * The sentence is there for the first that failed. What each returned besides 0, as MP_OWNER_DIED, stands
+ * in the calls of mp_call_many().
+ */
+inline std::vector<result<obj>> call_many(span<const mp_call> calls, timeout t = nowait)
+{
+	std::vector<mp_call> made(calls.begin(), calls.end());
+	std::vector<result<obj>> results;
+	results.reserve(made.size()); /* nothing throws while the values have no owner */
+	int first = mp_call_many(made.data(), made.size(), t.ms());
+	for (mp_call &call : made) {
+		if (call.result >= 0) {
+			results.emplace_back(obj(call.value));
+		} else if (call.result == first) {
+			results.emplace_back(error(first));
+			first = 0;
+		} else {
+			results.emplace_back(error(call.result, mp_strerror(call.result)));
+		}
+	}
+	return results;
 }
 
 class dict : public detail::handle<dict, mp_dict>
