@@ -61,6 +61,7 @@ static int feed(struct serve_session *session, const uint8_t *data, size_t size,
 		expect(r == 0 || r == SERVE_SESSION_E_END);
 		while (r == 0 && session->paused) {
 			read_answers(session);
+			serve_context_turn(session->context);
 			r = serve_session_feed(session, NULL, 0);
 		}
 	}

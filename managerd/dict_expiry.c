@@ -13,12 +13,10 @@
 #include <stdlib.h>
 
 #define NS_PER_MS ((int64_t)1000 * 1000)
-/* What one firing of the alarm lets go of: the others are served in between. */
-#define KEYS_PER_TURN 1000
 
 struct alarm {
 	struct serve_timer timer; /* first */
-	struct serve_timers *timers;
+	struct serve_context *context;
 	struct serve_object *object;
 };
 
@@ -31,40 +29,46 @@ void md_dict_set_alarm(struct serve_object *object)
 	/* It may go off early, if that key was taken out: then it is set again. Without memory the
 	 * next look at the dict will do. */
 	if (next != SERVE_NEVER && (alarm->timer.place == 0 || next < alarm->timer.at_ns))
-		(void)serve_timer_set(alarm->timers, &alarm->timer, next);
+		(void)serve_timer_set(&alarm->context->timers, &alarm->timer, next);
 }
 
-/* What is due goes, up to `max`. */
-static void sweep(struct serve_object *object, size_t max)
+/* What is due goes, as far as this turn has room. False: there is more. */
+static bool sweep(struct serve_object *object)
 {
 	struct serve_store *dict = object->state;
+	struct serve_context *context = ((const struct alarm *)dict->alarm)->context;
 	int64_t next = dict->class->next_expiry(dict);
 	int64_t now = next != SERVE_NEVER ? mp__now_ns() : 0;
 
 	if (next > now)
-		return;
+		return true;
 	MP__TEST_POINT("managerd.expire");
-	if (dict->class->expire(dict, now, max) > 0)
+	size_t n = dict->class->expire(dict, now, context->expiring_left);
+	serve_context_expired(context, n);
+	if (n > 0)
 		serve_changed(object);
+	return dict->class->next_expiry(dict) > now;
 }
 
 static void go_off(struct serve_timer *timer)
 {
-	struct alarm *alarm = (struct alarm *)timer;
+	const struct alarm *alarm = (const struct alarm *)timer;
 	struct serve_object *object = alarm->object;
 
 	serve_object_ref(object); /* what goes may have been the last that referred to it */
-	sweep(object, KEYS_PER_TURN);
+	bool is_done = sweep(object);
 	md_dict_set_alarm(object);
+	/* What is due already would go off again and again in this turn, and others would not. */
+	if (!is_done)
+		(void)serve_timer_set(&alarm->context->timers, timer, mp__now_ns() + 1);
 	serve_object_unref(object);
 }
 
-void md_dict_refresh(struct serve_object *object)
+bool md_dict_refresh(struct serve_object *object)
 {
 	const struct serve_store *dict = object->state;
 
-	if (dict->alarm)
-		sweep(object, SIZE_MAX);
+	return !dict->alarm || sweep(object);
 }
 
 void md_dict_drop_alarm(struct serve_store *dict)
@@ -72,14 +76,14 @@ void md_dict_drop_alarm(struct serve_store *dict)
 	struct alarm *alarm = dict->alarm;
 
 	if (alarm)
-		serve_timer_stop(alarm->timers, &alarm->timer);
+		serve_timer_stop(&alarm->context->timers, &alarm->timer);
 	free(alarm);
 	dict->alarm = NULL;
 }
 
 bool md_dict_need_alarm(struct serve_call *call)
 {
-	struct serve_timers *timers = &call->session->context->timers;
+	struct serve_context *context = call->session->context;
 	struct serve_store *dict = md_dict_of(call);
 	struct alarm *alarm = dict->alarm;
 
@@ -87,10 +91,10 @@ bool md_dict_need_alarm(struct serve_call *call)
 		alarm = calloc(1, sizeof(*alarm));
 		if (alarm)
 			*alarm = (struct alarm){
-				.timer.fire = go_off, .timers = timers, .object = call->object};
+				.timer.fire = go_off, .context = context, .object = call->object};
 		dict->alarm = alarm;
 	}
-	if (alarm && serve_timers_reserve(timers, 1))
+	if (alarm && serve_timers_reserve(&context->timers, 1))
 		return true;
 	serve_fail_no_memory(call);
 	return false;

@@ -8,6 +8,10 @@
  * alarm, does not see such keys either: each call on a dict lets go of them first (md_dict_refresh()).
  * set and update make a key stay; add, compare_and_swap and setdefault leave its time as it was.
  *
+ * In one turn of the loop no more than some keys go, of all dicts (serve_context_turn()): if a million are
+ * due at once, the alarm goes off in one turn after the other, and calls on the dict wait for the last of
+ * them, while all others are served.
+ *
  * A dict without such keys has no alarm, and looks at no clock.
  */
 #ifndef MANAGERD_DICT_EXPIRY_H
@@ -31,8 +35,8 @@ int md_dict_expire(struct serve_call *call);
 int md_dict_persist(struct serve_call *call);
 int md_dict_ttl(struct serve_call *call);
 
-/* All keys that are due go now. */
-void md_dict_refresh(struct serve_object *object);
+/* All keys that are due go now. False: they are more than may go in this turn, and the rest is there. */
+bool md_dict_refresh(struct serve_object *object);
 /* The dict goes. */
 void md_dict_drop_alarm(struct serve_store *dict);
 

@@ -30,8 +30,9 @@ static bool find_dict(struct serve_call *call, uint64_t reference)
 			reference);
 		return false;
 	}
-	md_dict_refresh(call->object);
-	return true;
+	if (!md_dict_refresh(call->object))
+		call->failed = SERVE_SESSION_E_LATER;
+	return call->failed == 0;
 }
 
 static bool read_key(struct serve_call *call, ProtobufCBinaryData field, struct mp__key *ret_key)

@@ -178,6 +178,10 @@ static void write_all(FILE *to, const struct serve_context *context)
 	number(to, "objects_limit", "gauge", "Objects that may be.", context->limits.max_objects);
 	number(to, "waiters", "gauge", "Calls that wait.", context->n_waiters);
 	number(to, "waited_total", "counter", "Calls that had to wait.", context->stats.waited);
+	number(to, "expired_keys_total", "counter", "Keys of dicts that went by themselves.",
+		context->stats.expired);
+	number(to, "expired_keys_turn_max", "gauge", "Most of them in one turn of the loop.",
+		context->stats.expired_most);
 	write_turns(to, &context->stats);
 	write_users(to, &context->accounts);
 	write_process(to);

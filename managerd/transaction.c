@@ -455,8 +455,10 @@ static bool take_objects(struct transaction *t)
 			return false;
 		serve_object_ref(object);
 		t->objects[t->n_objects++] = object;
-		if (object->class->refresh)
-			object->class->refresh(object);
+		if (object->class->refresh && !object->class->refresh(object)) {
+			t->call->failed = SERVE_SESSION_E_LATER;
+			return false;
+		}
 	}
 	return true;
 }

@@ -375,6 +375,8 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 	if (!call.object)
 		return serve_fail(&call, MP__CODE__BAD_REFERENCE,
 			"reference %" PRIu64 " is none of this connection", request->reference);
+	if (call.object->class->refresh && !call.object->class->refresh(call.object))
+		return SERVE_SESSION_E_LATER;
 	const struct serve_method *method = serve_class_method(call.object->class, request->method);
 	if (!method)
 		method = serve_watch_method(request->method);
@@ -387,13 +389,12 @@ int serve_call_run(struct serve_session *session, uint64_t id, Mp__Call *request
 	if (!serve_call_args(
 		    &call, method->name, request->args, method->min_args, method->max_args))
 		return call.failed;
-	if (call.object->class->refresh)
-		call.object->class->refresh(call.object);
 	call.method = method;
 	/* A method may give back the last reference of others, but not of what it runs on. */
 	serve_object_ref(call.object);
-	serve_count_method(&session->context->stats, call.object->class, method);
 	int r = method->run(&call);
+	if (r != SERVE_SESSION_E_LATER)
+		serve_count_method(&session->context->stats, call.object->class, method);
 	serve_object_unref(call.object);
 	return r;
 }

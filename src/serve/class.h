@@ -47,8 +47,11 @@ struct serve_class {
 	 * after serve_changed(). Methods that store something ask serve_may_grow() before.
 	 */
 	uint64_t (*bytes)(const struct serve_object *object);
-	/* Before each call: what time has changed meanwhile is to be seen. NULL: nothing. */
-	void (*refresh)(struct serve_object *object);
+	/*
+	 * Before each call: what time has changed meanwhile is to be seen. False: that is more than this
+	 * turn of the loop has room for; the call is made in a later one. NULL: nothing changes.
+	 */
+	bool (*refresh)(struct serve_object *object);
 	/* Somebody died who held something of it (serve/hold.h): the hold is dissolved already. */
 	void (*abandoned)(struct serve_object *object, struct serve_hold *hold);
 	const struct serve_method *methods; /* by name, ascending */

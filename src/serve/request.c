@@ -238,14 +238,16 @@ static int run_close(struct serve_session *session, uint64_t id, const Mp__Close
 		"reference %" PRIu64 " is none of this connection", op->reference);
 }
 
-static int dispatch(struct serve_session *session, const Mp__Request *request)
+/* `again`: it was put off before. */
+static int dispatch(struct serve_session *session, const Mp__Request *request, bool again)
 {
 	const struct serve_service *service = session->context->service;
 	uint64_t id = request->id;
 	int r;
 
-	serve_count_operation(&session->context->stats, (unsigned int)request->op_case);
-	if (session->context->monitor)
+	if (!again)
+		serve_count_operation(&session->context->stats, (unsigned int)request->op_case);
+	if (!again && session->context->monitor)
 		serve_monitor_note(session, request);
 	switch (request->op_case) {
 	case MP__REQUEST__OP_HELLO:
@@ -272,17 +274,19 @@ static int dispatch(struct serve_session *session, const Mp__Request *request)
 	}
 }
 
-int serve_request_run(struct serve_session *session, const uint8_t *message, size_t size)
+static int run(struct serve_session *session, const uint8_t *message, size_t size, bool again)
 {
 	struct mp__arena *arena = &session->context->unpacked;
 	struct mp__quick quick;
 
 	const struct serve_service *service = session->context->service;
-	session->n_requests++;
+	if (!again)
+		session->n_requests++;
 	if (session->greeted && !session->context->draining && service->run_quick &&
 		mp__quick_read(message, size, &quick)) {
-		serve_count_operation(&session->context->stats, (unsigned int)quick.op);
-		if (session->context->monitor)
+		if (!again)
+			serve_count_operation(&session->context->stats, (unsigned int)quick.op);
+		if (!again && session->context->monitor)
 			serve_monitor_note_quick(session, &quick);
 		return service->run_quick(session, &quick);
 	}
@@ -300,5 +304,13 @@ int serve_request_run(struct serve_session *session, const uint8_t *message, siz
 			"the server is about to end");
 		return SERVE_SESSION_E_END;
 	}
-	return dispatch(session, request);
+	return dispatch(session, request, again);
+}
+
+int serve_request_run(struct serve_session *session, const uint8_t *message, size_t size)
+{
+	int r = run(session, message, size, session->is_late);
+
+	session->is_late = r == SERVE_SESSION_E_LATER;
+	return r;
 }

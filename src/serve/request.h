@@ -10,7 +10,10 @@
 
 #include "serve/session.h"
 
-/* The message of one frame. The answer stands in the session's output. SERVE_SESSION_E_END. */
+/*
+ * The message of one frame. The answer stands in the session's output. SERVE_SESSION_E_END;
+ * SERVE_SESSION_E_LATER: the same message again in the next turn.
+ */
 int serve_request_run(struct serve_session *session, const uint8_t *message, size_t size);
 
 /* Say why the session ends, and SERVE_SESSION_E_END. */

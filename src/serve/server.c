@@ -237,6 +237,7 @@ static int turn(struct server *server, mp__deadline deadline)
 	struct serve_context *context = &server->context;
 	int64_t next = serve_timers_next(&context->timers);
 
+	serve_context_turn(context);
 	if (next < deadline.ns)
 		deadline.ns = next;
 	int r = serve_loop_turn(&server->loop, mp__deadline_poll_ms(deadline));

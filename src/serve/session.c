@@ -27,6 +27,8 @@
 #define INPUT_STEP ((size_t)1 << 20)
 /* After this many requests, and entries of dicts, it is the turn of the others: some milliseconds. */
 #define EFFORT_PER_TURN 4096
+/* What goes by itself in one turn: a millisecond. */
+#define EXPIRING_PER_TURN 1000
 
 int serve_context_init(struct serve_context *context, const struct serve_service *service,
 	const struct serve_limits *limits)
@@ -35,6 +37,7 @@ int serve_context_init(struct serve_context *context, const struct serve_service
 
 	memset(context, 0, sizeof(*context));
 	context->key = &none;
+	context->expiring_left = EXPIRING_PER_TURN;
 	context->service = service;
 	context->limits = *limits;
 	context->input_size = INPUT_SIZE;
@@ -61,6 +64,22 @@ void serve_context_deinit(struct serve_context *context)
 	mp__buffer_free(&context->spare_output);
 	free(context->unpack_block);
 	free(context->input);
+}
+
+void serve_context_turn(struct serve_context *context)
+{
+	context->expiring_left = EXPIRING_PER_TURN;
+}
+
+void serve_context_expired(struct serve_context *context, size_t n)
+{
+	struct serve_stats *stats = &context->stats;
+
+	context->expiring_left -= n;
+	uint64_t in_turn = EXPIRING_PER_TURN - context->expiring_left;
+	stats->expired += n;
+	if (in_turn > stats->expired_most)
+		stats->expired_most = in_turn;
 }
 
 void serve_session_init(struct serve_session *session, struct serve_context *context, int fd)
@@ -322,6 +341,11 @@ static int work(struct serve_session *session, const uint8_t *data, size_t size,
 		if (session->paused)
 			break;
 		r = serve_request_run(session, data + used + MP__FRAME_HEADER, length);
+		if (r == SERVE_SESSION_E_LATER) {
+			session->paused = true;
+			r = 0;
+			break;
+		}
 		used += MP__FRAME_HEADER + length;
 	}
 	session->context->current = NULL;

@@ -78,6 +78,8 @@ struct serve_context {
 	uint8_t *input;                 /* of the read in hand */
 	size_t input_size;
 	void *unpack_block;
+	/* Keys that may still go in this turn, because their time is over. */
+	size_t expiring_left;
 	uint64_t effort; /* entries that the requests of one turn of one session went over */
 	struct serve_accounts accounts;
 	struct serve_stats stats;
@@ -95,6 +97,10 @@ struct serve_context {
 int serve_context_init(struct serve_context *context, const struct serve_service *service,
 	const struct serve_limits *limits);
 void serve_context_deinit(struct serve_context *context);
+/* A turn of the loop begins: what is bounded by turn may be done again. */
+void serve_context_turn(struct serve_context *context);
+/* So many keys have gone. */
+void serve_context_expired(struct serve_context *context, size_t n);
 
 struct serve_reference {
 	struct serve_object *object; /* NULL: free */
@@ -117,6 +123,7 @@ struct serve_session {
 	bool proved;           /* it was */
 	bool greeted;
 	bool paused;            /* requests wait until replies are read */
+	bool is_late;           /* the next request has been looked at, and put off */
 	bool eof;               /* nothing more will come */
 	bool ended;             /* to be freed at the end of the turn */
 	bool failed;            /* an answer could not be written: to be ended */
@@ -139,6 +146,8 @@ struct serve_session {
 
 enum {
 	SERVE_SESSION_E_END = 1, /* the session has to end */
+	/* Of a request: it was not begun, since there is too much to do before it; in the next turn. */
+	SERVE_SESSION_E_LATER = 2,
 };
 
 /* Embedded in the caller's memory. Takes the descriptor; -1 for a session without. */

@@ -47,7 +47,9 @@ struct serve_stats {
 	uint64_t sent;
 	uint64_t operations[SERVE_STATS_OPERATIONS];
 	uint64_t codes[SERVE_STATS_CODES];
-	uint64_t waited; /* calls that were parked */
+	uint64_t waited;       /* calls that were parked */
+	uint64_t expired;      /* keys that went by themselves */
+	uint64_t expired_most; /* of them in one turn */
 	uint64_t turns[SERVE_STATS_TURNS];
 	uint64_t turn_ns;
 	struct serve_method_count methods[SERVE_STATS_METHODS];
