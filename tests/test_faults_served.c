@@ -18,7 +18,7 @@ static mp_manager *manager;
 
 static void open_manager(void)
 {
-	T_CHECK(mp_manager_start(NULL, &manager) == 0);
+	T_CHECK(mp_manager_start(T_PATIENT, &manager) == 0);
 }
 
 static void close_manager(void)

@@ -124,7 +124,7 @@ Test(manager, connects_to_a_running_daemon_by_name)
 	mp_manager *a;
 	mp_manager *b;
 
-	T_OK(mp_manager_connect(daemon.address, NULL, &a));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &a));
 	T_OK(mp_manager_connect(daemon.path, MP_MANAGER_OPTIONS(.timeout_ms = T_TIMEOUT_MS), &b));
 	T_RESULT(mp_manager_pid(a), -EINVAL);
 	mp_dict *da = t_dict(a, "shared");
@@ -246,7 +246,7 @@ Test(manager, a_daemon_with_too_many_connections_is_enospc)
 	mp_manager *m;
 	mp_manager *second;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	T_RESULT(mp_manager_connect(daemon.path, NULL, &second), -ENOSPC);
 	T_OK(mp_manager_ping(m));
 	mp_manager_close(m);
@@ -303,7 +303,7 @@ Test(manager, the_daemons_limit_of_a_message_is_emsgsize)
 	mp_obj value;
 	mp_manager *m;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	mp_dict *d = t_dict(m, "d");
 	T_RESULT(mp_dict_set(d, mp_i64(1), mp_bytes(text, sizeof(text))), -EMSGSIZE);
 	T_RESULT(mp_dict_update(d, MP_DICT(mp_i64(1), mp_bytes(text, sizeof(text)))), -EMSGSIZE);
@@ -324,7 +324,7 @@ Test(manager, after_a_restart_one_call_is_epipe_and_the_next_finds_the_dict_by_n
 	size_t n = 99;
 	mp_manager *m;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	mp_dict *d = t_dict(m, "d");
 	mp_dict *anonymous = t_dict(m, NULL);
 	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(1)));

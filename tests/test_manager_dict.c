@@ -219,7 +219,7 @@ Test(dict, limit_of_objects_is_enospc)
 	mp_manager *m;
 	mp_dict *d;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	dicts[0] = t_dict(m, "a");
 	dicts[1] = t_dict(m, NULL);
 	T_RESULT(mp_manager_dict(m, NULL, &d), -ENOSPC);
@@ -290,7 +290,7 @@ Test(dict, what_values_refer_to_lives_as_long_as_they_do)
 	mp_proxy *c;
 	mp_obj value;
 
-	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "d", &d));
 	for (int i = 0; i < 20; i++) {
 		T_OK(mp_manager_counter(m, NULL, i, &c));

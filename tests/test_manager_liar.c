@@ -34,13 +34,25 @@ struct liar {
 
 /* --- the daemon; runs in a child -------------------------------------------------------------------- */
 
+/* A signal, or a stop, may cut it into pieces; false: nobody hears it any more. */
+static bool send_whole(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+	ssize_t n = 0;
+
+	while (size > 0 && (n = send(fd, at, size, MSG_NOSIGNAL)) > 0) {
+		at += n;
+		size -= (size_t)n;
+	}
+	return size == 0;
+}
+
 static void send_message(int fd, const ProtobufCMessage *message)
 {
 	struct mp__buffer frame = {0};
 
 	T_CHECK(mp__frame_append(&frame, message, MP__FRAME_MAX) == 0);
-	size_t size = mp__buffer_size(&frame);
-	if (send(fd, mp__buffer_at(&frame), size, MSG_NOSIGNAL) != (ssize_t)size)
+	if (!send_whole(fd, mp__buffer_at(&frame), mp__buffer_size(&frame)))
 		_exit(0); /* it has heard enough */
 	mp__buffer_free(&frame);
 }
@@ -222,7 +234,7 @@ static void answer_others_for_ever(int fd, const Mp__Request *request, Mp__Respo
 		return;
 	for (size_t i = 0; i < sizeof(frames); i += 6)
 		memcpy(frames + i, "\2\0\0\0\x08\1", 6);
-	while (send(fd, frames, sizeof(frames), MSG_NOSIGNAL) == sizeof(frames))
+	while (send_whole(fd, frames, sizeof(frames)))
 		;
 	_exit(0);
 }
@@ -316,7 +328,7 @@ static void answer_a_bomb(int fd, const Mp__Request *request, Mp__Response *resp
 	mp__frame_put_length(frame, 3 * (size_t)FIELDS);
 	for (size_t i = 0; i < FIELDS; i++)
 		memcpy(frame + MP__FRAME_HEADER + 3 * i, "\xf8\x07\0", 3);
-	(void)send(fd, frame, MP__FRAME_HEADER + 3 * (size_t)FIELDS, MSG_NOSIGNAL);
+	(void)send_whole(fd, frame, MP__FRAME_HEADER + 3 * (size_t)FIELDS);
 	free(frame);
 	_exit(0);
 }

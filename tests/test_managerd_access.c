@@ -156,7 +156,7 @@ Test(access, rules_say_who_may_open_which_names)
 	/* Ours is the user of the daemon, which may open all names. */
 	mp_manager *m;
 	mp_dict *d;
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "app.secret", &d));
 	mp_dict_close(d);
 	mp_manager_close(m);
@@ -207,7 +207,7 @@ Test(access, of_many_that_start_on_a_dead_socket_one_gets_it)
 		}
 	}
 	mp_manager *m;
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	mp_manager_close(m);
 	t_daemon_stop(&daemon);
 }

@@ -220,7 +220,7 @@ Test(config, sighup_reads_it_again_and_says_what_cannot_change)
 	write_text("[limits]\nmax-objects = 2\n");
 	struct t_daemon daemon =
 		t_daemon_start_heard((const char *[]){"--config", path, NULL}, &remarks);
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	cr_assert(can_open(m, 1) && can_open(m, 2) && !can_open(m, 3));
 
 	write_text("[limits]\nmax-objects = 3\nmax-output = 5000\n[daemon]\nlisten = /other\n");

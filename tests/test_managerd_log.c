@@ -175,7 +175,7 @@ Test(log, is_quiet_in_good_times)
 	mp_dict *d;
 	struct t_daemon daemon = t_daemon_start_heard(NULL, &remarks);
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "d", &d));
 	T_OK(mp_dict_set(d, mp_i64(1), mp_i64(2)));
 	mp_dict_close(d);

@@ -88,7 +88,7 @@ Test(metrics, count_what_happens)
 
 	cr_assert(value_of("managerd_connections") == 0);
 	cr_assert(value_of("managerd_connections_total") == 0);
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "d", &d));
 	for (int i = 0; i < 10; i++)
 		T_OK(mp_dict_set(d, mp_i64(i), mp_i64(i)));
@@ -201,7 +201,7 @@ Test(metrics, silent_visitors_keep_nobody_out)
 	mp_manager *m;
 	char byte;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	for (int i = 0; i < n; i++)
 		silent[i] = visit("GET /metrics");
 	cr_assert(value_of("managerd_connections") == 1);

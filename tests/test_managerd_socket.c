@@ -320,7 +320,7 @@ Test(daemon, replies_that_are_due_go_out_before_it_hangs_up)
 	mp_manager *m;
 	mp_dict *d;
 
-	T_OK(mp_manager_connect(daemon.path, NULL, &m));
+	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "ab", &d));
 	T_OK(mp_dict_set(d, mp_i64(1), mp_bytes(value, SIZE)));
 	int fd = t_daemon_connect(&daemon);

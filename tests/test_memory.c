@@ -172,7 +172,7 @@ Test(memory, dict)
 	mp_manager *m;
 	mp_dict *d;
 
-	T_OK(mp_manager_start(NULL, &m));
+	T_OK(mp_manager_start(T_PATIENT, &m));
 	T_EACH_FAILS(mp_manager_dict(m, "name", &d), );
 	T_EACH_FAILS(mp_dict_set(d, mp_str("k"), mp_bytes(bytes, sizeof(bytes))), );
 	T_EACH_FAILS(mp_dict_get(d, mp_str("k"), &value), );

@@ -455,7 +455,7 @@ Test(pool_work, handle_of_a_dict_is_an_argument_under_every_start_method)
 	mp_manager *manager;
 	mp_dict *dict;
 
-	T_OK(mp_manager_start(NULL, &manager));
+	T_OK(mp_manager_start(T_PATIENT, &manager));
 	T_OK(mp_manager_dict(manager, "numbers", &dict));
 	for (int method = MP_START_FORK; method <= MP_START_FORKSERVER; method++) {
 		mp_pool *pool;

@@ -27,7 +27,7 @@ static mp_manager *connect_to(const struct t_daemon *daemon)
 {
 	mp_manager *m;
 
-	T_OK(mp_manager_connect(daemon->address, NULL, &m));
+	T_OK(mp_manager_connect(daemon->address, T_PATIENT, &m));
 	return m;
 }
 
@@ -130,7 +130,7 @@ static int die_before_the_child(void *argument)
 	char address[96];
 
 	T_CHECK(t_read_full(pipe_fds[0], address, sizeof(address)) == 0);
-	T_CHECK(mp_manager_connect(address, NULL, &m) == 0);
+	T_CHECK(mp_manager_connect(address, T_PATIENT, &m) == 0);
 	T_CHECK(mp_manager_lock(m, "l", &lock) == 0);
 	T_CHECK(mp_served_lock_acquire(lock, LONG_MS, NULL) == 0);
 	pid_t pid = fork();
@@ -338,7 +338,7 @@ Test(served_death, a_daemon_that_was_stopped_gives_no_lock_to_who_has_left)
 	mp_manager *m = connect_to(&daemon);
 	mp_proxy *lock = lock_of(m, "l");
 
-	T_OK(mp_manager_connect(daemon.address, NULL, &impatient));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &impatient));
 	mp_proxy *theirs = lock_of(impatient, "l");
 	impatient->timeout_ms = 100;
 	t_stop_pidfd(daemon.pidfd);

@@ -239,7 +239,7 @@ Test(proxy, limits_of_the_daemon_are_answered)
 	mp_proxy *a;
 	mp_proxy *b;
 
-	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &m));
 	T_OK(mp_manager_lock(m, "a", &a));
 	T_RESULT(mp_manager_lock(m, NULL, &b), -ENOSPC);
 	T_RESULT(mp_manager_open(m, "lock", "b", mp_nil(), &b), -ENOSPC);
@@ -260,7 +260,7 @@ Test(proxy, a_restarted_daemon_has_the_named_ones_again)
 	mp_proxy *named;
 	mp_proxy *other;
 
-	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &m));
 	T_OK(mp_manager_lock(m, "a", &named));
 	T_OK(mp_manager_lock(m, NULL, &other));
 	T_OK(mp_served_lock_acquire(named, MP_FOREVER, NULL));

@@ -236,7 +236,7 @@ static void killed_at(const char *point, void (*one)(mp_manager *m), void (*othe
 
 	t_arm(point, "kill");
 	struct t_daemon daemon = t_daemon_start(NULL);
-	T_OK(mp_manager_connect(daemon.address, NULL, &client.manager));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &client.manager));
 	struct t_child child = t_spawn(be_client, &client);
 	T_RESULT(act_until_it_is_gone(client.manager, other), -EPIPE);
 	t_expect_exit(&child, 0);

@@ -123,7 +123,7 @@ static void start(void)
 {
 	open_server();
 	child = t_spawn(serve, server);
-	T_OK(mp_manager_connect(address, NULL, &m));
+	T_OK(mp_manager_connect(address, T_PATIENT, &m));
 }
 
 static void end(void)
@@ -263,7 +263,7 @@ Test(server, it_serves_in_a_thread_and_runs_again)
 	open_server();
 	for (int i = 0; i < 2; i++) {
 		pthread_create(&thread, NULL, run_in_thread, server);
-		T_OK(mp_manager_connect(address, NULL, &m));
+		T_OK(mp_manager_connect(address, T_PATIENT, &m));
 		bob = open_account("Bob");
 		cr_assert_eq(call(bob, "deposit", 1), 1);
 		T_RESULT(mp_server_run(server), -EBUSY);

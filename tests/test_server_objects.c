@@ -213,7 +213,7 @@ static void start_with(const mp_server_options *options)
 {
 	open_server(options);
 	child = t_spawn(serve, server);
-	T_OK(mp_manager_connect(address, NULL, &m));
+	T_OK(mp_manager_connect(address, T_PATIENT, &m));
 	T_OK(mp_manager_open(m, "bank", "bank", mp_nil(), &bank));
 }
 
@@ -348,7 +348,7 @@ Test(server_objects, what_is_kept_from_an_earlier_run_is_of_nothing)
 	open_server(NULL);
 	for (int i = 0; i < 2; i++) {
 		pthread_create(&thread, NULL, run_in_thread, server);
-		T_OK(mp_manager_connect(address, NULL, &m));
+		T_OK(mp_manager_connect(address, T_PATIENT, &m));
 		T_OK(mp_manager_open(m, "bank", "bank", mp_nil(), &bank));
 		mp_proxy *account = account_with(1);
 		T_OK(mp_proxy_call(bank, "lend", MP_LIST(mp_handle(account)), MP_NOWAIT, NULL));
@@ -362,7 +362,7 @@ Test(server_objects, what_is_kept_from_an_earlier_run_is_of_nothing)
 	}
 	/* A proxy outlives its object, which another run does not have. */
 	pthread_create(&thread, NULL, run_in_thread, server);
-	T_OK(mp_manager_connect(address, NULL, &m));
+	T_OK(mp_manager_connect(address, T_PATIENT, &m));
 	T_OK(mp_manager_open(m, "account", NULL, mp_nil(), &old));
 	T_OK(mp_server_stop(server));
 	pthread_join(thread, NULL);
@@ -441,7 +441,7 @@ Test(server_objects, mistakes_have_their_errors)
 	T_OK(mp_server_new(elsewhere, NULL, &second));
 	T_OK(mp_server_register(second, &account_type));
 	struct t_child second_child = t_spawn(serve, second);
-	T_OK(mp_manager_connect(elsewhere, NULL, &other));
+	T_OK(mp_manager_connect(elsewhere, T_PATIENT, &other));
 	T_OK(mp_manager_open(other, "account", NULL, mp_nil(), &foreign));
 	T_RESULT(mp_proxy_call(bank, "swap", MP_LIST(mp_handle(foreign)), MP_NOWAIT, NULL),
 		-ENOTSUP);

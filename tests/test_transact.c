@@ -315,7 +315,7 @@ Test(transact, after_a_restart_named_objects_are_found_again)
 	mp_dict *a;
 	mp_dict *b;
 
-	T_OK(mp_manager_connect(daemon.address, NULL, &m));
+	T_OK(mp_manager_connect(daemon.address, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "a", &a));
 	T_OK(mp_manager_dict(m, "b", &b));
 	t_daemon_kill(&daemon);
