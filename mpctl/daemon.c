@@ -55,7 +55,6 @@ static uint64_t next_page(const mp_obj *page)
 int daemon_objects(
 	struct line *line, const struct daemon_objects *which, daemon_item *tell, void *data)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__ListObjects op = MP__LIST_OBJECTS__INIT;
 	int r;
 
@@ -64,8 +63,7 @@ int daemon_objects(
 	if (which->class_name)
 		op.class_name = (char *)which->class_name;
 	op.nameless = which->nameless;
-	request.op_case = MP__REQUEST__OP_LIST_OBJECTS;
-	request.list_objects = &op;
+	Mp__Request request = MP__REQUEST(LIST_OBJECTS, list_objects, &op);
 	do {
 		mp_obj page;
 		r = ask_list(line, &request, 0, &page);
@@ -84,33 +82,24 @@ int daemon_objects(
 
 int daemon_clients(struct line *line, mp_obj *ret_list)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__ListClients op = MP__LIST_CLIENTS__INIT;
 
-	request.op_case = MP__REQUEST__OP_LIST_CLIENTS;
-	request.list_clients = &op;
-	return ask_list(line, &request, 0, ret_list);
+	return ask_list(line, &MP__REQUEST(LIST_CLIENTS, list_clients, &op), 0, ret_list);
 }
 
 int daemon_holds(struct line *line, mp_obj *ret_list)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__ListHolds op = MP__LIST_HOLDS__INIT;
 
-	request.op_case = MP__REQUEST__OP_LIST_HOLDS;
-	request.list_holds = &op;
-	return ask_list(line, &request, 0, ret_list);
+	return ask_list(line, &MP__REQUEST(LIST_HOLDS, list_holds, &op), 0, ret_list);
 }
 
 int daemon_stats(struct line *line, mp_obj *ret_text)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Stats op = MP__STATS__INIT;
 	mp_obj text;
 
-	request.op_case = MP__REQUEST__OP_STATS;
-	request.stats = &op;
-	int r = ask(line, &request, &text);
+	int r = ask(line, &MP__REQUEST(STATS, stats, &op), &text);
 	if (r < 0)
 		return r;
 	if (text.type != MP_TYPE_STR) {
@@ -123,14 +112,11 @@ int daemon_stats(struct line *line, mp_obj *ret_text)
 
 int daemon_monitor(struct line *line, int timeout_ms, uint64_t *after, mp_obj *ret_list)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Monitor op = MP__MONITOR__INIT;
 
 	op.after = *after;
 	op.timeout_ms = (uint64_t)timeout_ms;
-	request.op_case = MP__REQUEST__OP_MONITOR;
-	request.monitor = &op;
-	int r = ask_list(line, &request, timeout_ms, ret_list);
+	int r = ask_list(line, &MP__REQUEST(MONITOR, monitor, &op), timeout_ms, ret_list);
 	if (r < 0)
 		return r;
 	uint64_t next = next_page(ret_list);
@@ -144,23 +130,17 @@ int daemon_monitor(struct line *line, int timeout_ms, uint64_t *after, mp_obj *r
 
 int daemon_unlink(struct line *line, const char *name)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Unlink op = MP__UNLINK__INIT;
 
 	op.name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
-	request.op_case = MP__REQUEST__OP_UNLINK;
-	request.unlink = &op;
-	return ask(line, &request, NULL);
+	return ask(line, &MP__REQUEST(UNLINK, unlink, &op), NULL);
 }
 
 int daemon_shutdown(struct line *line)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Shutdown op = MP__SHUTDOWN__INIT;
 
-	request.op_case = MP__REQUEST__OP_SHUTDOWN;
-	request.shutdown = &op;
-	return ask(line, &request, NULL);
+	return ask(line, &MP__REQUEST(SHUTDOWN, shutdown, &op), NULL);
 }
 
 int64_t item_i64(const mp_obj *item, const char *key)

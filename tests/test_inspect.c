@@ -22,62 +22,43 @@ static int ask(mp_manager *m, Mp__Request *request, mp_obj *ret)
 
 static int list_objects(mp_manager *m, Mp__ListObjects *op, mp_obj *ret)
 {
-	Mp__Request request = MP__REQUEST__INIT;
-
-	request.op_case = MP__REQUEST__OP_LIST_OBJECTS;
-	request.list_objects = op;
-	return ask(m, &request, ret);
+	return ask(m, &MP__REQUEST(LIST_OBJECTS, list_objects, op), ret);
 }
 
 static int list_clients(mp_manager *m, mp_obj *ret)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__ListClients op = MP__LIST_CLIENTS__INIT;
 
-	request.op_case = MP__REQUEST__OP_LIST_CLIENTS;
-	request.list_clients = &op;
-	return ask(m, &request, ret);
+	return ask(m, &MP__REQUEST(LIST_CLIENTS, list_clients, &op), ret);
 }
 
 static int list_holds(mp_manager *m, mp_obj *ret)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__ListHolds op = MP__LIST_HOLDS__INIT;
 
-	request.op_case = MP__REQUEST__OP_LIST_HOLDS;
-	request.list_holds = &op;
-	return ask(m, &request, ret);
+	return ask(m, &MP__REQUEST(LIST_HOLDS, list_holds, &op), ret);
 }
 
 static int unlink_name(mp_manager *m, const char *name)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Unlink op = MP__UNLINK__INIT;
 
 	op.name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
-	request.op_case = MP__REQUEST__OP_UNLINK;
-	request.unlink = &op;
-	return ask(m, &request, NULL);
+	return ask(m, &MP__REQUEST(UNLINK, unlink, &op), NULL);
 }
 
 static int get_stats(mp_manager *m, mp_obj *ret)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Stats op = MP__STATS__INIT;
 
-	request.op_case = MP__REQUEST__OP_STATS;
-	request.stats = &op;
-	return ask(m, &request, ret);
+	return ask(m, &MP__REQUEST(STATS, stats, &op), ret);
 }
 
 static int end_server(mp_manager *m)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Shutdown op = MP__SHUTDOWN__INIT;
 
-	request.op_case = MP__REQUEST__OP_SHUTDOWN;
-	request.shutdown = &op;
-	return ask(m, &request, NULL);
+	return ask(m, &MP__REQUEST(SHUTDOWN, shutdown, &op), NULL);
 }
 
 static const char *text_of(const mp_obj *item, const char *key)
@@ -277,14 +258,11 @@ Test(inspect, who_holds_and_who_waits)
 
 static int monitor(mp_manager *m, uint64_t after, uint64_t timeout_ms, mp_obj *ret)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Monitor op = MP__MONITOR__INIT;
 
 	op.after = after;
 	op.timeout_ms = timeout_ms;
-	request.op_case = MP__REQUEST__OP_MONITOR;
-	request.monitor = &op;
-	return ask(m, &request, ret);
+	return ask(m, &MP__REQUEST(MONITOR, monitor, &op), ret);
 }
 
 static uint64_t next_of(const mp_obj *list)

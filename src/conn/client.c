@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "base/cleanup.h"
+#include "base/connect.h"
 #include "base/error.h"
 #include "base/fds.h"
 #include "conn/address.h"
@@ -12,12 +13,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/time.h>
 
-static int failed(const char *address)
+static int failed(const char *address, int err)
 {
-	int err = errno;
-
 	return mp_error_set(-err, "connecting to %s: %s", address, strerrordesc_np(err));
 }
 
@@ -26,32 +24,14 @@ static int late(const char *address)
 	return mp_error_set(-ETIMEDOUT, "connecting to %s: no answer in time", address);
 }
 
-/* The kernel counts this time for connect(2) too, when the backlog is full. */
-static void set_send_timeout(int fd, mp__deadline deadline)
-{
-	int ms = mp__deadline_poll_ms(deadline);
-	struct timeval time = {0};
-
-	if (ms >= 0) {
-		time.tv_sec = ms / 1000;
-		time.tv_usec = ms % 1000 * 1000 + 1; /* 0 would be for ever */
-	}
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
-}
-
 static int connect_unix(
 	int fd, const struct mp__endpoint *to, const char *address, mp__deadline deadline)
 {
-	int r;
+	int r = mp__connect_unix(fd, &to->at.any, to->size, deadline);
 
-	do {
-		set_send_timeout(fd, deadline);
-		r = connect(fd, &to->at.any, to->size);
-	} while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return errno == EAGAIN ? late(address) : failed(address);
-	set_send_timeout(fd, MP__DEADLINE_NEVER);
-	return 0;
+	if (r == -ETIMEDOUT)
+		return late(address);
+	return r < 0 ? failed(address, -r) : 0;
 }
 
 static int connect_tcp(
@@ -66,14 +46,13 @@ static int connect_tcp(
 	if (connect(fd, &to->at.any, to->size) == 0)
 		return 0;
 	if (errno != EINPROGRESS && errno != EINTR)
-		return failed(address);
+		return failed(address, errno);
 	int r = mp__fd_wait(fd, POLLOUT, deadline);
 	if (r < 0)
 		return r == -ETIMEDOUT ? late(address) : r;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 		return mp__error_errno("connecting");
-	errno = error;
-	return error ? failed(address) : 0;
+	return error ? failed(address, error) : 0;
 }
 
 static int connect_one(const struct mp__endpoint *to, const char *address, mp__deadline deadline)

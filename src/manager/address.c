@@ -4,6 +4,7 @@
 #include "manager/address.h"
 
 #include "base/cleanup.h"
+#include "base/connect.h"
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/testpoint.h"
@@ -11,39 +12,15 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-
-#define SCHEME "unix:"
 
 int mp__address_parse(const char *text, struct mp__address *ret_address)
 {
-	const char *path = text;
+	struct mp__address address = {.connector = -1};
+	int r = mp__unix_address(text, "a managerd", &address.at);
 
-	if (path && strncmp(path, SCHEME, strlen(SCHEME)) == 0)
-		path += strlen(SCHEME);
-	if (!path || *path != '/')
-		return mp_error_set(-EINVAL, "the address of a managerd is unix:/PATH, not %s",
-			text ? text : "NULL");
-	if (strlen(path) >= sizeof(ret_address->path))
-		return mp_error_set(-ENAMETOOLONG, "the path of a socket has at most %zu bytes: %s",
-			sizeof(ret_address->path) - 1, path);
-	memset(ret_address, 0, sizeof(*ret_address));
-	ret_address->connector = -1;
-	strcpy(ret_address->path, path);
-	return 0;
-}
-
-/* The kernel counts this time for connect(2) too, when the backlog is full. */
-static void set_send_timeout(int fd, mp__deadline deadline)
-{
-	int ms = mp__deadline_poll_ms(deadline);
-	struct timeval time = {0};
-
-	if (ms >= 0) {
-		time.tv_sec = ms / 1000;
-		time.tv_usec = ms % 1000 * 1000 + 1; /* 0 would be for ever */
-	}
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
+	if (r == 0)
+		*ret_address = address;
+	return r;
 }
 
 /* What to look at when nobody is reached. */
@@ -60,25 +37,18 @@ static const char *hint(int error)
 	}
 }
 
-static int connect_path(const char *path, mp__deadline deadline)
+static int connect_path(const struct sockaddr_un *at, mp__deadline deadline)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = at->sun_path;
 	MP__AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int r;
 
 	if (fd < 0)
 		return mp__error_errno("a socket to managerd");
-	strcpy(address.sun_path, path);
-	do {
-		set_send_timeout(fd, deadline);
-		r = connect(fd, (struct sockaddr *)&address, sizeof(address));
-	} while (r < 0 && errno == EINTR);
-	if (r < 0 && errno == EAGAIN)
-		return mp_error_set(-ETIMEDOUT, "connecting to %s: nobody accepts", path);
+	int r = mp__connect_unix(fd, (const struct sockaddr *)at, sizeof(*at), deadline);
+	if (r == -ETIMEDOUT)
+		return mp_error_set(r, "connecting to %s: nobody accepts", path);
 	if (r < 0)
-		return mp_error_set(
-			-errno, "connecting to %s: %s%s", path, strerror(errno), hint(errno));
-	set_send_timeout(fd, MP__DEADLINE_NEVER);
+		return mp_error_set(r, "connecting to %s: %s%s", path, strerror(-r), hint(-r));
 	return MP__TAKE_FD(fd);
 }
 
@@ -111,5 +81,5 @@ int mp__address_connect(const struct mp__address *address, mp__deadline deadline
 {
 	if (address->connector >= 0)
 		return connect_connector(address->connector, deadline);
-	return connect_path(address->path, deadline);
+	return connect_path(&address->at, deadline);
 }

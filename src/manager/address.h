@@ -2,7 +2,8 @@
 /*
  * manager/address.h - where a managerd is, and how to get a connected socket from there.
  *
- * Either a path, with a key or without,, or a connector: the descriptor over which a private daemon takes sockets.
+ * Either a path, with a key or without, or a connector: the descriptor over which a private daemon
+ * takes sockets.
  */
 #ifndef MP_MANAGER_ADDRESS_H
 #define MP_MANAGER_ADDRESS_H
@@ -13,8 +14,8 @@
 #include <sys/un.h>
 
 struct mp__address {
-	int connector; /* -1: the path counts */
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int connector; /* -1: `at` counts */
+	struct sockaddr_un at;
 	struct mp__authkey key; /* to be proved there; of size 0: none */
 };
 

@@ -65,7 +65,6 @@ static mp__deadline call_deadline(const struct mp_proxy *proxy, const char *meth
 /* It will not be answered in time: it must not be done later, unknown to the caller. */
 static void give_up(struct mp_manager *manager, uint64_t serial, const Mp__Request *given_up)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Cancel cancel = MP__CANCEL__INIT;
 	struct mp__connection *connection;
 	mp__deadline deadline = mp__deadline_in(0);
@@ -77,8 +76,7 @@ static void give_up(struct mp_manager *manager, uint64_t serial, const Mp__Reque
 		return;
 	if (mp__connection_serial(connection) == serial) {
 		cancel.id = given_up->id;
-		request.op_case = MP__REQUEST__OP_CANCEL;
-		request.cancel = &cancel;
+		Mp__Request request = MP__REQUEST(CANCEL, cancel, &cancel);
 		mp__connection_post(connection, &request, deadline);
 		if (may_hold(given_up->call->method))
 			mp__connection_break(connection);
@@ -124,9 +122,7 @@ int mp__method_prepare(
 	if (r < 0)
 		return r;
 	m->proxy = proxy;
-	m->request = (Mp__Request)MP__REQUEST__INIT;
-	m->request.op_case = MP__REQUEST__OP_CALL;
-	m->request.call = &m->op;
+	m->request = MP__REQUEST(CALL, call, &m->op);
 	m->op = (Mp__Call)MP__CALL__INIT;
 	m->op.method = (char *)name;
 	mp__argument_stand_in(&m->args, &m->op.args);

@@ -17,14 +17,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* Room for a read, and how much of a large reply is asked for at a time. */
 #define READ_ROOM ((size_t)16 << 10)
 #define READ_STEP ((size_t)1 << 20)
-/* Calls under way that a connection finds without memory of its own. A power of two. */
-#define TABLE_SMALL 16
 /* How often a blocked sender looks whether it should read instead. */
 #define SEND_SLICE_MS 20
 
@@ -38,13 +37,7 @@ struct mp__connection {
 	_Atomic size_t max_frame;
 	struct mp__timed_lock sending; /* held while a request goes out; before `lock` */
 	pthread_mutex_t lock;          /* guards what follows; nobody blocks under it */
-	struct mp__call *calls;        /* under way, oldest first */
-	struct mp__call *last;
-	struct mp__call **table; /* the same by id; `small` as long as they are few */
-	size_t table_size;
-	size_t n_calls;
-	struct mp__call *small[TABLE_SMALL];
-	uint64_t next_id;
+	struct mp__pending pending;    /* under way */
 	bool has_reader;
 	int broken;                /* 0, or the result of all further calls */
 	char why[MP__DETAIL_SIZE]; /* and its sentence */
@@ -64,8 +57,7 @@ static struct mp__connection *connection_new(int fd)
 	c->fd = fd;
 	c->serial = atomic_fetch_add(&next_serial, 1);
 	c->max_frame = MP__FRAME_FIRST_MAX;
-	c->table = c->small;
-	c->table_size = TABLE_SMALL;
+	mp__pending_init(&c->pending);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -91,8 +83,7 @@ void mp__connection_forget(struct mp__connection *connection)
 	/* In a forked child: a thread that was reading may have been about to replace the buffer. */
 	if (!connection->has_reader)
 		mp__buffer_free(&connection->in);
-	if (connection->table != connection->small)
-		free(connection->table);
+	mp__pending_free(&connection->pending);
 	free(connection);
 }
 
@@ -111,77 +102,6 @@ bool mp__connection_is_broken(struct mp__connection *connection)
 
 /* --- calls under way; all of this under the lock ---------------------------------------------- */
 
-static struct mp__call **place_of(struct mp__connection *c, uint64_t id)
-{
-	return &c->table[id & (c->table_size - 1)];
-}
-
-static void put_in_table(struct mp__connection *c, struct mp__call *call)
-{
-	struct mp__call **place = place_of(c, call->id);
-
-	call->chain = *place;
-	*place = call;
-}
-
-/*
- * Twice as large; without memory the chains get longer. At every instant the connection has a table
- * that can be freed: a fork may come between any two of these steps.
- */
-static void grow_table(struct mp__connection *c)
-{
-	struct mp__call **old = c->table;
-	struct mp__call **table = calloc(c->table_size * 2, sizeof(struct mp__call *));
-
-	if (!table)
-		return;
-	c->table = table;
-	c->table_size *= 2;
-	for (struct mp__call *call = c->calls; call; call = call->next)
-		put_in_table(c, call);
-	if (old != c->small)
-		free(old);
-}
-
-static void add_call(struct mp__connection *c, struct mp__call *call)
-{
-	if (c->n_calls == c->table_size)
-		grow_table(c);
-	call->id = ++c->next_id;
-	call->next = NULL;
-	call->previous = c->last;
-	if (c->last)
-		c->last->next = call;
-	else
-		c->calls = call;
-	c->last = call;
-	c->n_calls++;
-	put_in_table(c, call);
-}
-
-/* Replies come in any order: calls that wait for others are answered when those have done it. */
-static struct mp__call *take_call(struct mp__connection *c, uint64_t id)
-{
-	struct mp__call **at = place_of(c, id);
-
-	while (*at && (*at)->id != id)
-		at = &(*at)->chain;
-	struct mp__call *call = *at;
-	if (!call)
-		return NULL;
-	*at = call->chain;
-	if (call->previous)
-		call->previous->next = call->next;
-	else
-		c->calls = call->next;
-	if (call->next)
-		call->next->previous = call->previous;
-	else
-		c->last = call->previous;
-	c->n_calls--;
-	return call;
-}
-
 /* After this the call's memory may be gone: its thread may have seen the word on its own. */
 static void wake(struct mp__call *call, uint32_t word)
 {
@@ -195,7 +115,7 @@ static void wake(struct mp__call *call, uint32_t word)
 /* Somebody who waits becomes the reader. */
 static void pass_reading(struct mp__connection *c)
 {
-	for (struct mp__call *call = c->calls; call; call = call->next) {
+	for (struct mp__call *call = c->pending.first; call; call = call->next) {
 		if (call->waits) {
 			c->has_reader = true;
 			wake(call, WORD_READ);
@@ -214,8 +134,8 @@ static int break_connection(struct mp__connection *c, int result)
 	snprintf(c->why, sizeof(c->why), "%s", mp_error_detail());
 	/* Wakes who sleeps in the kernel; the descriptor stays ours until the end. */
 	shutdown(c->fd, SHUT_RDWR);
-	while (c->calls) {
-		struct mp__call *call = take_call(c, c->calls->id);
+	while (c->pending.first) {
+		struct mp__call *call = mp__pending_take(&c->pending, c->pending.first->id);
 		call->result = result;
 		wake(call, WORD_DONE);
 	}
@@ -300,12 +220,12 @@ static int hand_out(struct mp__connection *c)
 		uint64_t id = mp__frame_id(message, length);
 
 		pthread_mutex_lock(&c->lock);
-		struct mp__call *call = take_call(c, id);
+		struct mp__call *call = mp__pending_take(&c->pending, id);
 		if (call) {
 			call->result = mp__reply_fill(call->reply, message, length);
 			wake(call, WORD_DONE);
 		}
-		uint64_t asked = c->next_id;
+		uint64_t asked = c->pending.latest_id;
 		pthread_mutex_unlock(&c->lock);
 		int r = call ? 0 : unclaimed(id, asked, message, length);
 		if (r < 0)
@@ -392,7 +312,7 @@ static int begin_calls(
 	pthread_mutex_lock(&c->lock);
 	int r = c->broken ? mp_error_set(c->broken, "%s", c->why) : 0;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		add_call(c, &calls[i]);
+		mp__pending_add(&c->pending, &calls[i]);
 		requests[i]->id = calls[i].id;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -405,7 +325,7 @@ static int abort_call(struct mp__connection *c, struct mp__call *call, int resul
 	pthread_mutex_lock(&c->lock);
 	if (c->broken && call->result < 0)
 		result = mp_error_set(call->result, "%s", c->why);
-	struct mp__call *left = take_call(c, call->id);
+	struct mp__call *left = mp__pending_take(&c->pending, call->id);
 	if (!left && call->result == 0 && call->reply->data != call->reply->small)
 		free(call->reply->data);
 	if (begun || (result != -ETIMEDOUT && result != -EMSGSIZE && result != -ENOMEM))
@@ -459,7 +379,7 @@ static int read_for(struct mp__connection *c, struct mp__call *call, mp__deadlin
 	if (atomic_load_explicit(&call->word, memory_order_relaxed) == WORD_DONE)
 		r = 0;
 	else
-		take_call(c, call->id);
+		mp__pending_take(&c->pending, call->id);
 	pass_reading(c);
 	pthread_mutex_unlock(&c->lock);
 	return r;
@@ -471,7 +391,7 @@ static int give_up(struct mp__connection *c, struct mp__call *call)
 	pthread_mutex_lock(&c->lock);
 	uint32_t word = atomic_load_explicit(&call->word, memory_order_relaxed);
 	if (word != WORD_DONE) {
-		take_call(c, call->id);
+		mp__pending_take(&c->pending, call->id);
 		if (word == WORD_READ)
 			pass_reading(c);
 	}
@@ -570,7 +490,7 @@ void mp__connection_post(
 	if (mp__connection_send(c, &request, &call, 1, deadline) < 0)
 		return;
 	pthread_mutex_lock(&c->lock);
-	bool answered = !take_call(c, call.id) && call.result == 0;
+	bool answered = !mp__pending_take(&c->pending, call.id) && call.result == 0;
 	pthread_mutex_unlock(&c->lock);
 	if (answered && nobody.data != nobody.small)
 		free(nobody.data);
@@ -580,14 +500,12 @@ void mp__connection_post(
 
 static int say_hello(struct mp__connection *c, mp__deadline deadline)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Hello hello = MP__HELLO__INIT;
 	struct mp__reply reply;
 
 	hello.version = MP__PROTOCOL_VERSION;
 	hello.program = (char *)("libmp " PACKAGE_VERSION);
-	request.op_case = MP__REQUEST__OP_HELLO;
-	request.hello = &hello;
+	Mp__Request request = MP__REQUEST(HELLO, hello, &hello);
 	int r = mp__connection_call(c, &request, deadline, &reply);
 	if (r < 0)
 		return r;

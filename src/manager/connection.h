@@ -16,9 +16,9 @@
 
 #include "base/deadline.h"
 #include "manager/address.h"
+#include "manager/pending.h"
 #include "manager/message.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -40,21 +40,10 @@ bool mp__connection_is_broken(struct mp__connection *connection);
 /* Differs between all connections that this process and its ancestors have had. */
 uint64_t mp__connection_serial(const struct mp__connection *connection);
 
-/* A request under way: the connection's from mp__connection_send() until mp__connection_await(). */
-struct mp__call {
-	struct mp__call *next; /* by age */
-	struct mp__call *previous;
-	struct mp__call *chain; /* with the same place in the table */
-	uint64_t id;
-	bool waits; /* has sent, and sleeps on the word */
-	_Atomic uint32_t word;
-	int result; /* when it is done: 0 the reply is there, or why it will not come */
-	struct mp__reply *reply;
-};
-
 /*
  * Send requests one after the other, in one go; each gets its id here, and its reply in calls[i].reply,
- * which the caller has set. All or none: negative as mp__connection_call(), and none is under way.
+ * which the caller has set. The calls are the connection's until mp__connection_await(). All or none:
+ * negative as mp__connection_call(), and none is under way.
  */
 int mp__connection_send(struct mp__connection *connection, Mp__Request *const *requests,
 	struct mp__call *calls, size_t n, mp__deadline deadline);

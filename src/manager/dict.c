@@ -125,7 +125,6 @@ static int no_dict(void)
 
 int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictSet op = MP__DICT_SET__INIT;
 	MP__ARGUMENT(k);
 	MP__ARGUMENT(v);
@@ -137,14 +136,12 @@ int mp_dict_set(mp_dict *dict, mp_obj key, mp_obj value)
 		return r;
 	mp__argument_stand_in(&k, &op.key);
 	mp__argument_stand_in(&v, &op.value);
-	request.op_case = MP__REQUEST__OP_DICT_SET;
-	request.dict_set = &op;
+	Mp__Request request = MP__REQUEST(DICT_SET, dict_set, &op);
 	return call_plain(dict, &request, &op.reference, &v);
 }
 
 int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictGet op = MP__DICT_GET__INIT;
 	MP__ARGUMENT(k);
 
@@ -154,14 +151,12 @@ int mp_dict_get(mp_dict *dict, mp_obj key, mp_obj *ret_value)
 	if (r < 0)
 		return r;
 	mp__argument_stand_in(&k, &op.key);
-	request.op_case = MP__REQUEST__OP_DICT_GET;
-	request.dict_get = &op;
+	Mp__Request request = MP__REQUEST(DICT_GET, dict_get, &op);
 	return call_value(dict, &request, &op.reference, ret_value);
 }
 
 int mp_dict_pop(mp_dict *dict, mp_obj key, mp_obj *ret_value)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictPop op = MP__DICT_POP__INIT;
 	MP__ARGUMENT(k);
 
@@ -172,15 +167,13 @@ int mp_dict_pop(mp_dict *dict, mp_obj key, mp_obj *ret_value)
 		return r;
 	mp__argument_stand_in(&k, &op.key);
 	op.quiet = !ret_value;
-	request.op_case = MP__REQUEST__OP_DICT_POP;
-	request.dict_pop = &op;
+	Mp__Request request = MP__REQUEST(DICT_POP, dict_pop, &op);
 	return ret_value ? call_value(dict, &request, &op.reference, ret_value)
 			 : call_plain(dict, &request, &op.reference, NULL);
 }
 
 int mp_dict_contains(mp_dict *dict, mp_obj key)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictContains op = MP__DICT_CONTAINS__INIT;
 	uint64_t count = 0;
 	MP__ARGUMENT(k);
@@ -191,15 +184,13 @@ int mp_dict_contains(mp_dict *dict, mp_obj key)
 	if (r < 0)
 		return r;
 	mp__argument_stand_in(&k, &op.key);
-	request.op_case = MP__REQUEST__OP_DICT_CONTAINS;
-	request.dict_contains = &op;
+	Mp__Request request = MP__REQUEST(DICT_CONTAINS, dict_contains, &op);
 	r = call_count(dict, &request, &op.reference, &count);
 	return r < 0 ? r : count > 0;
 }
 
 int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_value)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictSetdefault op = MP__DICT_SETDEFAULT__INIT;
 	struct mp__reply reply;
 	uint64_t serial;
@@ -213,8 +204,7 @@ int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_valu
 		return r;
 	mp__argument_stand_in(&k, &op.key);
 	mp__argument_stand_in(&v, &op.value);
-	request.op_case = MP__REQUEST__OP_DICT_SETDEFAULT;
-	request.dict_setdefault = &op;
+	Mp__Request request = MP__REQUEST(DICT_SETDEFAULT, dict_setdefault, &op);
 	r = call(dict, &request, &op.reference, &v, &reply, &serial);
 	if (r != 0)
 		return r;
@@ -232,7 +222,6 @@ int mp_dict_setdefault(mp_dict *dict, mp_obj key, mp_obj value, mp_obj *ret_valu
 
 int mp_dict_update(mp_dict *dict, mp_obj pairs)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictUpdate op = MP__DICT_UPDATE__INIT;
 	MP__ARGUMENT(p);
 
@@ -245,33 +234,28 @@ int mp_dict_update(mp_dict *dict, mp_obj pairs)
 	if (r < 0)
 		return r;
 	mp__argument_stand_in(&p, &op.pairs);
-	request.op_case = MP__REQUEST__OP_DICT_UPDATE;
-	request.dict_update = &op;
+	Mp__Request request = MP__REQUEST(DICT_UPDATE, dict_update, &op);
 	return call_plain(dict, &request, &op.reference, &p);
 }
 
 int mp_dict_clear(mp_dict *dict)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictClear op = MP__DICT_CLEAR__INIT;
 
 	if (!dict)
 		return no_dict();
-	request.op_case = MP__REQUEST__OP_DICT_CLEAR;
-	request.dict_clear = &op;
+	Mp__Request request = MP__REQUEST(DICT_CLEAR, dict_clear, &op);
 	return call_plain(dict, &request, &op.reference, NULL);
 }
 
 int mp_dict_len(mp_dict *dict, size_t *ret_len)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictLen op = MP__DICT_LEN__INIT;
 	uint64_t count = 0;
 
 	if (!dict || !ret_len)
 		return no_dict();
-	request.op_case = MP__REQUEST__OP_DICT_LEN;
-	request.dict_len = &op;
+	Mp__Request request = MP__REQUEST(DICT_LEN, dict_len, &op);
 	int r = call_count(dict, &request, &op.reference, &count);
 	if (r == 0)
 		*ret_len = (size_t)count;
@@ -280,14 +264,12 @@ int mp_dict_len(mp_dict *dict, size_t *ret_len)
 
 static int list(mp_dict *dict, Mp__DictList__Part part, mp_obj *ret_value)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__DictList op = MP__DICT_LIST__INIT;
 
 	if (!dict || !ret_value)
 		return no_dict();
 	op.part = part;
-	request.op_case = MP__REQUEST__OP_DICT_LIST;
-	request.dict_list = &op;
+	Mp__Request request = MP__REQUEST(DICT_LIST, dict_list, &op);
 	return call_value(dict, &request, &op.reference, ret_value);
 }
 

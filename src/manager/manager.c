@@ -258,13 +258,11 @@ int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager
 
 int mp_manager_ping(mp_manager *manager)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Ping ping = MP__PING__INIT;
 
 	if (!manager)
 		return mp_error_set(-EINVAL, "ping: the manager is NULL");
-	request.op_case = MP__REQUEST__OP_PING;
-	request.ping = &ping;
+	Mp__Request request = MP__REQUEST(PING, ping, &ping);
 	return mp__manager_ask(manager, &request, mp__manager_deadline(manager), NULL);
 }
 

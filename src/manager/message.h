@@ -13,6 +13,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* A request of one operation: MP__REQUEST(PING, ping, &ping). The id comes with its sending. */
+#define MP__REQUEST(operation, member, value)                                     \
+	((Mp__Request){.base = PROTOBUF_C_MESSAGE_INIT(&mp__request__descriptor), \
+		.op_case = MP__REQUEST__OP_##operation,                           \
+		.member = (value)})
+
 /* Requests up to this size are packed on the stack. */
 #define MP__REQUEST_SMALL 2048
 

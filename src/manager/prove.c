@@ -15,13 +15,11 @@
 static int exchange(struct mp__connection *c, struct mp__auth *auth, uint8_t *word, bool *ret_more,
 	mp__deadline deadline)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Auth op = MP__AUTH__INIT;
 	struct mp__reply reply;
 
 	op.word = (ProtobufCBinaryData){MP__AUTH_SIZE, word};
-	request.op_case = MP__REQUEST__OP_AUTH;
-	request.auth = &op;
+	Mp__Request request = MP__REQUEST(AUTH, auth, &op);
 	int r = mp__connection_call(c, &request, deadline, &reply);
 	if (r < 0)
 		return r;

@@ -80,11 +80,9 @@ static int take_opened(struct mp_proxy *proxy, const struct mp__connection *conn
 static int send_open(struct mp_proxy *proxy, struct mp__connection *connection, Mp__Open *open,
 	mp__deadline deadline)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	struct mp__reply reply;
 
-	request.op_case = MP__REQUEST__OP_OPEN;
-	request.open = open;
+	Mp__Request request = MP__REQUEST(OPEN, open, open);
 	int r = mp__connection_call(connection, &request, deadline, &reply);
 	if (r < 0)
 		return mp__failure_said(proxy, &request, &reply, r);
@@ -263,7 +261,6 @@ mp_proxy *mp_proxy_ref(mp_proxy *proxy)
  */
 static void forget(struct mp_proxy *proxy)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Close close = MP__CLOSE__INIT;
 	struct mp__connection *connection;
 	mp__deadline deadline = mp__deadline_in(CLOSE_MS);
@@ -275,8 +272,7 @@ static void forget(struct mp_proxy *proxy)
 		return;
 	if (proxy->serial == mp__connection_serial(connection)) {
 		close.reference = proxy->reference;
-		request.op_case = MP__REQUEST__OP_CLOSE;
-		request.close = &close;
+		Mp__Request request = MP__REQUEST(CLOSE, close, &close);
 		mp__connection_post(connection, &request, deadline);
 	}
 	mp__connection_unref(connection);

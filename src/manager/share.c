@@ -117,9 +117,9 @@ int mp__share_export(struct mp_manager *manager, struct mp__handle_wire *wire)
 		return r;
 
 	memcpy(travel.id, manager->id, sizeof(travel.id));
-	travel.path_length = is_private ? 0 : (uint16_t)strlen(manager->address.path);
+	travel.path_length = is_private ? 0 : (uint16_t)strlen(manager->address.at.sun_path);
 	memcpy(wire->data, &travel, sizeof(travel));
-	memcpy(wire->data + sizeof(travel), manager->address.path, travel.path_length);
+	memcpy(wire->data + sizeof(travel), manager->address.at.sun_path, travel.path_length);
 	wire->size = sizeof(travel) + travel.path_length;
 	wire->n_fds = fd >= 0;
 	if (fd >= 0)
@@ -162,7 +162,7 @@ static int read_key(int fd, struct mp__authkey *key)
 static int read_address(
 	struct mp__handle_wire *wire, size_t *at, size_t length, struct mp__address *address)
 {
-	char path[sizeof(address->path)];
+	char path[sizeof(address->at.sun_path)];
 
 	if (wire->n_fds > 1 || length >= sizeof(path) || length > wire->size - *at)
 		return bad();

@@ -2,11 +2,11 @@
 #include <config.h>
 
 #include "base/authkey.h"
+#include "base/connect.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "conn/hmac.h"
-#include "manager/address.h"
 #include "serve/listener.h"
 #include "serve/log.h"
 #include "serve/server.h"
@@ -75,16 +75,16 @@ static void free_server(mp_server *server)
 /* With its name, and what stops it; or nothing is left. */
 static int open_at(mp_server *server, const char *address, mode_t mode)
 {
-	struct mp__address parsed;
+	struct sockaddr_un at;
 
-	int r = mp__address_parse(address, &parsed);
+	int r = mp__unix_address(address, "a server", &at);
 	if (r < 0)
 		return r;
 	server->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->stop < 0)
 		return mp__error_errno("a new server: eventfd");
 	server->listener = (struct serve_listener){.fd = -1, .spare = -1};
-	r = serve_listener_open(&server->listener, parsed.path, mode, SERVE_GROUP_NONE);
+	r = serve_listener_open(&server->listener, at.sun_path, mode, SERVE_GROUP_NONE);
 	if (r < 0)
 		close(server->stop);
 	return r;
@@ -161,7 +161,7 @@ static void ended(void *data)
 
 static int run(mp_server *server)
 {
-	struct mp__served_list handles = {NULL};
+	struct mp__served_list handles = {.first = NULL};
 	static const struct serve_class *const none[] = {NULL};
 	const struct serve_service service = {
 		.program = "libmp " PACKAGE_VERSION,
