@@ -5,11 +5,25 @@
 
 #include "base/error.h"
 
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* JOURNAL_STREAM is inherited by whoever is started from a service: it has to be our stderr. */
+bool md_journal_is_stderr(void)
+{
+	const char *text = getenv("JOURNAL_STREAM");
+	unsigned long long device;
+	unsigned long long inode;
+	struct stat st;
+
+	return text && sscanf(text, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t)device &&
+	       st.st_ino == (ino_t)inode;
+}
 
 int md_journal_open(struct md_journal *journal, const char *path)
 {

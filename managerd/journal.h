@@ -9,6 +9,8 @@
 #ifndef MANAGERD_JOURNAL_H
 #define MANAGERD_JOURNAL_H
 
+#include <stdbool.h>
+
 #define MD_JOURNAL_PATH "/run/systemd/journal/socket"
 #define MD_JOURNAL_RECORD_SIZE 1024
 
@@ -17,6 +19,9 @@ struct md_journal {
 	char record[MD_JOURNAL_RECORD_SIZE];
 	unsigned size;
 };
+
+/* Is standard error the journal's? */
+bool md_journal_is_stderr(void);
 
 /* A socket connected to the journal's. -errno. */
 int md_journal_open(struct md_journal *journal, const char *path);

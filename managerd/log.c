@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "managerd/journal.h"
-#include "managerd/systemd.h"
 
 #include <poll.h>
 #include <stdarg.h>
@@ -33,6 +32,7 @@ struct place {
 };
 
 static struct place places[PLACES];
+static bool journaled; /* standard error is the journal's */
 static struct md_journal journal = {.fd = -1};
 static struct serve_timers *timers; /* NULL: there is no loop */
 static struct serve_timer timer;
@@ -43,9 +43,8 @@ static struct serve_timer timer;
 static void write_line(int level, const char *text)
 {
 	char line[TEXT_SIZE + 32];
-	int n = md_systemd_has_journal()
-			? snprintf(line, sizeof(line), "<%d>managerd: %s\n", level, text)
-			: snprintf(line, sizeof(line), "managerd: %s\n", text);
+	int n = journaled ? snprintf(line, sizeof(line), "<%d>managerd: %s\n", level, text)
+			  : snprintf(line, sizeof(line), "managerd: %s\n", text);
 
 	/* A pipe that is writable takes a line at once; one that nobody reads must not stop us. */
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -77,7 +76,8 @@ static void emit(int level, const char *event, const struct md_peer *peer, const
 
 void md_log_open(void)
 {
-	if (md_systemd_has_journal())
+	journaled = md_journal_is_stderr();
+	if (journaled)
 		(void)md_journal_open(&journal, MD_JOURNAL_PATH);
 }
 

@@ -153,6 +153,10 @@ static int start(struct command_line *line, struct md_daemon *daemon)
 {
 	const struct md_settings *settings = &daemon->settings;
 
+	if (md_systemd_init() < 0) {
+		md_say("%s", mp_error_detail());
+		return EXIT_FAILED;
+	}
 	if (load(line, &daemon->settings) < 0)
 		return EXIT_USAGE;
 	if (line->check)
@@ -180,10 +184,6 @@ int main(int argc, char **argv)
 	int code = read_command_line(&line);
 	if (code >= 0)
 		return code;
-	if (md_systemd_init() < 0) {
-		md_say("%s", mp_error_detail());
-		return EXIT_FAILED;
-	}
 	md_log_open();
 	daemon = (struct md_daemon){
 		.load = load_again, .load_data = &line, .listen_fd = -1, .metrics_fd = -1};

@@ -156,8 +156,10 @@ static bool receive_request(struct md_metrics_visitor *visitor)
 	int code = md_metrics_judge(visitor->request, visitor->received);
 	if (code == 0)
 		return true;
-	visitor->answer = code == 200 ? print_metrics(visitor->metrics->context, &visitor->size)
-				      : print_refusal(code, &visitor->size);
+	if (code == 200)
+		visitor->answer = print_metrics(visitor->metrics->context, &visitor->size);
+	if (!visitor->answer)
+		visitor->answer = print_refusal(code == 200 ? 500 : code, &visitor->size);
 	visitor->sent = 0;
 	return visitor->answer && send_answer(visitor);
 }

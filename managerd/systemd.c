@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
@@ -31,23 +30,9 @@ static struct {
 } sd;
 
 static int notify_fd = -1;
-static bool journaled;
 static uint64_t watchdog_usec;
 static char **names; /* of the sockets; "" when taken */
 static int n_sockets;
-
-/* JOURNAL_STREAM is inherited by whoever is started from a service: it has to be our stderr. */
-static bool stderr_is_journal(void)
-{
-	const char *text = getenv("JOURNAL_STREAM");
-	unsigned long long device;
-	unsigned long long inode;
-	struct stat st;
-
-	return text && sscanf(text, "%llu:%llu", &device, &inode) == 2 &&
-	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == (dev_t)device &&
-	       st.st_ino == (ino_t)inode;
-}
 
 static bool is_for_us(const char *variable)
 {
@@ -105,7 +90,6 @@ int md_systemd_init(void)
 	bool listens = is_for_us("LISTEN_PID");
 	const char *notify = getenv("NOTIFY_SOCKET");
 
-	journaled = stderr_is_journal();
 	if (!notify && !listens)
 		return 0;
 	int r = load();
@@ -122,11 +106,6 @@ int md_systemd_init(void)
 		return mp_error_set(n_sockets, "the sockets that systemd gives us: %s",
 			strerrordesc_np(-n_sockets));
 	return 0;
-}
-
-bool md_systemd_has_journal(void)
-{
-	return journaled;
 }
 
 bool md_systemd_is_notified(void)
@@ -210,11 +189,6 @@ uint64_t md_systemd_watchdog_usec(void)
 int md_systemd_init(void)
 {
 	return 0;
-}
-
-bool md_systemd_has_journal(void)
-{
-	return false;
 }
 
 bool md_systemd_is_notified(void)

@@ -20,9 +20,6 @@
  */
 int md_systemd_init(void);
 
-/* Is standard error the journal's? */
-bool md_systemd_has_journal(void);
-
 /*
  * What sd_notify(3) does: lines "NAME=value". Neither takes a descriptor, so that they work when clients
  * have taken all. notify is for changes of state, which systemd has to hear of, and waits until it can

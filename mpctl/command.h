@@ -113,7 +113,9 @@ extern const struct command command_top;
 extern const struct command command_unlock;
 extern const struct command command_watch;
 
-/* `mpctl NAME --help`. */
+/* --- what all commands say alike (say.c) --- */
+
+/* `mpctl NAME --help`, up to the options. MPCTL_OK. */
 int mpctl_help(const struct command *command);
 /* "mpctl NAME: ...", and how to get help. MPCTL_USAGE. */
 int mpctl_usage(const struct command *command, const char *format, ...)

@@ -54,7 +54,7 @@ static bool takes(const struct command *command, const struct option *o)
 	return o->bit == ALL || (command->options & o->bit) != 0;
 }
 
-void line_print_options(FILE *to, const struct command *command)
+static void print_options(const struct command *command)
 {
 	char left[32];
 
@@ -63,8 +63,16 @@ void line_print_options(FILE *to, const struct command *command)
 			continue;
 		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument ? " " : "",
 			o->argument ? o->argument : "");
-		fprintf(to, "  %-16s %s\n", left, o->help);
+		printf("  %-16s %s\n", left, o->help);
 	}
+}
+
+int line_help(const struct command *command)
+{
+	mpctl_help(command);
+	fputs(*command->help ? "\n" : "", stdout);
+	print_options(command);
+	return MPCTL_OK;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -270,7 +278,7 @@ int line_run(const struct command *command, int argc, char **argv)
 	}
 	int code = read_line(&line, argc, argv, &help);
 	if (help)
-		code = mpctl_help(command);
+		code = line_help(command);
 	else if (code == MPCTL_OK)
 		code = connect_and_serve(&line);
 	free(line.argv);

@@ -16,8 +16,8 @@
 
 /* Read, connect, command->serve(). The exit code. */
 int line_run(const struct command *command, int argc, char **argv);
-/* The options that it takes, a line each. */
-void line_print_options(FILE *to, const struct command *command);
+/* `mpctl NAME --help`, with the options that it takes. MPCTL_OK. */
+int line_help(const struct command *command);
 
 /* "mpctl NAME: ..." with the sentence of the error; its exit code. `what` may be NULL. */
 int line_fail(struct line *line, int result, const char *what);

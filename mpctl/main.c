@@ -9,9 +9,7 @@
 
 #include <mp/version.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,30 +57,6 @@ static int usage(FILE *to)
 	return to == stdout ? MPCTL_OK : MPCTL_USAGE;
 }
 
-int mpctl_help(const struct command *command)
-{
-	printf("usage: mpctl %s\n\n%s.\n\n%s", command->synopsis, command->summary, command->help);
-#ifdef MPCTL_SERVE
-	if (command->serve) {
-		fputs(*command->help ? "\n" : "", stdout);
-		line_print_options(stdout, command);
-	}
-#endif
-	return MPCTL_OK;
-}
-
-int mpctl_usage(const struct command *command, const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "mpctl %s: ", command->name);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fprintf(stderr, "\nusage: mpctl %s\n", command->synopsis);
-	return MPCTL_USAGE;
-}
-
 /* Names may be of two words: how many of argv are this one's, 0: none. */
 static int words_of(const struct command *command, int argc, char **argv)
 {
@@ -110,37 +84,6 @@ static const struct command *find(int argc, char **argv, int *ret_words)
 	mpctl_print_name(stderr, argv[0]);
 	putc('\n', stderr);
 	return NULL;
-}
-
-void mpctl_json_string(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			printf("\\%c", *c);
-		else if (*c < ' ' || *c > '~')
-			printf("\\u00%02x", *c);
-		else
-			putchar(*c);
-	}
-	putchar('"');
-}
-
-void mpctl_print_name(FILE *to, const char *text)
-{
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c < ' ' || *c > '~' || *c == '\\')
-			fprintf(to, "\\x%02x", *c);
-		else
-			putc(*c, to);
-	}
-}
-
-bool mpctl_reader_gone(void)
-{
-	struct pollfd out = {.fd = STDOUT_FILENO};
-
-	return poll(&out, 1, 0) == 1 && out.revents & POLLERR;
 }
 
 /* What was printed must have arrived: a full disk is no success. */
@@ -189,7 +132,13 @@ static int help(int argc, char **argv)
 	if (argc == 0)
 		return usage(stdout);
 	const struct command *command = find(argc, argv, &words);
-	return command ? mpctl_help(command) : MPCTL_USAGE;
+	if (!command)
+		return MPCTL_USAGE;
+#ifdef MPCTL_SERVE
+	if (command->serve)
+		return line_help(command);
+#endif
+	return mpctl_help(command);
 }
 
 int main(int argc, char **argv)
