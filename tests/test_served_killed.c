@@ -54,9 +54,16 @@ static int wait_for_it(void *unused)
 	t_hang();
 }
 
-/* One holds it and dies; another one waits for it and dies; then it is here, and is given as before. */
-static void kill_holder_and_waiter(int news)
+/*
+ * One holds it, that often, and dies; another one waits for it and dies; then it is here, with this
+ * result, and is given as before.
+ */
+static void kill_holder_and_waiter(
+	int (*take)(mp_proxy *), int (*give)(mp_proxy *), int times, int news)
 {
+	take_it = take;
+	give_it = give;
+	takes = times;
 	struct t_child holder = t_spawn(hold, NULL);
 	t_wait_ready(&holder);
 	struct t_child waiter = t_spawn(wait_for_it, NULL);
@@ -83,10 +90,7 @@ Test(served_killed, killed_with_a_lock)
 {
 	m = t_manager();
 	T_OK(mp_manager_lock(m, NULL, &object));
-	take_it = take_lock;
-	give_it = mp_served_lock_release;
-	takes = 1;
-	kill_holder_and_waiter(MP_OWNER_DIED);
+	kill_holder_and_waiter(take_lock, mp_served_lock_release, 1, MP_OWNER_DIED);
 }
 
 /* However deep it was: it is held once by the next one. */
@@ -94,40 +98,28 @@ Test(served_killed, killed_with_an_rlock)
 {
 	m = t_manager();
 	T_OK(mp_manager_rlock(m, NULL, &object));
-	take_it = take_rlock;
-	give_it = mp_served_rlock_release;
-	takes = 3;
-	kill_holder_and_waiter(MP_OWNER_DIED);
+	kill_holder_and_waiter(take_rlock, mp_served_rlock_release, 3, MP_OWNER_DIED);
 }
 
 Test(served_killed, killed_with_permits)
 {
 	m = t_manager();
 	T_OK(mp_manager_semaphore(m, NULL, 1, &object));
-	take_it = take_permit;
-	give_it = mp_served_semaphore_release;
-	takes = 1;
-	kill_holder_and_waiter(0);
+	kill_holder_and_waiter(take_permit, mp_served_semaphore_release, 1, 0);
 }
 
 Test(served_killed, killed_with_all_permits_of_a_bounded_semaphore)
 {
 	m = t_manager();
 	T_OK(mp_manager_bounded_semaphore(m, NULL, 1, &object));
-	take_it = take_permit;
-	give_it = mp_served_semaphore_release;
-	takes = 1;
-	kill_holder_and_waiter(0);
+	kill_holder_and_waiter(take_permit, mp_served_semaphore_release, 1, 0);
 }
 
 Test(served_killed, killed_with_the_lock_of_a_condition)
 {
 	m = t_manager();
 	T_OK(mp_manager_condition(m, NULL, NULL, &object));
-	take_it = take_condition;
-	give_it = mp_served_condition_release;
-	takes = 2;
-	kill_holder_and_waiter(MP_OWNER_DIED);
+	kill_holder_and_waiter(take_condition, mp_served_condition_release, 2, MP_OWNER_DIED);
 }
 
 static int wait_for_event(void *event)

@@ -13,171 +13,167 @@ T_SUITE(served_points);
 
 /* --- what they do -------------------------------------------------------------------------------- */
 
-static void close_of(mp_proxy *proxy, int opened)
-{
-	if (opened >= 0)
-		mp_proxy_close(proxy);
-}
+/*
+ * As a program does that looks at no result: managerd may be gone before each of these calls. What was
+ * not opened is NULL, of which every function says only that it is.
+ */
 
 static void wait_at_barrier(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_barrier(m, "barrier", 2, &p);
 
-	if (r >= 0)
-		mp_served_barrier_wait(p, LONG_MS);
-	close_of(p, r);
+	mp_manager_barrier(m, "barrier", 2, &p);
+	mp_served_barrier_wait(p, LONG_MS);
+	mp_proxy_close(p);
 }
 
 /* Nobody else comes: it breaks. */
 static void wait_in_vain(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_barrier(m, "lonely", 2, &p);
 
-	if (r >= 0)
-		mp_served_barrier_wait(p, 1);
-	if (r >= 0)
-		mp_served_barrier_reset(p);
-	close_of(p, r);
+	mp_manager_barrier(m, "lonely", 2, &p);
+	mp_served_barrier_wait(p, 1);
+	mp_served_barrier_reset(p);
+	mp_proxy_close(p);
 }
 
 static void wait_for_condition(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_condition(m, "condition", NULL, &p);
 
-	if (r >= 0 && mp_served_condition_acquire(p, LONG_MS) >= 0) {
+	mp_manager_condition(m, "condition", NULL, &p);
+	if (mp_served_condition_acquire(p, LONG_MS) >= 0) {
 		mp_served_condition_wait(p, LONG_MS);
 		mp_served_condition_release(p);
 	}
-	close_of(p, r);
+	mp_proxy_close(p);
 }
 
 static void notify(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_condition(m, "condition", NULL, &p);
 
-	if (r >= 0 && mp_served_condition_acquire(p, LONG_MS) >= 0) {
+	mp_manager_condition(m, "condition", NULL, &p);
+	if (mp_served_condition_acquire(p, LONG_MS) >= 0) {
 		mp_served_condition_notify_all(p);
 		mp_served_condition_release(p);
 	}
-	close_of(p, r);
+	mp_proxy_close(p);
 }
 
 static void count(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_counter(m, "counter", 0, &p);
 
-	if (r >= 0)
-		mp_counter_add(p, 1, NULL);
-	close_of(p, r);
+	mp_manager_counter(m, "counter", 0, &p);
+	mp_counter_add(p, 1, NULL);
+	mp_proxy_close(p);
 }
 
 static void wait_for_event(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_event(m, "event", &p);
 
-	if (r >= 0)
-		mp_served_event_wait(p, LONG_MS);
-	close_of(p, r);
+	mp_manager_event(m, "event", &p);
+	mp_served_event_wait(p, LONG_MS);
+	mp_proxy_close(p);
 }
 
 static void set_event(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_event(m, "event", &p);
 
-	if (r >= 0) {
-		mp_served_event_set(p);
-		mp_served_event_clear(p);
-	}
-	close_of(p, r);
+	mp_manager_event(m, "event", &p);
+	mp_served_event_set(p);
+	mp_served_event_clear(p);
+	mp_proxy_close(p);
 }
 
 static void wait_too_short(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_event(m, "never", &p);
 
-	if (r >= 0)
-		mp_served_event_wait(p, 1);
-	close_of(p, r);
+	mp_manager_event(m, "never", &p);
+	mp_served_event_wait(p, 1);
+	mp_proxy_close(p);
+}
+
+static mp_proxy *open_queue(mp_manager *m)
+{
+	mp_proxy *p = NULL;
+
+	mp_manager_queue(m, "queue", MP_QUEUE_OPTIONS(.maxsize = 1), &p);
+	return p;
 }
 
 static void put(mp_manager *m)
 {
-	mp_proxy *p = NULL;
-	int r = mp_manager_queue(m, "queue", MP_QUEUE_OPTIONS(.maxsize = 1), &p);
+	mp_proxy *p = open_queue(m);
 
-	if (r >= 0)
-		mp_served_queue_put(p, mp_i64(1), LONG_MS);
-	close_of(p, r);
+	mp_served_queue_put(p, mp_i64(1), LONG_MS);
+	mp_proxy_close(p);
 }
 
 static void get(mp_manager *m)
 {
-	mp_proxy *p = NULL;
-	mp_obj item;
-	int r = mp_manager_queue(m, "queue", MP_QUEUE_OPTIONS(.maxsize = 1), &p);
+	mp_proxy *p = open_queue(m);
+	mp_obj item = mp_nil();
 
-	if (r >= 0 && mp_served_queue_get(p, LONG_MS, &item) == 0)
-		mp_obj_free(&item);
-	close_of(p, r);
+	mp_served_queue_get(p, LONG_MS, &item);
+	mp_obj_free(&item);
+	mp_proxy_close(p);
 }
 
 static void acquire(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_semaphore(m, "semaphore", 0, &p);
 
-	if (r >= 0)
-		mp_served_semaphore_acquire(p, LONG_MS);
-	close_of(p, r);
+	mp_manager_semaphore(m, "semaphore", 0, &p);
+	mp_served_semaphore_acquire(p, LONG_MS);
+	mp_proxy_close(p);
 }
 
 static void release(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_semaphore(m, "semaphore", 0, &p);
 
-	if (r >= 0)
-		mp_served_semaphore_release(p);
-	close_of(p, r);
+	mp_manager_semaphore(m, "semaphore", 0, &p);
+	mp_served_semaphore_release(p);
+	mp_proxy_close(p);
 }
 
 static void transact(mp_manager *m)
 {
 	const mp_dict_step step = {MP_DICT_ADD, mp_str("key"), mp_i64(1)};
-	mp_dict *d;
+	mp_dict *d = NULL;
 
-	if (mp_manager_dict(m, "dict", &d) < 0)
-		return;
+	mp_manager_dict(m, "dict", &d);
 	mp_dict_transact(d, MP_DICT_ANY_VERSION, &step, 1);
 	mp_dict_close(d);
 }
 
-static void watch(mp_manager *m)
+static void watch_dict(mp_manager *m, const char *name)
 {
 	int64_t version;
-	mp_dict *d;
+	mp_dict *d = NULL;
 
-	if (mp_manager_dict(m, "dict", &d) < 0)
-		return;
+	mp_manager_dict(m, name, &d);
 	if (mp_dict_version(d, &version) == 0)
 		mp_dict_watch(d, version, LONG_MS, &version);
 	mp_dict_close(d);
 }
 
+static void watch(mp_manager *m)
+{
+	watch_dict(m, "dict");
+}
+
 static void set_for_a_moment(mp_manager *m)
 {
-	mp_dict *d;
+	mp_dict *d = NULL;
 
-	if (mp_manager_dict(m, "moments", &d) < 0)
-		return;
+	mp_manager_dict(m, "moments", &d);
 	mp_dict_set_for(d, mp_str("key"), mp_i64(1), 1);
 	mp_dict_close(d);
 }
@@ -185,24 +181,17 @@ static void set_for_a_moment(mp_manager *m)
 /* Its time comes although nobody asks for it. */
 static void watch_moments(mp_manager *m)
 {
-	int64_t version;
-	mp_dict *d;
-
-	if (mp_manager_dict(m, "moments", &d) < 0)
-		return;
-	if (mp_dict_version(d, &version) == 0)
-		mp_dict_watch(d, version, LONG_MS, &version);
-	mp_dict_close(d);
+	watch_dict(m, "moments");
 }
 
 static void lock_and_unlock(mp_manager *m)
 {
 	mp_proxy *p = NULL;
-	int r = mp_manager_lock(m, "lock", &p);
 
-	if (r >= 0 && mp_served_lock_acquire(p, LONG_MS, NULL) >= 0)
+	mp_manager_lock(m, "lock", &p);
+	if (mp_served_lock_acquire(p, LONG_MS, NULL) >= 0)
 		mp_served_lock_release(p);
-	close_of(p, r);
+	mp_proxy_close(p);
 }
 
 /* --- until it is gone ------------------------------------------------------------------------------ */
