@@ -84,8 +84,8 @@ static bool contains(const gid_t *groups, size_t n, gid_t group)
 	return false;
 }
 
-/* Also by supplementary groups, as they were when the peer connected. */
-static bool is_member(int fd, const struct ucred *peer, gid_t group)
+/* Also by supplementary groups, as they were when the peer connected. `in_doubt`: if they cannot be had. */
+static bool is_member(int fd, const struct ucred *peer, gid_t group, bool in_doubt)
 {
 	gid_t few[GROUPS_ON_STACK];
 	socklen_t size = sizeof(few);
@@ -95,10 +95,11 @@ static bool is_member(int fd, const struct ucred *peer, gid_t group)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, few, &size) == 0)
 		return contains(few, size / sizeof(gid_t), group);
 	if (errno != ERANGE)
-		return false;
+		return in_doubt;
 	gid_t *many = malloc(size); /* the kernel has said how many */
-	bool found = many && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, many, &size) == 0 &&
-		     contains(many, size / sizeof(gid_t), group);
+	bool found = many && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, many, &size) == 0
+			     ? contains(many, size / sizeof(gid_t), group)
+			     : in_doubt;
 	free(many);
 	return found;
 }
@@ -109,7 +110,8 @@ static bool is_about(const struct md_rule *rule, int fd, const struct ucred *pee
 	case MD_USER:
 		return rule->id == peer->uid;
 	case MD_GROUP:
-		return is_member(fd, peer, rule->id);
+		/* Without memory nobody gets what he would be denied with it. */
+		return is_member(fd, peer, rule->id, !rule->allow);
 	default:
 		return true;
 	}
@@ -122,7 +124,7 @@ static bool is_trusted(const struct ucred *peer)
 
 bool md_access_admits(int fd, const struct ucred *peer, gid_t group, const struct md_rules *rules)
 {
-	if (is_trusted(peer) || (group != SERVE_GROUP_NONE && is_member(fd, peer, group)))
+	if (is_trusted(peer) || (group != SERVE_GROUP_NONE && is_member(fd, peer, group, false)))
 		return true;
 	for (uint32_t i = 0; i < rules->n; i++) {
 		if (rules->rules[i].allow && is_about(&rules->rules[i], fd, peer))
