@@ -256,12 +256,12 @@ Test(inspect, who_holds_and_who_waits)
 
 /* --- monitor ---------------------------------------------------------------------------------------- */
 
-static int monitor(mp_manager *m, uint64_t after, uint64_t timeout_ms, mp_obj *ret)
+static int monitor(mp_manager *m, uint64_t after, int timeout_ms, mp_obj *ret)
 {
 	Mp__Monitor op = MP__MONITOR__INIT;
 
 	op.after = after;
-	op.timeout_ms = timeout_ms;
+	op.timeout_ms = (uint64_t)timeout_ms;
 	return ask(m, &MP__REQUEST(MONITOR, monitor, &op), ret);
 }
 
