@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mp.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -39,15 +40,21 @@ static int time_starts(int (*start_once)(int64_t *ret_ns), double *ret_us)
 
 #ifdef ENABLE_MANAGER
 
+/* Who and what else there is in a daemon that is asked by one client. */
+#define CROWD_CLIENTS 300
+#define CROWD_OBJECTS 50000
+
 struct served {
 	mp_manager *manager;
 	mp_dict *dict;
 	unsigned next;
 	struct bench_fleet *fleet;
+	mp_proxy *queue; /* that nobody puts anything into */
+	pid_t crowd[CROWD_CLIENTS];
 };
 
 /* variant: */
-enum { SET_1, GET_1, SET_50, GET_50 };
+enum { SET_1, GET_1, SET_50, GET_50, GET_CROWD };
 
 /* The managerd of this build, unless the user names another. */
 static const mp_manager_options *options(void)
@@ -110,10 +117,59 @@ static void *dict_client(void *arg, int index)
 	return dict_get(s) < 0 ? NULL : s;
 }
 
+/* Each waits for what never comes, over a connection of its own. */
+static int gather_waiters(struct served *s)
+{
+	char ready = 1;
+	int pipe[2];
+	int r = mp_manager_queue(s->manager, "crowd", NULL, &s->queue);
+
+	if (r < 0)
+		return bench_fail_mp("mp_manager_queue", r);
+	if (pipe2(pipe, O_CLOEXEC) < 0)
+		return bench_fail("pipe2: %s", strerror(errno));
+	for (int i = 0; r == 0 && i < CROWD_CLIENTS; i++) {
+		s->crowd[i] = bench_fork();
+		if (s->crowd[i] == 0) {
+			mp_obj value;
+			if (mp_manager_ping(s->manager) == 0 && write(pipe[1], &ready, 1) == 1)
+				mp_served_queue_get(s->queue, MP_FOREVER, &value);
+			_exit(0);
+		}
+		r = s->crowd[i] < 0 ? -1 : 0;
+	}
+	close(pipe[1]);
+	for (int i = 0; r == 0 && i < CROWD_CLIENTS; i++)
+		r = bench_read(pipe[0], &ready, 1);
+	close(pipe[0]);
+	return r;
+}
+
+static int gather_objects(struct served *s)
+{
+	for (unsigned i = 0; i < CROWD_OBJECTS; i++) {
+		mp_dict *dict;
+		char name[32];
+		snprintf(name, sizeof(name), "crowd %u", i);
+		int r = mp_manager_dict(s->manager, name, &dict);
+		if (r == 0)
+			r = mp_dict_set(dict, mp_i64(1), mp_i64(i));
+		if (r < 0)
+			return bench_fail_mp("a dict of the crowd", r);
+		mp_dict_close(dict);
+	}
+	return 0;
+}
+
 static void teardown(struct bench *b)
 {
 	struct served *s = b->state;
 
+	for (int i = 0; i < CROWD_CLIENTS; i++) {
+		if (s->crowd[i] > 0)
+			bench_reap(s->crowd[i]);
+	}
+	mp_proxy_close(s->queue);
 	bench_fleet_stop(s->fleet);
 	mp_dict_close(s->dict);
 	mp_manager_close(s->manager);
@@ -133,6 +189,8 @@ static int fill(struct served *s, int variant)
 		if (dict_set(s) < 0)
 			return -1;
 	}
+	if (variant == GET_CROWD)
+		return gather_objects(s) < 0 ? -1 : gather_waiters(s);
 	if (variant != SET_50 && variant != GET_50)
 		return 0;
 	return bench_fleet_start(
@@ -403,6 +461,8 @@ const struct bench bench_manager[] = {
 	{"manager_start", "libmp", NULL, run_start, NULL, 0, NULL},
 	{"manager_set_1", "libmp", setup, run, teardown, SET_1, NULL},
 	{"manager_get_1", "libmp", setup, run, teardown, GET_1, NULL},
+	{"manager_get_crowd", "libmp", setup, run, teardown, GET_CROWD, NULL},
+	{"manager_get_crowd", "alone", setup, run, teardown, GET_1, NULL},
 	{"manager_set_50", "libmp", setup, run, teardown, SET_50, NULL},
 	{"manager_get_50", "libmp", setup, run, teardown, GET_50, NULL},
 	{"manager_entry", "libmp", NULL, run_entry, NULL, 0, NULL},

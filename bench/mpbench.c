@@ -37,6 +37,7 @@ const struct bench_row bench_rows[] = {
 	{"manager_start", "us", BENCH_LOWER},
 	{"manager_set_1", "op/s", BENCH_HIGHER},
 	{"manager_get_1", "op/s", BENCH_HIGHER},
+	{"manager_get_crowd", "op/s", BENCH_HIGHER},
 	{"manager_set_50", "op/s", BENCH_HIGHER},
 	{"manager_get_50", "op/s", BENCH_HIGHER},
 	{"manager_get_50_p16", "op/s", BENCH_HIGHER},

@@ -95,8 +95,9 @@
  * Sleepers whose wake-up died look again by themselves (shm/bell.h).
  *
  * A leased message whose lessee is dead is found by who has nothing to get: the stamp of the lessee
- * is the proof, or, in another PID namespace, the lock on the file that goes with it (shm/life.h). That is asked outside the guard, as it takes long. Getters that sleep do so every 50
- * ms; `looked_ns` says when the last one did.
+ * is the proof, or, in another PID namespace, the lock on the file that goes with it (shm/life.h).
+ * That is asked outside the guard, as it takes long. Getters that sleep do so every 50 ms;
+ * `looked_ns` says when the last one did.
  *
  * next_sequence and next_lease only ever go up, before their number is used: a death in between
  * leaves a number unused. A lease is {number:36, entry + 1:28}, so that an old one is told from that
@@ -104,8 +105,9 @@
  *
  * Nothing read here is trusted: numbers of entries are checked against the table, walks of lists are
  * no longer than the table, offsets and sizes are copied to a local and checked against the heap.
- * What never changes (max_bytes stands in the control page) is copied to the handle and checked once. What follows from the table and is
- * wrong causes one repair; an entry that is impossible becomes FREE by it, and the call says -EBADMSG.
+ * What never changes (max_bytes stands in the control page) is copied to the handle and checked once.
+ * What follows from the table and is wrong causes one repair; an entry that is impossible becomes
+ * FREE by it, and the call says -EBADMSG.
  */
 #ifndef MP_QUEUE_STORE_LAYOUT_H
 #define MP_QUEUE_STORE_LAYOUT_H

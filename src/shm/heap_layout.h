@@ -37,8 +37,8 @@
  * were written beyond the end of a block, or a pointer to anything else than a block, show. The end
  * mark has size 0 and is used. `released`: the block is free, MP__HEAP_RELEASED_MIN bytes or more,
  * and what lies between its links and the size at its end may have no memory. Released blocks and
- * other free ones lie side by side; neighbours of one kind are united. The owner is the stamp of the process that took the block, for
- * mp_heap_next() and mp_heap_reclaim().
+ * other free ones lie side by side; neighbours of one kind are united. The owner is the stamp of the
+ * process that took the block, for mp_heap_next() and mp_heap_reclaim().
  *
  * Everything behind the segment's header but `root` is written under the guard only (shm/guard.h),
  * and but `changes` read there, too.
