@@ -9,12 +9,29 @@
 #include "fuzz/fuzz.h"
 
 #include "managerd/classes.h"
+#include "obj/handle.h"
 #include "serve/session.h"
 #include "proto/manager.pb-c.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/*
+ * What is random anywhere repeats a byte here, another one each time, so that an input can name an object
+ * that it has made.
+ */
+static uint8_t n_random;
+
+ssize_t __wrap_getrandom(void *buffer, size_t length, unsigned flags);
+ssize_t __wrap_getrandom(void *buffer, size_t length, unsigned flags)
+{
+	(void)flags;
+	if (length == MP__REFERENCE_TOKEN)
+		n_random++;
+	memset(buffer, n_random, length);
+	return (ssize_t)length;
+}
 
 static const uint8_t hello[] = {6, 0, 0, 0, 0x08, 1, 0x12, 2, 0x08, 1};
 static const uint8_t ping[] = {4, 0, 0, 0, 0x08, 7, 0x1a, 0};
@@ -81,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits.max_output = 256;
 	limits.max_objects = 16;
 	limits.max_references = 8;
+	n_random = 0;
 	expect(serve_context_init(&context, &md_served, &limits) == 0);
 	serve_session_init(&session, &context, -1);
 	/* Half of the inputs start behind the hello, so that the fuzzer need not find it. */

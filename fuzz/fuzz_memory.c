@@ -17,6 +17,7 @@
 #include "queue/queue_layout.h"
 #include "queue/store_layout.h"
 #include "shm/heap.h"
+#include "shm/heap_handle.h"
 #include "shm/heap_layout.h"
 #include "shm/named.h"
 
@@ -31,6 +32,8 @@
 #include <unistd.h>
 
 #define MESSAGES 5
+/* What a queue may use, a lie can make it use: a GiB takes the kernel a second. */
+#define MOST_BYTES 65536
 /* Of 256 first bytes these wait for a millisecond. */
 #define PATIENT 0xf0
 
@@ -358,7 +361,8 @@ static void try_named(bool queue, const uint8_t *data, size_t size)
 	snprintf(name, sizeof(name), "fuzz-%d", getpid());
 	mp_block_unlink(name);
 	if (queue)
-		expect(mp_queue_create(name, MP_QUEUE_OPTIONS(.maxsize = 10), &q) == 0);
+		expect(mp_queue_create(name,
+			       MP_QUEUE_OPTIONS(.maxsize = 10, .max_bytes = MOST_BYTES), &q) == 0);
 	else
 		expect(mp_block_create(name, 5000, NULL, &block) == 0);
 	if (q)
@@ -394,24 +398,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t *rest = data + 1;
 	size_t n = size - 1;
 	patience = data[0] >= PATIENT ? 1 : MP_NOWAIT;
+	mp__heap_in_vain_max = 3; /* a thousand system calls find no more */
 	/* A pipe is 132 KiB of memory, and so eight times as dear as others: one input of sixteen. */
 	switch (data[0] % 16 == 8 ? 8 : data[0] % 8) {
 	case 0:
-		try_queue(NULL, 0, rest, n);
+		try_queue(MP_QUEUE_OPTIONS(.max_bytes = MOST_BYTES), 0, rest, n);
 		break;
 	case 1:
-		try_queue(MP_QUEUE_OPTIONS(.joinable = true, .maxsize = 8), 0, rest, n);
+		try_queue(MP_QUEUE_OPTIONS(.joinable = true, .maxsize = 8, .max_bytes = MOST_BYTES),
+			0, rest, n);
 		break;
 	case 2:
-		try_queue(
-			MP_QUEUE_OPTIONS(.order = MP_QUEUE_PRIORITY, .joinable = true), 1, rest, n);
+		try_queue(MP_QUEUE_OPTIONS(.order = MP_QUEUE_PRIORITY, .joinable = true,
+				  .max_bytes = MOST_BYTES),
+			1, rest, n);
 		break;
 	case 3:
-		try_queue(MP_QUEUE_OPTIONS(.order = MP_QUEUE_LIFO), 0, rest, n);
+		try_queue(MP_QUEUE_OPTIONS(.order = MP_QUEUE_LIFO, .max_bytes = MOST_BYTES), 0,
+			rest, n);
 		break;
 	case 4:
-		try_queue(MP_QUEUE_OPTIONS(.leases = true, .max_deliveries = 2), MP__STORE_AT, rest,
-			n);
+		try_queue(MP_QUEUE_OPTIONS(.leases = true, .max_deliveries = 2,
+				  .max_bytes = MOST_BYTES),
+			MP__STORE_AT, rest, n);
 		break;
 	case 5:
 		try_heap(rest, n);
