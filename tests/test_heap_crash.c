@@ -275,6 +275,26 @@ Test(heap_crash, a_stopped_process_is_waited_for_no_longer_than_said)
 	mp_heap_close(heap);
 }
 
+/* Nobody has died, but somebody lies. */
+Test(heap_crash, memory_that_is_not_there_is_not_read)
+{
+	struct mp__heap_header *h;
+	void *p;
+
+	make();
+	h = heap->view.header;
+	uint64_t size = atomic_load(&h->segment.size);
+	uint64_t end = h->end;
+	atomic_store(&h->segment.size, heap->view.limit);
+	h->end = heap->view.limit / 2;
+	cr_assert_null(mp_heap_pointer(heap, h->end, 8));
+	T_RESULT(mp_heap_alloc(heap, 1 << 20, &p), -EBADMSG);
+	h->end = end;
+	atomic_store(&h->segment.size, size);
+	expect_whole();
+	mp_heap_close(heap);
+}
+
 /* --- who gets on ------------------------------------------------------------------------------- */
 
 /* In the guard whenever somebody looks, and yet there are changes. */

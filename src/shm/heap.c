@@ -15,11 +15,10 @@
 /* Where others get on we wait for so many times the patience that we have with one who stands still. */
 #define PATIENCES 6
 #define ALIGN_MAX 4096u
-/* So often others may be faster before it is a lie that there is room. */
-#define IN_VAIN_MAX 1000
-
 /* How long who is stopped in the middle of a change can keep the others waiting. */
 int mp__heap_patience_ms = 10000;
+/* So often others may be faster before it is a lie that there is room. */
+int mp__heap_in_vain_max = 1000;
 
 /* --- in and out -------------------------------------------------------------------------------- */
 
@@ -160,7 +159,7 @@ static int take(mp_heap *heap, uint64_t align, uint64_t bytes, void **ret_pointe
 		if (r < 0)
 			return r;
 		in_vain = r > 0 ? 0 : in_vain + 1;
-		if (in_vain > IN_VAIN_MAX)
+		if (in_vain > mp__heap_in_vain_max)
 			return mp_error_set(-EBADMSG,
 				"the heap is damaged: there is room for %llu bytes, and no list of "
 				"free blocks has it",
@@ -238,11 +237,8 @@ int mp_heap_free(mp_heap *heap, void *pointer)
 
 static bool within(const mp_heap *heap, uint64_t offset, uint64_t size)
 {
-	/* Partner: the release in mp__segment_grow(). */
-	uint64_t end = atomic_load_explicit(&heap->view.header->segment.size, memory_order_acquire);
+	uint64_t end = mp__chain_allocated(&heap->view);
 
-	if (end > heap->view.limit)
-		end = heap->view.limit;
 	return offset >= mp__heap_bytes_of(MP__HEAP_FIRST) && offset <= end && size <= end - offset;
 }
 

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#include <sys/stat.h>
+
 static uint64_t word_of(const struct mp__heap_view *v, uint64_t at, uint64_t low)
 {
 	uint64_t mixed = ((low ^ v->seed) + at * UINT64_C(0x9e3779b97f4a7c15)) ^ (at >> 7);
@@ -57,13 +59,28 @@ void mp__chain_mark_before(
 		mp__chain_write(v, &marked);
 }
 
-uint64_t mp__chain_last(const struct mp__heap_view *v)
+uint64_t mp__chain_allocated(const struct mp__heap_view *v)
 {
 	/* Partner: the release in mp__segment_grow(). */
 	uint64_t allocated = atomic_load_explicit(&v->header->segment.size, memory_order_acquire);
+	uint64_t known = atomic_load_explicit(v->known, memory_order_relaxed);
+	struct stat st;
 
 	if (allocated > v->limit)
 		allocated = v->limit;
+	if (allocated <= known)
+		return allocated;
+	/* Behind the end of the file is nothing but SIGBUS. */
+	if (fstat(v->segment->fd, &st) < 0 || (uint64_t)st.st_size < v->segment->at + allocated)
+		return known;
+	atomic_store_explicit(v->known, allocated, memory_order_relaxed);
+	return allocated;
+}
+
+uint64_t mp__chain_last(const struct mp__heap_view *v)
+{
+	uint64_t allocated = mp__chain_allocated(v);
+
 	return allocated < MP__HEAP_BLOCK_HEAD ? 0 : allocated - MP__HEAP_BLOCK_HEAD;
 }
 

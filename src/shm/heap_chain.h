@@ -21,6 +21,8 @@ struct mp__heap_view {
 	uint64_t seed;                  /* its id */
 	uint64_t kept;                  /* the memory before this stays */
 	const struct mp__segment *segment;
+	_Atomic uint64_t
+		*known; /* so much the file has: the kernel has said so, and it never shrinks */
 };
 
 /* One block, as a walk sees it. */
@@ -44,6 +46,8 @@ void mp__chain_write(struct mp__heap_view *view, const struct mp__heap_seen *blo
 void mp__chain_mark_before(
 	struct mp__heap_view *view, const struct mp__heap_seen *block, bool before_free);
 
+/* How much memory there is: what the header says, as far as it is true. */
+uint64_t mp__chain_allocated(const struct mp__heap_view *view);
 /* The last offset where an end mark may stand; where the header says it does. */
 uint64_t mp__chain_last(const struct mp__heap_view *view);
 uint64_t mp__chain_end(const struct mp__heap_view *view);

@@ -11,9 +11,11 @@ struct mp_heap {
 	_Atomic int references;
 	struct mp__segment segment;
 	struct mp__heap_view view;
+	_Atomic uint64_t known; /* see there */
 };
 
-/* How long one who stands still in the guard is waited for; tests make it shorter. */
+/* How long one who stands still in the guard is waited for, and how often others are; tests make it less. */
 extern int mp__heap_patience_ms;
+extern int mp__heap_in_vain_max;
 
 #endif

@@ -45,6 +45,8 @@ static int heap_of(struct mp__segment *segment, mp_heap **ret_heap)
 			},
 	};
 	heap->view.segment = &heap->segment;
+	atomic_store(&heap->known, segment->size);
+	heap->view.known = &heap->known;
 	*ret_heap = heap;
 	return 0;
 }
