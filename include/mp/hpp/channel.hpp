@@ -66,9 +66,7 @@ class connection : public detail::handle<connection, mp_connection>
 
 	template <class T = obj> result<T> recv(timeout t = forever)
 	{
-		mp_obj o;
-		int r = mp_connection_recv(c(), t.ms(), &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_connection_recv, c(), t.ms());
 	}
 
 	result<buffer> recv_bytes(timeout t = forever)

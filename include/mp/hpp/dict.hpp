@@ -147,16 +147,12 @@ class dict : public detail::handle<dict, mp_dict>
 	/* -ENOENT no such key. */
 	template <class T = obj> result<T> get(const arg &key)
 	{
-		mp_obj o;
-		int r = mp_dict_get(c(), key, &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_dict_get, c(), key);
 	}
 
 	template <class T = obj> result<T> pop(const arg &key)
 	{
-		mp_obj o;
-		int r = mp_dict_pop(c(), key, &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_dict_pop, c(), key);
 	}
 
 	result<bool> contains(const arg &key)
@@ -167,9 +163,7 @@ class dict : public detail::handle<dict, mp_dict>
 	/* code() 1: `value` was put. */
 	result<obj> setdefault(const arg &key, const arg &value)
 	{
-		mp_obj o;
-		int r = mp_dict_setdefault(c(), key, value, &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_dict_setdefault, c(), key, value);
 	}
 
 	/* All pairs at once: update(mp::dict_of(...)). */
@@ -185,41 +179,29 @@ class dict : public detail::handle<dict, mp_dict>
 
 	result<std::size_t> size()
 	{
-		std::size_t n;
-		int r = mp_dict_len(c(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
+		return detail::stored<std::size_t>(mp_dict_len, c());
 	}
 
 	/* Lists of keys or values, and a dict; copies of one instant. */
 	result<obj> keys()
 	{
-		mp_obj o;
-		int r = mp_dict_keys(c(), &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_dict_keys, c());
 	}
 
 	result<obj> values()
 	{
-		mp_obj o;
-		int r = mp_dict_values(c(), &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_dict_values, c());
 	}
 
 	result<obj> items()
 	{
-		mp_obj o;
-		int r = mp_dict_items(c(), &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_dict_items, c());
 	}
 
 	/* To the number under the key, or to 0: the sum. */
 	template <class T = obj> result<T> add(const arg &key, const arg &number)
 	{
-		mp_obj o;
-		int r = mp_dict_add(c(), key, number, &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_dict_add, c(), key, number);
 	}
 
 	/* true: the value was `expected` and is `value`. */
@@ -231,17 +213,13 @@ class dict : public detail::handle<dict, mp_dict>
 	/* Those of a list of keys that are there, as a dict. */
 	result<obj> get_many(const arg &keys)
 	{
-		mp_obj o;
-		int r = mp_dict_get_many(c(), keys, &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_dict_get_many, c(), keys);
 	}
 
 	/* The pair that was put last, as a list of key and value. */
 	result<obj> popitem()
 	{
-		mp_obj o;
-		int r = mp_dict_popitem(c(), &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_dict_popitem, c());
 	}
 
 	/* For so long: then it is as if the key had never been there. */
@@ -279,20 +257,12 @@ class dict : public detail::handle<dict, mp_dict>
 	/* Another number after each change; watch() waits until it is another one than `version`. */
 	result<std::int64_t> version()
 	{
-		std::int64_t n;
-		int r = mp_dict_version(c(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
+		return detail::stored<std::int64_t>(mp_dict_version, c());
 	}
 
 	result<std::int64_t> watch(std::int64_t version, timeout t = forever)
 	{
-		std::int64_t n;
-		int r = mp_dict_watch(c(), version, t.ms(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
+		return detail::stored<std::int64_t>(mp_dict_watch, c(), version, t.ms());
 	}
 };
 

@@ -274,12 +274,8 @@ template <class T> class array : public detail::handle<array<T>, mp_array>
 	/* How many there were. */
 	result<std::size_t> load(mp_slice slice, span<T> room, timeout t = forever)
 	{
-		std::size_t n;
-		int r = mp_array_get_slice(
-			this->c(), slice, room.data(), room.size() * sizeof(T), t.ms(), &n);
-		if (r < 0)
-			return error(r);
-		return result<std::size_t>(n, r);
+		return detail::stored<std::size_t>(mp_array_get_slice, this->c(), slice,
+			room.data(), room.size() * sizeof(T), t.ms());
 	}
 
 	result<void> store(mp_slice slice, span<const T> from, timeout t = forever)
@@ -509,9 +505,7 @@ class shared_list : public detail::handle<shared_list, mp_shared_list>
 
 	template <class T = obj> result<T> at(std::int64_t index)
 	{
-		mp_obj o;
-		int r = mp_shared_list_get(c(), index, &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_shared_list_get, c(), index);
 	}
 
 	result<void> set(std::int64_t index, const arg &item)

@@ -358,12 +358,22 @@ inline result<obj> owned(int r, const mp_obj &o)
 template <class T> result<T> owned_as(int r, const mp_obj &o)
 {
 	static_assert(!borrows<T>, "this would point into a value that is gone: take the mp::obj");
-	if (r < 0)
-		return error(r);
-	if constexpr (std::is_same_v<T, obj>)
-		return obj(o);
-	else
+	if constexpr (std::is_same_v<T, obj>) {
+		return owned(r, o);
+	} else {
+		if (r < 0)
+			return error(r);
 		return obj(o).template as<T>();
+	}
+}
+
+/* What a C function stores behind its last argument, a value. */
+template <class T = obj, class F, class... A> result<T> fetched(F f, A &&...a)
+{
+	mp_obj o;
+	int r = f(std::forward<A>(a)..., &o);
+
+	return owned_as<T>(r, o);
 }
 
 } // namespace detail

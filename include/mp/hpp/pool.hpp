@@ -35,9 +35,7 @@ class future : public detail::handle<future, mp_future>
 	/* The result, or the task's error. Each call gives a copy of its own. */
 	template <class T = obj> result<T> get(timeout t = forever)
 	{
-		mp_obj o;
-		int r = mp_future_result(c(), t.ms(), &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_future_result, c(), t.ms());
 	}
 
 	/* Wait only. */

@@ -72,9 +72,7 @@ class queue : public detail::handle<queue, mp_queue>
 
 	template <class T = obj> result<T> get(timeout t = forever)
 	{
-		mp_obj o;
-		int r = mp_queue_get(c(), t.ms(), &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_queue_get, c(), t.ms());
 	}
 
 	result<buffer> get_bytes(timeout t = forever)
@@ -189,9 +187,7 @@ class queue : public detail::handle<queue, mp_queue>
 	/* One that was set aside. */
 	result<obj> poison_get()
 	{
-		mp_obj o;
-		int r = mp_queue_poison_get(c(), &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_queue_poison_get, c());
 	}
 
 	/*

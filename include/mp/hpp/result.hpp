@@ -322,6 +322,17 @@ inline result<bool> yes(int r)
 	return result<bool>(r > 0, r);
 }
 
+/* What a C function stores behind its last argument, a number. */
+template <class N, class F, class... A> result<N> stored(F f, A &&...a)
+{
+	N n;
+	int r = f(std::forward<A>(a)..., &n);
+
+	if (r < 0)
+		return error(r);
+	return result<N>(n, r);
+}
+
 /* The rest of a life, after a call that stored it: none, it has no end. */
 inline result<std::optional<std::chrono::milliseconds>> ttl(int r, const std::int64_t &ms)
 {

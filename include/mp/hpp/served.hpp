@@ -24,9 +24,7 @@ template <class Self> class served : public handle<Self, mp_proxy>
 	template <class... A> result<obj> call(timeout t, const char *method, A &&...a)
 	{
 		auto args = list_of(std::forward<A>(a)...);
-		mp_obj o;
-		int r = mp_proxy_call(this->c(), method, args, t.ms(), &o);
-		return owned(r, o);
+		return fetched(mp_proxy_call, this->c(), method, args, t.ms());
 	}
 
 	const char *type() const noexcept
@@ -37,20 +35,12 @@ template <class Self> class served : public handle<Self, mp_proxy>
 	/* Another number after each change; watch() waits until it is another one than `version`. */
 	result<std::int64_t> version()
 	{
-		std::int64_t n;
-		int r = mp_proxy_version(this->c(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
+		return detail::stored<std::int64_t>(mp_proxy_version, this->c());
 	}
 
 	result<std::int64_t> watch(std::int64_t version, timeout t = forever)
 	{
-		std::int64_t n;
-		int r = mp_proxy_watch(this->c(), version, t.ms(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
+		return detail::stored<std::int64_t>(mp_proxy_watch, this->c(), version, t.ms());
 	}
 
 	/* Its name goes after this time; who has it open keeps it. */
@@ -89,14 +79,6 @@ template <class Self> class served : public handle<Self, mp_proxy>
 		return !a.same(b);
 	}
 };
-
-/* The end of calls that store a number of things. */
-inline result<std::size_t> count(int r, const std::size_t &n)
-{
-	if (r < 0)
-		return error(r);
-	return n;
-}
 
 } // namespace detail
 
@@ -150,9 +132,7 @@ class served_value : public detail::served<served_value>
 
 	template <class T = obj> result<T> get()
 	{
-		mp_obj o;
-		int r = mp_served_value_get(c(), &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_served_value_get, c());
 	}
 
 	result<void> set(const arg &content)
@@ -162,9 +142,7 @@ class served_value : public detail::served<served_value>
 
 	template <class T = obj> result<T> exchange(const arg &content)
 	{
-		mp_obj o;
-		int r = mp_served_value_exchange(c(), content, &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_served_value_exchange, c(), content);
 	}
 };
 
@@ -175,11 +153,7 @@ class counter : public detail::served<counter>
 
 	result<std::int64_t> get()
 	{
-		std::int64_t n;
-		int r = mp_counter_get(c(), &n);
-		if (r < 0)
-			return error(r);
-		return n;
+		return detail::stored<std::int64_t>(mp_counter_get, c());
 	}
 
 	result<void> set(std::int64_t n)
@@ -190,11 +164,7 @@ class counter : public detail::served<counter>
 	/* The sum. */
 	result<std::int64_t> add(std::int64_t n)
 	{
-		std::int64_t sum;
-		int r = mp_counter_add(c(), n, &sum);
-		if (r < 0)
-			return error(r);
-		return sum;
+		return detail::stored<std::int64_t>(mp_counter_add, c(), n);
 	}
 
 	/* true: it was `expected` and is n. */

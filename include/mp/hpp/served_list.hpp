@@ -20,29 +20,60 @@ namespace mp
 /* An end of a slice: the one that lies in its direction. */
 inline constexpr std::int64_t list_end = MP_LIST_END;
 
-class served_list : public detail::served<served_list>
+namespace detail
+{
+
+/* What lists and arrays have in common: items in a row, each known by its index. */
+template <class Self, auto Get, auto Set, auto Add, auto CompareAndSwap, auto Items, auto Len>
+class served_row : public served<Self>
 {
       public:
-	static constexpr const char *served_type = "list";
-
 	/* Indexes below 0 count from the end. -ERANGE there is no such item. */
 	template <class T = obj> result<T> get(std::int64_t index)
 	{
-		mp_obj o;
-		int r = mp_list_get(c(), index, &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	template <class T = obj> result<T> pop(std::int64_t index = -1)
-	{
-		mp_obj o;
-		int r = mp_list_pop(c(), index, &o);
-		return detail::owned_as<T>(r, o);
+		return fetched<T>(Get, this->c(), index);
 	}
 
 	result<void> set(std::int64_t index, const arg &value)
 	{
-		return result<void>(mp_list_set(c(), index, value));
+		return result<void>(Set(this->c(), index, value));
+	}
+
+	/* To the number there: the sum. */
+	template <class T = obj> result<T> add(std::int64_t index, const arg &number)
+	{
+		return fetched<T>(Add, this->c(), index, number);
+	}
+
+	/* true: the item was `expected` and is `value`. */
+	result<bool> compare_and_swap(std::int64_t index, const arg &expected, const arg &value)
+	{
+		return yes(CompareAndSwap(this->c(), index, expected, value));
+	}
+
+	/* A copy of the whole at one instant. */
+	result<obj> items()
+	{
+		return fetched(Items, this->c());
+	}
+
+	result<std::size_t> size()
+	{
+		return stored<std::size_t>(Len, this->c());
+	}
+};
+
+} // namespace detail
+
+class served_list : public detail::served_row<served_list, mp_list_get, mp_list_set, mp_list_add,
+			    mp_list_compare_and_swap, mp_list_items, mp_list_len>
+{
+      public:
+	static constexpr const char *served_type = "list";
+
+	template <class T = obj> result<T> pop(std::int64_t index = -1)
+	{
+		return detail::fetched<T>(mp_list_pop, c(), index);
 	}
 
 	result<void> append(const arg &value)
@@ -61,20 +92,6 @@ class served_list : public detail::served<served_list>
 		return result<void>(mp_list_delete(c(), index));
 	}
 
-	/* To the number there: the sum. */
-	template <class T = obj> result<T> add(std::int64_t index, const arg &number)
-	{
-		mp_obj o;
-		int r = mp_list_add(c(), index, number, &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	/* true: the item was `expected` and is `value`. */
-	result<bool> compare_and_swap(std::int64_t index, const arg &expected, const arg &value)
-	{
-		return detail::yes(mp_list_compare_and_swap(c(), index, expected, value));
-	}
-
 	/* The first that equals it. -ENOENT none does. */
 	result<void> remove(const arg &value)
 	{
@@ -83,44 +100,23 @@ class served_list : public detail::served<served_list>
 
 	result<std::size_t> index(const arg &value)
 	{
-		std::size_t n;
-		int r = mp_list_index(c(), value, &n);
-		return detail::count(r, n);
+		return detail::stored<std::size_t>(mp_list_index, c(), value);
 	}
 
 	result<std::size_t> index(
 		const arg &value, std::int64_t start, std::int64_t stop = list_end)
 	{
-		std::size_t n;
-		int r = mp_list_index_in(c(), value, start, stop, &n);
-		return detail::count(r, n);
+		return detail::stored<std::size_t>(mp_list_index_in, c(), value, start, stop);
 	}
 
 	result<std::size_t> count(const arg &value)
 	{
-		std::size_t n;
-		int r = mp_list_count(c(), value, &n);
-		return detail::count(r, n);
+		return detail::stored<std::size_t>(mp_list_count, c(), value);
 	}
 
 	result<bool> contains(const arg &value)
 	{
 		return detail::yes(mp_list_contains(c(), value));
-	}
-
-	result<std::size_t> size()
-	{
-		std::size_t n;
-		int r = mp_list_len(c(), &n);
-		return detail::count(r, n);
-	}
-
-	/* A copy of the whole at one instant. */
-	result<obj> items()
-	{
-		mp_obj o;
-		int r = mp_list_items(c(), &o);
-		return detail::owned(r, o);
 	}
 
 	result<void> clear()
@@ -152,9 +148,7 @@ class served_list : public detail::served<served_list>
 	/* slice(1, 3) are the items 1 and 2; slice(0, mp::list_end, 2) every second one. */
 	result<obj> slice(std::int64_t start, std::int64_t stop = list_end, std::int64_t step = 1)
 	{
-		mp_obj o;
-		int r = mp_list_slice(c(), start, stop, step, &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_list_slice, c(), start, stop, step);
 	}
 
 	result<void> set_slice(
@@ -171,62 +165,23 @@ class served_list : public detail::served<served_list>
 };
 
 /* Numbers of one type in a row; slices are mp_slice: MP_SLICE(0, 10). */
-class served_array : public detail::served<served_array>
+class served_array
+    : public detail::served_row<served_array, mp_served_array_get, mp_served_array_set,
+	      mp_served_array_add, mp_served_array_compare_and_swap, mp_served_array_items,
+	      mp_served_array_len>
 {
       public:
 	static constexpr const char *served_type = "array";
 
-	template <class T = obj> result<T> get(std::int64_t index)
-	{
-		mp_obj o;
-		int r = mp_served_array_get(c(), index, &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	result<void> set(std::int64_t index, const arg &number)
-	{
-		return result<void>(mp_served_array_set(c(), index, number));
-	}
-
-	/* The sum. */
-	template <class T = obj> result<T> add(std::int64_t index, const arg &number)
-	{
-		mp_obj o;
-		int r = mp_served_array_add(c(), index, number, &o);
-		return detail::owned_as<T>(r, o);
-	}
-
-	/* true: the item was `expected` and is `number`. */
-	result<bool> compare_and_swap(std::int64_t index, const arg &expected, const arg &number)
-	{
-		return detail::yes(mp_served_array_compare_and_swap(c(), index, expected, number));
-	}
-
 	result<obj> slice(mp_slice which)
 	{
-		mp_obj o;
-		int r = mp_served_array_get_slice(c(), which, &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_served_array_get_slice, c(), which);
 	}
 
 	/* As many numbers as the slice has. */
 	result<void> set_slice(mp_slice which, const arg &numbers)
 	{
 		return result<void>(mp_served_array_set_slice(c(), which, numbers));
-	}
-
-	result<obj> items()
-	{
-		mp_obj o;
-		int r = mp_served_array_items(c(), &o);
-		return detail::owned(r, o);
-	}
-
-	result<std::size_t> size()
-	{
-		std::size_t n;
-		int r = mp_served_array_len(c(), &n);
-		return detail::count(r, n);
 	}
 
 	/* The letter of the type of its items. */
@@ -244,9 +199,7 @@ class served_namespace : public detail::served<served_namespace>
 	/* -ENOENT it has no such attribute. */
 	template <class T = obj> result<T> get(const char *attribute)
 	{
-		mp_obj o;
-		int r = mp_namespace_get(c(), attribute, &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_namespace_get, c(), attribute);
 	}
 
 	result<void> set(const char *attribute, const arg &value)
@@ -267,9 +220,7 @@ class served_namespace : public detail::served<served_namespace>
 	/* All of them at one instant, as a dict. */
 	result<obj> items()
 	{
-		mp_obj o;
-		int r = mp_namespace_items(c(), &o);
-		return detail::owned(r, o);
+		return detail::fetched(mp_namespace_items, c());
 	}
 };
 
@@ -291,16 +242,12 @@ class served_queue : public detail::served<served_queue>
 
 	template <class T = obj> result<T> get(timeout t = forever)
 	{
-		mp_obj o;
-		int r = mp_served_queue_get(c(), t.ms(), &o);
-		return detail::owned_as<T>(r, o);
+		return detail::fetched<T>(mp_served_queue_get, c(), t.ms());
 	}
 
 	result<std::size_t> size()
 	{
-		std::size_t n;
-		int r = mp_served_queue_size(c(), &n);
-		return detail::count(r, n);
+		return detail::stored<std::size_t>(mp_served_queue_size, c());
 	}
 
 	result<bool> empty()
