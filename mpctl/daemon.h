@@ -9,20 +9,14 @@
 
 #include "mpctl/line.h"
 
-#include <mp/obj.h>
+#include <mp/manager.h>
 
 /* What is to be told of each item of a list; nonzero ends it, as the result. */
 typedef int daemon_item(struct line *line, const mp_obj *item, void *data);
 
-struct daemon_objects {
-	const char *prefix;     /* or NULL */
-	const char *class_name; /* or NULL */
-	bool nameless;
-};
-
 /* All objects, page by page. */
 int daemon_objects(
-	struct line *line, const struct daemon_objects *which, daemon_item *tell, void *data);
+	struct line *line, const mp_objects_options *which, daemon_item *tell, void *data);
 /* Lists of dicts, to be freed with mp_obj_free(). */
 int daemon_clients(struct line *line, mp_obj *ret_list);
 int daemon_holds(struct line *line, mp_obj *ret_list);

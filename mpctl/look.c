@@ -80,7 +80,7 @@ static int list_object(struct line *line, const mp_obj *item, void *data)
 static int serve_ls(struct line *line)
 {
 	struct listing listing = {.pattern = line->argc > 0 ? line->argv[0] : NULL};
-	struct daemon_objects which = {.class_name = line->type, .nameless = line->nameless};
+	mp_objects_options which = {.type = line->type, .nameless = line->nameless};
 	char prefix[256] = "";
 
 	/* What comes before the first special character is looked for there. */

@@ -157,6 +157,22 @@ TEST(transactions_on_lists_and_the_time_of_keys)
 	CHECK(mp::transact({step::of(l, step::erase(2))}).error() == -ESTALE);
 }
 
+TEST(what_a_manager_tells_of_itself)
+{
+	auto m = mp::manager::start().value();
+	auto d = m.dict("look").value();
+	std::uint64_t after = 0;
+	auto all = m.objects(after).value();
+	CHECK(after == 0 && all.size() == 1);
+	CHECK(all[0]["name"].as<std::string>().value() == "look");
+	mp_objects_options none{};
+	none.prefix = "no";
+	CHECK(m.objects(after, none).value().size() == 0);
+	CHECK(m.clients().value().size() == 1 && m.holds().value().size() == 0);
+	CHECK(m.stats().value().find("managerd_objects 1") != std::string::npos);
+	CHECK(m.unlink("look") && m.unlink("look").error() == -ENOENT);
+}
+
 TEST(keys_that_expire)
 {
 	auto m = mp::manager::start().value();

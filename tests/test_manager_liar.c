@@ -296,6 +296,14 @@ static void answer_nothing_useful(int fd, const Mp__Request *request, Mp__Respon
 	} else if (request->op_case == MP__REQUEST__OP_DICT_LIST) {
 		response->result_case = MP__RESPONSE__RESULT_COUNT;
 		response->count = UINT64_MAX;
+	} else if (request->op_case == MP__REQUEST__OP_LIST_OBJECTS) {
+		/* A list that goes on where it began: [0]. */
+		response->result_case = MP__RESPONSE__RESULT_VALUE;
+		response->value = (ProtobufCBinaryData){6, (uint8_t *)"\x42\4\x0a\2\x18\0"};
+	} else if (request->op_case == MP__REQUEST__OP_LIST_CLIENTS ||
+		   request->op_case == MP__REQUEST__OP_STATS) {
+		response->result_case = MP__RESPONSE__RESULT_VALUE;
+		response->value = (ProtobufCBinaryData){2, (uint8_t *)"\x18\2"};
 	}
 }
 
@@ -304,6 +312,7 @@ Test(liar, answers_of_another_kind_are_eproto)
 	struct liar liar;
 	mp_manager *m = connect_to(&liar, answer_nothing_useful, PATIENCE);
 	mp_dict *d = open_dict(m);
+	uint64_t after = 0;
 	mp_obj value;
 	size_t length;
 
@@ -312,6 +321,10 @@ Test(liar, answers_of_another_kind_are_eproto)
 	T_RESULT(mp_dict_pop(d, mp_i64(1), &value), -EPROTO);
 	T_RESULT(mp_dict_items(d, &value), -EPROTO);
 	T_RESULT(mp_dict_contains(d, mp_i64(1)), -EPROTO);
+	T_RESULT(mp_manager_objects(m, NULL, &after, &value), -EPROTO);
+	T_RESULT(mp_manager_clients(m, &value), -EPROTO);
+	T_RESULT(mp_manager_holds(m, &value), -EPROTO);
+	T_RESULT(mp_manager_stats(m, &value), -EPROTO);
 	T_RESULT(mp_dict_setdefault(d, mp_i64(1), mp_i64(1), &value), -EPROTO);
 	mp_dict_close(d);
 	part_from(&liar, m);

@@ -135,6 +135,13 @@ static int open_names(void *argument)
 	T_CHECK(strstr(mp_error_detail(), "may not open") != NULL);
 	r = mp_manager_dict(m, "app.secret", &d);
 	T_CHECK(r == -EACCES || r == -EPERM);
+	/* Names go by who has made the object, and others are not seen. */
+	T_CHECK(mp_manager_unlink(m, "app.ours") == -EACCES);
+	T_CHECK(mp_manager_unlink(m, "app.x") == 0);
+	mp_obj clients;
+	T_CHECK(mp_manager_clients(m, &clients) == 0);
+	T_CHECK(mp_obj_len(&clients) == 1);
+	mp_obj_free(&clients);
 	mp_manager_close(m);
 	return ANSWERED;
 }
@@ -150,13 +157,15 @@ Test(access, rules_say_who_may_open_which_names)
 	close(fd);
 	struct t_daemon daemon = start_open((const char *[]){"--config", config, NULL});
 	struct visitor visitor = {&daemon, GROUP};
-	struct t_child child = t_spawn(open_names, &visitor);
-	t_expect_exit(&child, ANSWERED);
-	expect_visit(&daemon, OTHER_GROUP, DENIED);
 	/* Ours is the user of the daemon, which may open all names. */
 	mp_manager *m;
 	mp_dict *d;
 	T_OK(mp_manager_connect(daemon.path, T_PATIENT, &m));
+	T_OK(mp_manager_dict(m, "app.ours", &d));
+	mp_dict_close(d);
+	struct t_child child = t_spawn(open_names, &visitor);
+	t_expect_exit(&child, ANSWERED);
+	expect_visit(&daemon, OTHER_GROUP, DENIED);
 	T_OK(mp_manager_dict(m, "app.secret", &d));
 	mp_dict_close(d);
 	mp_manager_close(m);

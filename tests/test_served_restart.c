@@ -27,7 +27,7 @@ static mp_proxy *counter;
 static void begin(void)
 {
 	daemon_ = t_daemon_start(NULL);
-	T_OK(mp_manager_connect(daemon_.address, NULL, &m));
+	T_OK(mp_manager_connect(daemon_.address, T_PATIENT, &m));
 	T_OK(mp_manager_dict(m, "dict", &dict));
 	T_OK(mp_manager_list(m, "list", &list));
 	T_OK(mp_manager_counter(m, "counter", 7, &counter));

@@ -22,6 +22,7 @@
 #define MP_MANAGER_H
 
 #include <mp/handle.h>
+#include <stdbool.h>
 
 MP__BEGIN_DECLS
 
@@ -70,6 +71,33 @@ mp_manager *mp_manager_ref(mp_manager *manager);
  * (and has ended on return). Proxies hold a reference. NULL is allowed. Returns 0.
  */
 int mp_manager_close(mp_manager *manager);
+
+/* --- looking after a managerd: mp_manager_objects(3) ------------------------------------------ */
+
+typedef struct mp_objects_options {
+	size_t size;        /* set by MP_OBJECTS_OPTIONS() */
+	uint64_t flags;     /* none yet: others than 0 are -EINVAL */
+	const char *prefix; /* only those whose names begin with this; NULL: all */
+	const char *type;   /* only those of this type; NULL: all */
+	bool nameless;      /* also those without a name */
+} mp_objects_options;
+
+#define MP_OBJECTS_OPTIONS(...) \
+	(&(const mp_objects_options){.size = sizeof(mp_objects_options), __VA_ARGS__})
+
+/*
+ * The objects that are there: a list of a dict for each, some at a time. *after is 0 at first, goes on,
+ * and is 0 again when there are no more. -EINVAL, -EILSEQ, -E2BIG.
+ */
+int mp_manager_objects(
+	mp_manager *manager, const mp_objects_options *options, uint64_t *after, mp_obj *ret_list);
+/* The connections; who holds something, and who waits for what: lists of a dict for each. */
+int mp_manager_clients(mp_manager *manager, mp_obj *ret_list);
+int mp_manager_holds(mp_manager *manager, mp_obj *ret_list);
+/* What it has done since it began, as a text: that which Prometheus reads. */
+int mp_manager_stats(mp_manager *manager, mp_obj *ret_text);
+/* The name is free again; the object goes with the last who has it open. -ENOENT; -EACCES. */
+int mp_manager_unlink(mp_manager *manager, const char *name);
 
 /* --- dict ------------------------------------------------------------------------------------ */
 

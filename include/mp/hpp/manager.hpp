@@ -46,6 +46,33 @@ class manager : public detail::handle<manager, mp_manager>
 		return detail::number(mp_manager_pid(c()));
 	}
 
+	/* What is there, some at a time: `after` is 0 at first, goes on, and is 0 at the end. */
+	result<obj> objects(std::uint64_t &after, const mp_objects_options &o = {})
+	{
+		auto options = detail::sized(o);
+		return detail::fetched(mp_manager_objects, c(), &options, &after);
+	}
+
+	result<obj> clients()
+	{
+		return detail::fetched(mp_manager_clients, c());
+	}
+
+	result<obj> holds()
+	{
+		return detail::fetched(mp_manager_holds, c());
+	}
+
+	result<std::string> stats()
+	{
+		return detail::fetched<std::string>(mp_manager_stats, c());
+	}
+
+	result<void> unlink(const char *name)
+	{
+		return result<void>(mp_manager_unlink(c(), name));
+	}
+
 	/* Any object: open("counter", "n", mp::list_of(5)); nil for no arguments. */
 	result<proxy> open(const char *type, const char *name, const arg &args = nullptr)
 	{
