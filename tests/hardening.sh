@@ -1,9 +1,17 @@
 #!/bin/sh
 # How the library and the programs were linked: SECURITY.md says what is to be seen here.
+#
+# tests/hardening.sh FILE...: of a package, whose flags ask for all there is. packaging/build-deb does that.
 set -u
-cd "$top_builddir" || exit 1
 command -v readelf > /dev/null || exit 77
 status=0
+if [ $# -gt 0 ]; then
+  flags="-fstack-protector-strong -D_FORTIFY_SOURCE"
+else
+  cd "$top_builddir" || exit 1
+  flags=$(sed -n 's/^\(MP_CFLAGS\|CFLAGS\|CPPFLAGS\) = //p' Makefile)
+  set -- .libs/libmp.so.*.*.* managerd/managerd managerd/.libs/managerd mpctl/mpctl mpctl/.libs/mpctl
+fi
 
 # need FILE WHAT PATTERN READELF-OPTION
 need() {
@@ -14,8 +22,7 @@ need() {
 }
 
 seen=0
-for file in .libs/libmp.so.*.*.* managerd/managerd managerd/.libs/managerd mpctl/mpctl \
-  mpctl/.libs/mpctl; do
+for file in "$@"; do
   # Some are scripts of libtool's.
   [ -f "$file" ] && [ "$(head -c 4 "$file" | tail -c 3)" = ELF ] || continue
   seen=$((seen + 1))
@@ -30,12 +37,17 @@ for file in .libs/libmp.so.*.*.* managerd/managerd managerd/.libs/managerd mpctl
     echo "hardening.sh: $file has relocations in its code" >&2
     status=1
   }
-  if grep -qE -- '^MP_CFLAGS = .*-fstack-protector-strong' Makefile; then
-    need "$file" 'stack protector' '__stack_chk_fail' --symbols
-  fi
+  case $flags in
+  *-fstack-protector-strong*) need "$file" 'stack protector' '__stack_chk_fail' --symbols ;;
+  esac
+  # Without optimization there is none.
+  case $flags in
+  *-O0*) ;;
+  *_FORTIFY_SOURCE*) need "$file" FORTIFY_SOURCE '__(memcpy|snprintf|vsnprintf|strcpy)_chk' --symbols ;;
+  esac
   # Programs are PIE if what the compiler makes by itself is.
   case $file in
-  managerd/* | mpctl/*)
+  *managerd | *mpctl)
     if echo '#ifndef __PIE__
 #error none
 #endif' | ${CC:-cc} -E - > /dev/null 2>&1; then
