@@ -340,7 +340,7 @@ Test(mpctl_locks, boards_and_slabs_of_liars)
 	static uint64_t noise[sizeof(struct mp__board) / 8];
 	uint64_t state = 1;
 
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; t_again(round, 20); round++) {
 		for (size_t i = 0; i < sizeof(noise) / 8; i++)
 			noise[i] = state =
 				state * UINT64_C(6364136223846793005) + 1442695040888963407u;
