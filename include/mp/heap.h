@@ -56,7 +56,8 @@ int mp_heap_close(mp_heap *heap);
 /*
  * All calls below: -EINVAL no heap; -EBADMSG the heap is damaged, by somebody who wrote beyond the
  * end of a block; -ETIMEDOUT a process that was stopped in the middle of a change keeps it so for
- * ten seconds; -EDEADLK from a signal handler that interrupted one of these calls.
+ * ten seconds, or others change it for a minute, and we never come to it; -EDEADLK from a signal
+ * handler that interrupted one of these calls.
  */
 
 /*
