@@ -150,6 +150,19 @@ int bench_load_add(struct bench_load *load, int fd, const void *batch, size_t si
 int bench_load_round(struct bench_load *load, double *ret_per_second);
 void bench_load_free(struct bench_load *load);
 
+/* --- connections that say nothing ----------------------------------------------------------------- */
+
+#define BENCH_IDLE 10000
+struct bench_idle;
+
+/* Let this process, and the server that it will start, have the files that so many connections are. */
+int bench_files(void);
+/* connect gives a descriptor of a connection that the server knows, or fails: BENCH_IDLE of them. */
+int bench_idle_open(int (*connect)(void *arg), void *arg, struct bench_idle **ret_idle);
+void bench_idle_close(struct bench_idle *idle);
+/* Resident memory of the server for each of them, once they have been silent for a while. */
+int bench_idle_memory(pid_t server, int (*connect)(void *arg), void *arg, double *ret_bytes);
+
 /* --- keys and values ---------------------------------------------------------------------------- */
 
 /* What all key-value rows do: clients walk through this many keys, with values of this size. */

@@ -30,8 +30,10 @@ static const char *const rows_cpython[] = {"process_fork", "process_spawn", "pro
 	"lock_uncontended", "rlock_uncontended", "value_add", "value_add_contended",
 	"queue_64B_1p1c", "queue_64B_2p2c", "queue_1MiB", NULL};
 static const char *const rows_redis[] = {"manager_start", "manager_set_1", "manager_get_1",
-	"manager_set_50", "manager_get_50", "manager_get_50_p16", "manager_entry", NULL};
-static const char *const rows_load[] = {"manager_get_50_p16", NULL};
+	"manager_set_50", "manager_get_50", "manager_get_50_p16", "manager_get_50_p16_idle",
+	"manager_idle", "manager_entry", NULL};
+static const char *const rows_load[] = {
+	"manager_get_50_p16", "manager_get_50_p16_idle", "manager_idle", NULL};
 static const char *const rows_zeromq[] = {
 	"pool_apply_rtt", "queue_64B_1p1c", "queue_64B_2p2c", NULL};
 static const char *const rows_openmp[] = {"parallel_for", NULL};

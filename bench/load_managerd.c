@@ -25,6 +25,7 @@ struct served {
 	char path[80];
 	pid_t pid;
 	struct bench_load *load;
+	struct bench_idle *idle;
 };
 
 static int server_start(struct served *s)
@@ -41,7 +42,8 @@ static int server_start(struct served *s)
 	s->pid = bench_fork();
 	if (s->pid == 0) {
 		close(fds[0]);
-		execl(program, program, "--listen", listen, "--ready-fd", ready, (char *)NULL);
+		execl(program, program, "--listen", listen, "--ready-fd", ready,
+			"--max-connections", "20000", (char *)NULL);
 		_exit(127);
 	}
 	close(fds[1]);
@@ -170,8 +172,10 @@ static int reply(const uint8_t *data, size_t size)
 	return (int)(MP__FRAME_HEADER + length);
 }
 
-static int connect_client(struct served *s, int *ret_fd, uint64_t *ret_reference)
+/* A connection that has said hello. */
+static int connect_idle(void *arg)
 {
+	struct served *s = arg;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -182,7 +186,20 @@ static int connect_client(struct served *s, int *ret_fd, uint64_t *ret_reference
 			close(fd);
 		return -1;
 	}
-	if (call_hello(fd) < 0 || call_open(fd, ret_reference) < 0) {
+	if (call_hello(fd) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int connect_client(struct served *s, int *ret_fd, uint64_t *ret_reference)
+{
+	int fd = connect_idle(s);
+
+	if (fd < 0)
+		return -1;
+	if (call_open(fd, ret_reference) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -216,13 +233,14 @@ static void teardown(struct bench *b)
 	struct served *s = b->state;
 
 	bench_load_free(s->load);
+	bench_idle_close(s->idle);
 	bench_reap(s->pid);
 	unlink(s->path);
 	rmdir(s->directory);
 	free(s);
 }
 
-static int setup(struct bench *b)
+static int setup_directory(struct bench *b)
 {
 	struct served *s = calloc(1, sizeof(*s));
 
@@ -234,9 +252,22 @@ static int setup(struct bench *b)
 	}
 	snprintf(s->path, sizeof(s->path), "%s/socket", s->directory);
 	b->state = s;
-	int r = bench_load_new(reply, &s->load);
+	return 0;
+}
+
+/* variant: whether many others are connected, and idle */
+static int setup(struct bench *b)
+{
+	if (setup_directory(b) < 0)
+		return -1;
+	struct served *s = b->state;
+	int r = b->variant ? bench_files() : 0;
+	if (r == 0)
+		r = bench_load_new(reply, &s->load);
 	if (r == 0)
 		r = server_start(s);
+	if (r == 0 && b->variant)
+		r = bench_idle_open(connect_idle, s, &s->idle);
 	for (int i = 0; r == 0 && i < BENCH_CLIENTS; i++)
 		r = add_client(s, i);
 	if (r < 0)
@@ -250,10 +281,28 @@ static int run(struct bench *b, double *ret_value)
 	return bench_load_round(s->load, ret_value);
 }
 
+/* A server of its own each time, so that none finds the memory of an earlier round. */
+static int run_idle(struct bench *b, double *ret_value)
+{
+	struct served *s = b->state;
+	int r = bench_files();
+
+	if (r == 0)
+		r = server_start(s);
+	if (r == 0)
+		r = bench_idle_memory(s->pid, connect_idle, s, ret_value);
+	bench_reap(s->pid);
+	unlink(s->path);
+	s->pid = 0;
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct bench benches[] = {
 		{"manager_get_50_p16", "libmp", setup, run, teardown, 0, NULL},
+		{"manager_get_50_p16_idle", "libmp", setup, run, teardown, 1, NULL},
+		{"manager_idle", "libmp", setup_directory, run_idle, teardown, 0, NULL},
 		{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 	};
 

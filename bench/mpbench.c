@@ -41,6 +41,8 @@ const struct bench_row bench_rows[] = {
 	{"manager_set_50", "op/s", BENCH_HIGHER},
 	{"manager_get_50", "op/s", BENCH_HIGHER},
 	{"manager_get_50_p16", "op/s", BENCH_HIGHER},
+	{"manager_get_50_p16_idle", "op/s", BENCH_HIGHER},
+	{"manager_idle", "byte", BENCH_LOWER},
 	{"manager_entry", "byte", BENCH_LOWER},
 	{"obj_roundtrip", "op/s", BENCH_HIGHER},
 	{"conn_rtt_64B", "us", BENCH_LOWER},

@@ -27,6 +27,7 @@ struct server {
 	unsigned next;
 	struct bench_fleet *fleet;
 	struct bench_load *load;
+	struct bench_idle *idle;
 };
 
 static void server_exec(const char *path, const char *directory, int out)
@@ -34,7 +35,8 @@ static void server_exec(const char *path, const char *directory, int out)
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
 	execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "",
-		"--appendonly", "no", "--daemonize", "no", "--dir", directory, (char *)NULL);
+		"--appendonly", "no", "--daemonize", "no", "--dir", directory, "--maxclients",
+		"10100", (char *)NULL);
 	fprintf(stderr, "cannot run redis-server: %s\n", strerror(errno));
 	_exit(127);
 }
@@ -157,6 +159,7 @@ static void teardown(struct bench *b)
 
 	bench_fleet_stop(s->fleet);
 	bench_load_free(s->load);
+	bench_idle_close(s->idle);
 	if (s->context)
 		redisFree(s->context);
 	server_end(s);
@@ -263,6 +266,20 @@ static int reply(const uint8_t *data, size_t size)
 	return size < length ? 0 : (int)length;
 }
 
+/* A connection that has been answered. */
+static int connect_idle(void *arg)
+{
+	struct server *s = arg;
+	redisContext *context = client_new(s->path);
+
+	if (!context)
+		return -1;
+	if (ping(context) == 0)
+		return redisFreeKeepFd(context);
+	redisFree(context);
+	return -1;
+}
+
 static int add_connection(struct server *s, int index)
 {
 	char batch[BENCH_PIPELINE * 64];
@@ -282,12 +299,17 @@ static int add_connection(struct server *s, int index)
 	return bench_load_add(s->load, fd, batch, size);
 }
 
+/* variant: whether many others are connected, and idle */
 static int setup_pipelined(struct bench *b)
 {
 	if (setup_directory(b) < 0)
 		return -1;
 	struct server *s = b->state;
-	int r = setup_filled(b);
+	int r = b->variant ? bench_files() : 0;
+	if (r == 0)
+		r = setup_filled(b);
+	if (r == 0 && b->variant)
+		r = bench_idle_open(connect_idle, s, &s->idle);
 	if (r == 0)
 		r = bench_load_new(reply, &s->load);
 	for (int i = 0; r == 0 && i < BENCH_CLIENTS; i++)
@@ -384,6 +406,19 @@ static int run_entry(struct bench *b, double *ret_value)
 	return r;
 }
 
+static int run_idle(struct bench *b, double *ret_value)
+{
+	struct server *s = b->state;
+	int r = bench_files();
+
+	if (r == 0)
+		r = server_start(s);
+	if (r == 0)
+		r = bench_idle_memory(s->pid, connect_idle, s, ret_value);
+	server_end(s);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct bench benches[] = {
@@ -393,6 +428,9 @@ int main(int argc, char **argv)
 		{"manager_set_50", "redis", setup, run, teardown, 2, NULL},
 		{"manager_get_50", "redis", setup, run, teardown, 3, NULL},
 		{"manager_get_50_p16", "redis", setup_pipelined, run_pipelined, teardown, 0, NULL},
+		{"manager_get_50_p16_idle", "redis", setup_pipelined, run_pipelined, teardown, 1,
+			NULL},
+		{"manager_idle", "redis", setup_directory, run_idle, teardown, 0, NULL},
 		{"manager_entry", "redis", setup_directory, run_entry, teardown, 0, NULL},
 		{NULL, NULL, NULL, NULL, NULL, 0, NULL},
 	};
