@@ -43,7 +43,7 @@ static int server_start(struct served *s)
 	if (s->pid == 0) {
 		close(fds[0]);
 		execl(program, program, "--listen", listen, "--ready-fd", ready,
-			"--max-connections", "20000", (char *)NULL);
+			"--max-connections", "10100", (char *)NULL);
 		_exit(127);
 	}
 	close(fds[1]);
