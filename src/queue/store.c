@@ -45,7 +45,8 @@ bool mp__store_message(struct mp_queue *q, uint32_t e, struct mp__ring_record *r
 
 static bool table_has_changed(const struct mp__store *s)
 {
-	return atomic_load_explicit(&s->root->n_chunks, memory_order_relaxed) != s->n_chunks ||
+	return s->n_chunks == 0 ||
+	       atomic_load_explicit(&s->root->n_chunks, memory_order_relaxed) != s->n_chunks ||
 	       atomic_load_explicit(&s->root->generation, memory_order_relaxed) != s->generation;
 }
 
@@ -56,12 +57,12 @@ static int map_chunks(struct mp__store *s)
 	uint32_t n = atomic_load_explicit(&s->root->n_chunks, memory_order_acquire);
 	uint32_t generation = atomic_load_explicit(&s->root->generation, memory_order_relaxed);
 
+	if (n == 0 || n > MP__STORE_CHUNKS || (generation == s->generation && n < s->n_chunks))
+		return mp_error_set(-EBADMSG,
+			"the shared memory of the queue is damaged: %u pieces of its table", n);
 	if (generation != s->generation)
 		s->n_chunks = s->capacity = 0;
 	s->generation = generation;
-	if (n > MP__STORE_CHUNKS || n < s->n_chunks)
-		return mp_error_set(-EBADMSG,
-			"the shared memory of the queue is damaged: %u pieces of its table", n);
 	for (; s->n_chunks < n; s->n_chunks++) {
 		unsigned k = s->n_chunks;
 		size_t entries = (size_t)MP__STORE_CHUNK_FIRST << k;
