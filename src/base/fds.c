@@ -14,7 +14,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define BLIND_NS (10 * 1000 * 1000)
 
 int mp__fd_dup(int fd)
 {
@@ -78,10 +81,14 @@ int mp__fd_wait(int fd, short events, mp__deadline deadline)
 			return p.revents & POLLNVAL
 				       ? mp_error_set(-EBADF, "descriptor %d is not open", fd)
 				       : 0;
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno != EINTR && errno != ENOMEM)
 			return mp__error_errno("waiting for a descriptor");
-		if (n == 0 && mp__deadline_passed(deadline))
+		/* What cannot be seen has not happened yet: nobody takes the living for dead. */
+		bool blind = n < 0 && errno == ENOMEM;
+		if ((n == 0 || blind) && mp__deadline_passed(deadline))
 			return -ETIMEDOUT;
+		if (blind)
+			nanosleep(&(struct timespec){.tv_nsec = BLIND_NS}, NULL);
 	}
 }
 

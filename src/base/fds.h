@@ -33,7 +33,8 @@ int mp__write_full(int fd, const void *data, size_t size);
 
 /*
  * Wait until poll(2) reports one of `events`, an error or a hang-up: 0; or -ETIMEDOUT without a
- * sentence, since what was waited for is the caller's to say. -EBADF, -ENOMEM.
+ * sentence, since what was waited for is the caller's to say. -EBADF. While the kernel has no memory
+ * for poll(2), nothing has happened.
  */
 int mp__fd_wait(int fd, short events, mp__deadline deadline);
 

@@ -4,9 +4,8 @@
 #include "conn/auth.h"
 
 #include "base/error.h"
+#include "base/random.h"
 #include "conn/hmac.h"
-
-#include <sys/random.h>
 
 static const uint8_t magic[4] = {'M', 'P', 'C', 'A'};
 
@@ -27,7 +26,7 @@ static void word(uint8_t *out, int type)
 
 static int random_body(uint8_t *out)
 {
-	if (getrandom(out + AT_BODY, MP__HMAC_SIZE, 0) != MP__HMAC_SIZE)
+	if (mp__random(out + AT_BODY, MP__HMAC_SIZE) < 0)
 		return mp_error_set(-EIO, "proving a key: getrandom(2) gives no random numbers");
 	return 0;
 }

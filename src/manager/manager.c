@@ -7,12 +7,12 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/options.h"
+#include "base/random.h"
 #include "manager/argument.h"
 #include "manager/private.h"
 #include "manager/share.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 int mp__manager_new(const struct mp__address *address, int timeout_ms, const uint8_t *id,
 	struct mp_manager **ret_manager)
@@ -23,8 +23,9 @@ int mp__manager_new(const struct mp__address *address, int timeout_ms, const uin
 		return mp_error_set(-ENOMEM, "no memory for a manager");
 	if (id)
 		memcpy(m->id, id, sizeof(m->id));
-	else if (getrandom(m->id, sizeof(m->id), 0) != sizeof(m->id))
-		return mp__error_errno("getrandom");
+	int r = id ? 0 : mp__random(m->id, sizeof(m->id));
+	if (r < 0)
+		return mp_error_set(r, "a new manager: no random numbers");
 	m->handle.class = &mp__manager_class;
 	m->references = 1;
 	m->address = *address;

@@ -114,6 +114,23 @@ static int start(mp_pool *pool, uint32_t number, mp_process **ret_process)
 	return r;
 }
 
+/* Nobody would see its end: it has to go at once. A thread cannot be killed, and wants the lock to go. */
+static void dismiss_unwatched(mp_pool *pool, uint32_t number)
+{
+	mp_process *process = pool->places[number].process;
+
+	if (pool->start_method == MP_START_THREAD) {
+		atomic_store(&pool->seg.workers[number].leave, 1);
+		mp__pool_ring_all(pool);
+		pthread_mutex_unlock(&pool->lock);
+		mp_process_join(process, MP_FOREVER);
+		pthread_mutex_lock(&pool->lock);
+	} else {
+		mp_process_kill(process);
+	}
+	vacate(pool, number);
+}
+
 int mp__pool_hire(mp_pool *pool, uint32_t number)
 {
 	mp_process *process;
@@ -127,8 +144,7 @@ int mp__pool_hire(mp_pool *pool, uint32_t number)
 	pool->n_alive++;
 	r = watch(pool, number, process);
 	if (r < 0) {
-		mp_process_kill(process);
-		vacate(pool, number);
+		dismiss_unwatched(pool, number);
 		/* It may have been at work already. */
 		mp__pool_bury(pool, number, "its worker could not be watched and was killed", NULL);
 		pool->resend = true;

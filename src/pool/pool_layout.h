@@ -195,7 +195,8 @@ struct mp__pool_worker {
 	/*
 	 * Take no more tasks. Set by the owner before it kills a worker for the task that it runs:
 	 * if that task is still RUNNING after this store, the worker will see it before its next
-	 * claim, so that the kill can hit no other task. All is sequentially consistent.
+	 * claim, so that the kill can hit no other task. All is sequentially consistent. A thread,
+	 * which cannot be killed, is told so when its end could not be watched.
 	 */
 	_Atomic uint32_t leave;
 	uint32_t reserved;

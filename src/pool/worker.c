@@ -257,6 +257,8 @@ MP__HOT static bool wait_for_work(struct worker *w)
 			continue;
 		if (has_work(header))
 			break;
+		if (must_leave(w))
+			return false;
 		int64_t began = mp__now_ns();
 		int r = mp__futex_wait(&header->bell, mine, sleep_until(w));
 		if (has_work(header)) {

@@ -3,11 +3,12 @@
 
 #include "serve/map.h"
 
+#include "base/random.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define SLOT_EMPTY UINT32_MAX
 #define SLOT_REMOVED (UINT32_MAX - 1)
@@ -21,9 +22,7 @@
 int serve_map_init(struct serve_map *map)
 {
 	memset(map, 0, sizeof(*map));
-	if (getrandom(&map->seed, sizeof(map->seed), 0) != sizeof(map->seed))
-		return -errno;
-	return 0;
+	return mp__random(&map->seed, sizeof(map->seed));
 }
 
 void serve_map_deinit(struct serve_map *map)

@@ -4,13 +4,13 @@
 #include "serve/registry.h"
 
 #include "base/cleanup.h"
+#include "base/random.h"
 #include "serve/lifetime.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* How much of a name is shown: sentences are cut as a whole, and there is more to say. */
 #define NAME_SHOWN 40
@@ -186,8 +186,9 @@ static int object_new(struct serve_registry *registry, const struct serve_class 
 	object->references = 1;
 	object->registry = registry;
 	object->number = ++registry->latest;
-	if (getrandom(object->token, sizeof(object->token), 0) != sizeof(object->token))
-		return -errno;
+	int r = mp__random(object->token, sizeof(object->token));
+	if (r < 0)
+		return r;
 	/* A version of an earlier server, or of an object of the same name before, is not this one's. */
 	memcpy(&object->version, object->token, sizeof(object->version));
 	object->version &= INT64_MAX;

@@ -217,9 +217,7 @@ static int add_sources(struct server *server, const struct serve_config *config)
 			return mp__error_errno("the connector");
 		r = add_source(server, &server->connector, config->connector_fd, connector_ready);
 	}
-	if (r == 0 && config->listen_fd >= 0)
-		serve_listener_adopt(&server->listener, config->listen_fd);
-	else if (r == 0 && config->listen_path)
+	if (r == 0 && config->listen_fd < 0 && config->listen_path)
 		r = serve_listener_open(&server->listener, config->listen_path, config->listen_mode,
 			config->listen_group);
 	if (r == 0 && server->listener.fd >= 0)
@@ -319,6 +317,8 @@ int serve_server_run(const struct serve_config *config)
 		.signals = {.fd = -1},
 	};
 
+	if (config->listen_fd >= 0) /* ours from now on, whatever fails */
+		serve_listener_adopt(&server.listener, config->listen_fd);
 	int r = serve_loop_init(&server.loop);
 	if (r == 0)
 		r = serve_context_init(&server.context, config->service, &config->limits);

@@ -4,6 +4,7 @@
 #include "serve/session.h"
 
 #include "base/deadline.h"
+#include "base/random.h"
 #include "base/testpoint.h"
 #include "serve/log.h"
 #include "serve/hold.h"
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,9 +46,9 @@ int serve_context_init(struct serve_context *context, const struct serve_service
 	if (!context->input || !context->unpack_block)
 		return -ENOMEM;
 	mp__arena_init(&context->unpacked, context->unpack_block, UNPACK_SIZE);
-	if (getrandom(&context->actors.seed, sizeof(context->actors.seed), 0) !=
-		sizeof(context->actors.seed))
-		return -errno;
+	int r = mp__random(&context->actors.seed, sizeof(context->actors.seed));
+	if (r < 0)
+		return r;
 	return serve_registry_init(&context->registry, limits->max_objects);
 }
 
