@@ -2,6 +2,7 @@
 /* Events: as CPython's tests have them, set from signal handlers, with deaths at each step. */
 #include <config.h>
 
+#include "tests/support/asleep.h"
 #include "tests/support/starts.h"
 
 #include "base/deadline.h"
@@ -140,21 +141,6 @@ Test(event, test_notify_between_threads)
 	T_RESULT(mp_event_is_set(&s->a), 1);
 }
 
-/* Is this thread of a child asleep in the kernel? Then it surely waits. */
-static bool sleeps(pid_t tid)
-{
-	char path[64], text[256];
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return false;
-	size_t n = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[n] = '\0';
-	char *end = strrchr(text, ')');
-	return end && end[2] == 'S';
-}
-
 /* One set, cleared at once: all who waited go on. None needs a second look within its time. */
 Test(event, test_set_and_clear)
 {
@@ -170,7 +156,7 @@ Test(event, test_set_and_clear)
 		while (s->waiting < CROWD)
 			sched_yield();
 		for (int i = 0; i < CROWD; i++) {
-			while (!sleeps(children[i].pid))
+			while (!t_sleeps(children[i].pid))
 				sched_yield();
 		}
 		T_OK(mp_event_set(&s->a));
@@ -409,7 +395,7 @@ Test(event, one_that_is_waited_for_is_not_destroyed)
 	make_shared();
 	struct t_child child = t_spawn(wait_for_destroyed, NULL);
 	t_wait_ready(&child);
-	while (!somebody_sleeps(&s->a) || !sleeps(child.pid))
+	while (!somebody_sleeps(&s->a) || !t_sleeps(child.pid))
 		sched_yield();
 	int r;
 	/* It may be between two sleeps; then it finds the event gone. */

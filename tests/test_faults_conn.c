@@ -4,11 +4,9 @@
 
 #include "tests/support/faults.h"
 
-#include <mp.h>
+#include <sys/socket.h>
 
-T_SUITE(faults_conn);
-
-#define PAGES "mp_connection mp_obj_encode"
+FAULTS_SUITE(faults_conn);
 
 static mp_connection *here;
 static mp_connection *there;
@@ -24,14 +22,14 @@ static int pair_new(void)
 	return mp_connection_pair(NULL, &here, &there);
 }
 
-FAULTS(faults_conn, pair, PAGES, NULL, pair_new, both_closed)
+FAULTS(faults_conn, pair, NULL, pair_new, both_closed)
 
 static int pipe_new(void)
 {
 	return mp_pipe(NULL, &here, &there);
 }
 
-FAULTS(faults_conn, pipe, PAGES, NULL, pipe_new, both_closed)
+FAULTS(faults_conn, pipe, NULL, pipe_new, both_closed)
 
 static void pair_made(void)
 {
@@ -50,16 +48,16 @@ static int send_value(void)
 	return mp_connection_send(here, MP_LIST(mp_str("a message"), mp_i64(7)), T_TIMEOUT_MS);
 }
 
-FAULTS(faults_conn, send, PAGES, pair_made, send_value, both_closed)
-FAULTS(faults_conn, pipe_send, PAGES, pipe_made, send_value, both_closed)
+FAULTS(faults_conn, send, pair_made, send_value, both_closed)
+FAULTS(faults_conn, pipe_send, pipe_made, send_value, both_closed)
 
 static int send_descriptor(void)
 {
 	return mp_connection_send(here, MP_LIST(mp_fd(STDERR_FILENO)), T_TIMEOUT_MS);
 }
 
-FAULTS(faults_conn, send_descriptor, PAGES, pair_made, send_descriptor, both_closed)
-FAULTS(faults_conn, pipe_send_descriptor, PAGES, pipe_made, send_descriptor, both_closed)
+FAULTS(faults_conn, send_descriptor, pair_made, send_descriptor, both_closed)
+FAULTS(faults_conn, pipe_send_descriptor, pipe_made, send_descriptor, both_closed)
 
 static char large[1 << 20];
 
@@ -68,8 +66,8 @@ static int send_large(void)
 	return mp_connection_send_bytes(here, large, sizeof(large), T_TIMEOUT_MS);
 }
 
-FAULTS(faults_conn, send_large, PAGES, pair_made, send_large, both_closed)
-FAULTS(faults_conn, pipe_send_large, PAGES, pipe_made, send_large, both_closed)
+FAULTS(faults_conn, send_large, pair_made, send_large, both_closed)
+FAULTS(faults_conn, pipe_send_large, pipe_made, send_large, both_closed)
 
 static int recv_value(void)
 {
@@ -93,8 +91,8 @@ static void pipe_sent(void)
 	T_CHECK(send_value() == 0);
 }
 
-FAULTS(faults_conn, recv, PAGES, pair_sent, recv_value, both_closed)
-FAULTS(faults_conn, pipe_recv, PAGES, pipe_sent, recv_value, both_closed)
+FAULTS(faults_conn, recv, pair_sent, recv_value, both_closed)
+FAULTS(faults_conn, pipe_recv, pipe_sent, recv_value, both_closed)
 
 static void pair_sent_descriptor(void)
 {
@@ -115,9 +113,8 @@ static int recv_next_value(void)
 	return recv_value();
 }
 
-FAULTS(faults_conn, recv_descriptor, PAGES, pair_sent_descriptor, recv_value, both_closed,
-	recv_next_value)
-FAULTS(faults_conn, pipe_recv_descriptor, PAGES, pipe_sent_descriptor, recv_value, both_closed,
+FAULTS(faults_conn, recv_descriptor, pair_sent_descriptor, recv_value, both_closed, recv_next_value)
+FAULTS(faults_conn, pipe_recv_descriptor, pipe_sent_descriptor, recv_value, both_closed,
 	recv_next_value)
 
 static int recv_bytes(void)
@@ -145,8 +142,65 @@ static void pipe_sent_large(void)
 	T_CHECK(send_large() == 0);
 }
 
-FAULTS(faults_conn, recv_large, PAGES, pair_sent_large, recv_bytes, both_closed)
-FAULTS(faults_conn, pipe_recv_large, PAGES, pipe_sent_large, recv_bytes, both_closed)
+FAULTS(faults_conn, recv_large, pair_sent_large, recv_bytes, both_closed)
+FAULTS(faults_conn, pipe_recv_large, pipe_sent_large, recv_bytes, both_closed)
+
+/* --- the rest of what can be done with one ------------------------------------------------------- */
+
+static int ends[2];
+
+static void ends_made(void)
+{
+	T_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+}
+
+static int from_fd(void)
+{
+	return mp_connection_from_fd(ends[0], NULL, &here);
+}
+
+static void from_fd_closed(void)
+{
+	close(ends[1]);
+	T_CHECK(mp_connection_close(here) == 0);
+}
+
+FAULTS(faults_conn, from_fd, ends_made, from_fd, from_fd_closed)
+
+static int recv_into(void)
+{
+	static char buffer[sizeof(large)];
+	size_t size;
+
+	T_STEP(mp_connection_poll(there, T_TIMEOUT_MS));
+	return mp_connection_recv_bytes_into(there, buffer, sizeof(buffer), T_TIMEOUT_MS, &size);
+}
+
+FAULTS(faults_conn, recv_into, pair_sent_large, recv_into, both_closed)
+FAULTS(faults_conn, pipe_recv_into, pipe_sent_large, recv_into, both_closed)
+
+static int poll_in_vain(void)
+{
+	T_STEP(mp_connection_poll(here, 3));
+	return 0;
+}
+
+FAULTS(faults_conn, poll, pair_made, poll_in_vain, both_closed)
+FAULTS(faults_conn, pipe_poll, pipe_made, poll_in_vain, both_closed)
+
+static int ask_and_shut_down(void)
+{
+	char text[100];
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+
+	T_STEP(mp_connection_peer_credentials(here, &pid, &uid, &gid));
+	T_STEP(mp_connection_peer_address(here, text, sizeof(text)));
+	return mp_connection_shutdown(here);
+}
+
+QUIET(faults_conn, asks_the_socket, pair_made, ask_and_shut_down, both_closed)
 
 /* --- listeners ------------------------------------------------------------------------------------ */
 
@@ -164,12 +218,23 @@ static void listener_closed(void)
 	T_CHECK(mp_listener_close(listener) == 0);
 }
 
-FAULTS(faults_conn, listener_new, "mp_listener", NULL, listener_new, listener_closed)
+FAULTS(faults_conn, listener_new, NULL, listener_new, listener_closed)
 
 static void listener_made(void)
 {
 	T_CHECK(listener_new() == 0);
 }
+
+static int ask_listener(void)
+{
+	mp_listener_stats stats = {.size = sizeof(stats)};
+
+	T_CHECK(strcmp(mp_listener_address(listener), address) == 0);
+	T_STEP(mp_listener_fileno(listener));
+	return mp_listener_get_stats(listener, &stats);
+}
+
+QUIET(faults_conn, reads_what_the_listener_knows, listener_made, ask_listener, listener_closed)
 
 static int connection_open(void)
 {
@@ -182,7 +247,7 @@ static void connection_opened(void)
 	listener_closed();
 }
 
-FAULTS(faults_conn, open, "mp_listener", listener_made, connection_open, connection_opened)
+FAULTS(faults_conn, open, listener_made, connection_open, connection_opened)
 
 #ifdef HAVE_NETTLE
 
@@ -231,6 +296,6 @@ static void client_served(void)
 	connection_opened();
 }
 
-FAULTS(faults_conn, accept, "mp_listener", client_comes, listener_accept, client_served)
+FAULTS(faults_conn, accept, client_comes, listener_accept, client_served)
 
 #endif

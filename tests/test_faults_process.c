@@ -4,12 +4,13 @@
 
 #include "tests/support/faults.h"
 
-#include <mp.h>
+#include "process/kin.h"
+
+#include <poll.h>
+
 #include <time.h>
 
-T_SUITE(faults_process);
-
-#define PAGES "mp_process_new mp_obj_copy"
+FAULTS_SUITE(faults_process);
 
 /* --- processes --------------------------------------------------------------------------------- */
 
@@ -41,21 +42,21 @@ static int process_start(void)
 	return mp_process_start(process);
 }
 
-#define EACH(method, METHOD)                                                          \
-	static int method##_new(void)                                                 \
-	{                                                                             \
-		return process_new(MP_START_##METHOD);                                \
-	}                                                                             \
-	static void method##_end(void)                                                \
-	{                                                                             \
-		T_CHECK(mp_process_close(process) == 0);                              \
-	}                                                                             \
-	static void method##_made(void)                                               \
-	{                                                                             \
-		T_CHECK(method##_new() == 0);                                         \
-	}                                                                             \
-	FAULTS(faults_process, method##_new, PAGES, NULL, method##_new, method##_end) \
-	FAULTS(faults_process, method##_start, PAGES, method##_made, process_start, process_ended)
+#define EACH(method, METHOD)                                                   \
+	static int method##_new(void)                                          \
+	{                                                                      \
+		return process_new(MP_START_##METHOD);                         \
+	}                                                                      \
+	static void method##_end(void)                                         \
+	{                                                                      \
+		T_CHECK(mp_process_close(process) == 0);                       \
+	}                                                                      \
+	static void method##_made(void)                                        \
+	{                                                                      \
+		T_CHECK(method##_new() == 0);                                  \
+	}                                                                      \
+	FAULTS(faults_process, method##_new, NULL, method##_new, method##_end) \
+	FAULTS(faults_process, method##_start, method##_made, process_start, process_ended)
 
 EACH(fork, FORK)
 EACH(spawn, SPAWN)
@@ -73,7 +74,7 @@ static int process_join(void)
 	return mp_process_join(process, T_TIMEOUT_MS);
 }
 
-FAULTS(faults_process, join, PAGES, started, process_join, process_ended)
+FAULTS(faults_process, join, started, process_join, process_ended)
 
 /* --- timers -------------------------------------------------------------------------------------- */
 
@@ -99,91 +100,222 @@ static void timer_end(void)
 	T_CHECK(mp_timer_close(timer) == 0);
 }
 
-FAULTS(faults_process, timer_new, "mp_timer_new", NULL, timer_new, timer_end)
-FAULTS(faults_process, timer_thread_new, "mp_timer_new", NULL, timer_thread_new, timer_end)
+FAULTS(faults_process, timer_new, NULL, timer_new, timer_end)
+FAULTS(faults_process, timer_thread_new, NULL, timer_thread_new, timer_end)
 
-/* --- pools ----------------------------------------------------------------------------------------- */
+int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
 
-static mp_pool *pool;
-static mp_future *future;
-
-static int twice(int argc, const mp_obj *argv, mp_obj *ret)
+/* Started, heard, stopped, in each way. */
+static int use_timer(void)
 {
-	T_CHECK(argc == 1);
-	*ret = mp_i64(2 * mp_obj_i64(&argv[0]));
+	T_STEP(mp_timer_start(timer));
+	T_STEP(mp_timer_wait(timer, T_TIMEOUT_MS));
+	T_STEP(mp_timer_start(timer));
+	struct pollfd due = {.fd = mp_timer_fd(timer), .events = POLLIN};
+	while (__real_poll(&due, 1, T_TIMEOUT_MS) < 0)
+		T_CHECK(errno == EINTR);
+	T_STEP(mp_timer_dispatch(timer));
+	return mp_timer_cancel(timer, T_TIMEOUT_MS);
+}
+
+static int use_timer_thread(void)
+{
+	T_STEP(mp_timer_start(timer));
+	T_STEP(mp_timer_wait(timer, T_TIMEOUT_MS));
+	return mp_timer_cancel(timer, T_TIMEOUT_MS);
+}
+
+static void timer_made(void)
+{
+	T_CHECK(timer_new() == 0);
+}
+
+static void timer_thread_made(void)
+{
+	T_CHECK(timer_thread_new() == 0);
+}
+
+QUIET(faults_process, arms_a_clock_of_the_kernel, timer_made, use_timer, timer_end)
+QUIET(faults_process, arms_a_clock_and_sleeps_on_a_condition, timer_thread_made, use_timer_thread,
+	timer_end)
+
+/* --- what can be asked of a process, and told it ---------------------------------------------------- */
+
+static int wait_to_be_killed(int argc, const mp_obj *argv)
+{
+	(void)argc;
+	(void)argv;
+	t_hang();
+}
+
+static void waiting(void)
+{
+	T_CHECK(mp_process_new(wait_to_be_killed, mp_nil(), NULL, &process) == 0);
+	T_CHECK(process_start() == 0);
+}
+
+static int ask(void)
+{
+	T_STEP(mp_process_is_alive(process));
+	T_STEP(mp_process_pid(process));
+	T_STEP(mp_process_signal(process, 0));
+	return mp_process_sentinel(process) >= 0 ? 0 : -EBADF;
+}
+
+static void killed(void)
+{
+	T_CHECK(mp_process_kill(process) == 0);
+	T_CHECK(mp_process_join(process, T_TIMEOUT_MS) == 0);
+	T_CHECK(mp_process_close(process) == 0);
+}
+
+FAULTS(faults_process, ask, waiting, ask, killed)
+
+static int children(void)
+{
+	mp_process *all[8];
+
+	int n = mp_process_children(all, 8);
+	return n == 1 && all[0] != process ? -EBADMSG : n;
+}
+
+FAULTS(faults_process, children, waiting, children, killed)
+
+static void closed(void)
+{
+	struct rusage usage;
+	int code;
+
+	T_CHECK(mp_process_exit_code(process, &code) == 0 && code < 0);
+	T_CHECK(mp_process_usage(process, &usage) == 0);
+	T_CHECK(mp_process_close(process) == 0);
+}
+
+#define ENDS_BY(name)                                           \
+	static int end_by_##name(void)                          \
+	{                                                       \
+		T_STEP(mp_process_##name(process));             \
+		T_STEP(mp_process_join(process, T_TIMEOUT_MS)); \
+		return 0;                                       \
+	}                                                       \
+	FAULTS(faults_process, name, waiting, end_by_##name, closed)
+
+ENDS_BY(kill)
+ENDS_BY(terminate)
+ENDS_BY(interrupt)
+
+static int close_and_forget(void)
+{
+	T_STEP(mp_process_close(process));
 	return 0;
 }
 
-/* Late enough that who waits for it sleeps. */
-static int twice_later(int argc, const mp_obj *argv, mp_obj *ret)
+static void joined(void)
 {
-	struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
+	struct rusage usage;
+	int code;
 
-	nanosleep(&moment, NULL);
-	return twice(argc, argv, ret);
+	started();
+	T_CHECK(process_join() == 0 && mp_process_exit_code(process, &code) == 0);
+	T_CHECK(mp_process_usage(process, &usage) == 0);
 }
 
-static int pool_new(void)
+QUIET(faults_process, closes_a_handle, joined, close_and_forget)
+
+/* An end that nobody has waited for: asking reaps. */
+static void ended(void)
 {
-	return mp_pool_new(MP_POOL_OPTIONS(.workers = 2), &pool);
+	started();
+	struct pollfd end = {.fd = mp_process_sentinel(process), .events = POLLIN};
+	while (poll(&end, 1, T_TIMEOUT_MS) < 0)
+		T_CHECK(errno == EINTR);
 }
 
-static void pool_end(void)
+static int ask_for_the_end(void)
 {
-	T_CHECK(mp_pool_join(pool, T_TIMEOUT_MS) == 0);
-	T_CHECK(mp_pool_close(pool) == 0);
+	struct rusage usage;
+	int code;
+
+	T_STEP(mp_process_exit_code(process, &code));
+	T_STEP(mp_process_usage(process, &usage));
+	return code == 5 ? 0 : -EBADMSG;
 }
 
-FAULTS(faults_process, pool_new, "mp_pool_new mp_process_new", NULL, pool_new, pool_end)
+FAULTS(faults_process, exit_code, ended, ask_for_the_end, process_ended)
 
-static void pool_made(void)
+static int preload_and_start(void)
 {
-	T_CHECK(pool_new() == 0);
+	T_STEP(mp_forkserver_preload(give_five, MP_ARGS(mp_str("a"), mp_str("b"))));
+	return 0;
 }
 
-static int pool_submit(void)
+FAULTS(faults_process, preload, NULL, preload_and_start)
+
+/* --- the parent, as a child sees it ------------------------------------------------------------------ */
+
+static int begin(void)
 {
-	return mp_pool_submit(pool, twice, MP_ARGS(mp_i64(21)), &future);
+	mp_exit_wait(MP_FOREVER);
+	T_CHECK(mp_process_name(process) != NULL);
+	T_CHECK(mp_parent_name() == NULL && mp_parent_pid() == -ENOENT);
+	return mp_begin(NULL, NULL);
 }
 
-static int future_result(void)
-{
-	mp_obj result;
-	int code = mp_future_result(future, T_TIMEOUT_MS, &result);
+QUIET(faults_process, begins_anew, fork_made, begin, fork_end)
 
-	if (code == 0)
-		T_CHECK(mp_obj_i64(&result) == 42);
-	return code;
+static int write_log(void)
+{
+	T_STEP(mp_log_set_handler(MP_LOG_ERROR, mp_log_stderr, NULL));
+	mp_log_stderr(MP_LOG_INFO, "test", "the log of a test", NULL);
+	return mp_log_set_handler(MP_LOG_ERROR, NULL, NULL);
 }
 
-static void future_done(void)
+FAULTS(faults_process, log_stderr, NULL, write_log)
+
+static int show_progress(void)
 {
-	T_CHECK(future_result() == 0 && mp_future_close(future) == 0);
-	pool_end();
+	const mp_progress progress = {.done = 1, .total = 2, .elapsed = 1, .rate = 1, .eta = 1};
+
+	mp_progress_bar(&progress, NULL);
+	return 0;
 }
 
-FAULTS(faults_process, pool_submit, "mp_pool_new mp_obj_copy", pool_made, pool_submit, future_done)
+QUIET(faults_process, draws_on_a_stream, NULL, show_progress)
 
-static void submitted(void)
+static void be_a_child(void)
 {
-	pool_made();
-	T_CHECK(mp_pool_submit(pool, twice_later, MP_ARGS(mp_i64(21)), &future) == 0);
+	mp__kin_become(&(const struct mp__kin){.name = "child",
+		.lineage = "1",
+		.parent_name = "parent",
+		.parent_pid = getppid(),
+		.parent_fd = -1});
 }
 
-FAULTS(faults_process, future_result, "mp_future_result", submitted, future_result, future_done)
-
-static int pool_map(void)
+static int parent_is_alive(void)
 {
-	mp_obj items[20];
-	mp_obj results[20];
-
-	for (int i = 0; i < 20; i++)
-		items[i] = mp_i64(i);
-	int code = mp_pool_map(pool, twice, items, 20, 3, results);
-	for (int i = 0; code == 0 && i < 20; i++)
-		T_CHECK(mp_obj_i64(&results[i]) == 2 * i);
-	return code;
+	return mp_parent_is_alive();
 }
 
-FAULTS(faults_process, pool_map, "mp_pool_new mp_future_result mp_obj_copy", pool_made, pool_map,
-	pool_end)
+static int parent_sentinel(void)
+{
+	return mp_parent_sentinel();
+}
+
+static int parent_join(void)
+{
+	int r = mp_parent_join(1);
+
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+FAULTS(faults_process, parent_is_alive, be_a_child, parent_is_alive)
+FAULTS(faults_process, parent_sentinel, be_a_child, parent_sentinel)
+FAULTS(faults_process, parent_join, be_a_child, parent_join)
+
+static int count_cpus(void)
+{
+	T_STEP(mp_cpu_count());
+	return 0;
+}
+
+FAULTS(faults_process, cpu_count, NULL, count_cpus)

@@ -1,226 +1,333 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What fails below the calls that open and use what a managerd serves, below transactions and below
- * servers of a program's own. Some failures end the connection: then a new one has to work.
+ * What fails below the calls on what a managerd serves: dicts, lists, namespaces, queues, counters,
+ * values, arrays, expiry, versions, transactions, many calls at once. Some failures end the
+ * connection: then a new one has to work. The daemon is the same for all tries of a case.
  */
 #include <config.h>
 
-#include "tests/support/daemon.h"
-#include "tests/support/faults.h"
+#include "tests/support/daemons.h"
 
-#include <mp.h>
+FAULTS_SUITE(faults_served);
 
-T_SUITE(faults_served);
+/* --- dicts ------------------------------------------------------------------------------------------- */
 
-/* --- a private managerd ----------------------------------------------------------------------------- */
+static mp_dict *dict;
 
-static mp_manager *manager;
-
-static void open_manager(void)
+static void dict_opened(void)
 {
-	T_CHECK(mp_manager_start(T_PATIENT, &manager) == 0);
+	manager_opened();
+	T_CHECK(mp_manager_dict(manager, NULL, &dict) == 0);
+	T_CHECK(mp_dict_set(dict, mp_str("there"), mp_i64(1)) == 0);
 }
 
-static void close_manager(void)
+static void dict_closed(void)
 {
-	T_CHECK(mp_manager_close(manager) == 0);
+	T_CHECK(mp_dict_close(dict) == 0);
+	manager_closed();
 }
 
-/* Opens one, does something with it, closes it; on the connection there is. */
-#define SERVED(name, pages, call)                       \
-	static int again_##name(void)                   \
-	{                                               \
-		mp_manager *broken = manager;           \
-		open_manager();                         \
-		T_CHECK(mp_manager_close(broken) == 0); \
-		return call();                          \
-	}                                               \
-	FAULTS(faults_served, name, pages, open_manager, call, close_manager, again_##name)
-
-static int first_of(int first, int second)
+static int open_dict(void)
 {
-	return first < 0 ? first : second;
+	mp_dict *d;
+
+	T_STEP(mp_manager_dict(manager, NULL, &d));
+	return mp_dict_close(d);
 }
 
-static int use_dict(void)
-{
-	mp_dict *dict;
-	mp_obj value;
-	int r = mp_manager_dict(manager, NULL, &dict);
+SERVED(open_dict, manager_opened, open_dict, manager_closed)
 
-	if (r < 0)
-		return r;
-	r = mp_dict_set(dict, mp_str("key"), MP_LIST(mp_i64(1), mp_str("text")));
-	if (r >= 0)
-		r = mp_dict_get(dict, mp_str("key"), &value);
-	if (r >= 0)
-		mp_obj_free(&value);
-	mp_dict_close(dict);
-	return r;
+#define DICT(name, call) SERVED(name, dict_opened, call, dict_closed)
+
+static mp_obj got;
+
+static int and_free(int result)
+{
+	if (result >= 0)
+		mp_obj_free(&got);
+	return result;
 }
 
-SERVED(dict, "mp_dict mp_manager_start mp_obj_encode", use_dict)
+static int set_and_get(void)
+{
+	T_STEP(mp_dict_set(dict, mp_str("key"), MP_LIST(mp_i64(1), mp_str("text"))));
+	T_STEP(and_free(mp_dict_get(dict, mp_str("key"), &got)));
+	T_STEP(mp_dict_contains(dict, mp_str("key")));
+	T_STEP(and_free(mp_dict_setdefault(dict, mp_str("key"), mp_i64(1), &got)));
+	return and_free(mp_dict_pop(dict, mp_str("key"), &got));
+}
+
+static int look_at_all(void)
+{
+	size_t n;
+
+	T_STEP(mp_dict_len(dict, &n));
+	T_STEP(and_free(mp_dict_keys(dict, &got)));
+	T_STEP(and_free(mp_dict_values(dict, &got)));
+	T_STEP(and_free(mp_dict_items(dict, &got)));
+	return and_free(mp_dict_get_many(dict, MP_LIST(mp_str("there")), &got));
+}
+
+static int change_many(void)
+{
+	T_STEP(mp_dict_update(dict, MP_DICT(mp_str("a"), mp_i64(1), mp_str("n"), mp_i64(2))));
+	T_STEP(and_free(mp_dict_add(dict, mp_str("n"), mp_i64(1), &got)));
+	T_STEP(mp_dict_compare_and_swap(dict, mp_str("a"), mp_i64(1), mp_i64(1)));
+	T_STEP(and_free(mp_dict_popitem(dict, &got)));
+	return mp_dict_clear(dict);
+}
+
+static int expiry(void)
+{
+	int64_t ttl;
+
+	T_STEP(mp_dict_set_for(dict, mp_str("key"), mp_i64(1), 100000));
+	T_STEP(mp_dict_expire(dict, mp_str("key"), 200000));
+	T_STEP(mp_dict_ttl(dict, mp_str("key"), &ttl));
+	return mp_dict_persist(dict, mp_str("key"));
+}
+
+static int versions(void)
+{
+	int64_t version;
+
+	T_STEP(mp_dict_version(dict, &version));
+	return mp_dict_watch(dict, version - 1, T_TIMEOUT_MS, &version);
+}
 
 static int transact(void)
 {
 	const mp_dict_step steps[] = {
-		{MP_DICT_ABSENT, mp_str("a"), mp_nil()}, {MP_DICT_SET, mp_str("a"), mp_i64(1)}};
+		{MP_DICT_SET, mp_str("a"), mp_i64(1)}, {MP_DICT_DELETE, mp_str("a"), mp_nil()}};
+
+	return mp_dict_transact(dict, MP_DICT_ANY_VERSION, steps, 2);
+}
+
+static int transact_several(void)
+{
+	const mp_transact_step steps[] = {
+		{mp_dict_handle(dict), MP_DICT_SET, mp_str("a"), mp_i64(1)},
+		{mp_dict_handle(dict), MP_DICT_ADD, mp_str("a"), mp_i64(1)}};
+
+	return mp_transact(steps, 2);
+}
+
+static int many_calls(void)
+{
+	mp_call calls[3] = {{.object = mp_dict_handle(dict),
+				    .method = "set",
+				    .args = MP_ARGS(mp_str("k"), mp_i64(1))},
+		{.object = mp_dict_handle(dict), .method = "get", .args = MP_ARGS(mp_str("k"))},
+		{.object = mp_dict_handle(dict), .method = "len", .args = mp_nil()}};
+	int r = mp_call_many(calls, 3, T_TIMEOUT_MS);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 3; i++) {
+		r = r < 0 ? r : calls[i].result;
+		mp_obj_free(&calls[i].value);
+	}
+	return r;
+}
+
+DICT(dict, set_and_get)
+DICT(dict_looks, look_at_all)
+DICT(dict_changes, change_many)
+DICT(dict_expiry, expiry)
+DICT(dict_versions, versions)
+DICT(dict_transact, transact)
+DICT(transact, transact_several)
+DICT(call_many, many_calls)
+
+/* --- proxies --------------------------------------------------------------------------------------- */
+
+static mp_proxy *proxy;
+
+static void proxy_closed(void)
+{
+	T_CHECK(mp_proxy_close(proxy) == 0);
+	manager_closed();
+}
+
+/* On a new one each time. */
+#define PROXY(name, open, call)                                          \
+	static void name##_opened(void)                                  \
+	{                                                                \
+		manager_opened();                                        \
+		T_CHECK((open) == 0);                                    \
+	}                                                                \
+	static int name##_open(void)                                     \
+	{                                                                \
+		T_STEP(open);                                            \
+		return mp_proxy_close(proxy);                            \
+	}                                                                \
+	SERVED(open_##name, manager_opened, name##_open, manager_closed) \
+	SERVED(name, name##_opened, call, proxy_closed)
+
+static int any_proxy(void)
+{
+	int64_t n;
 	int64_t version;
-	mp_dict *dict;
-	int r = mp_manager_dict(manager, NULL, &dict);
 
-	if (r < 0)
-		return r;
-	r = mp_dict_version(dict, &version);
-	if (r >= 0)
-		r = mp_dict_transact(dict, version, steps, 2);
-	mp_dict_close(dict);
-	return r;
+	T_STEP(and_free(mp_proxy_call(proxy, "len", mp_nil(), T_TIMEOUT_MS, &got)));
+	T_STEP(mp_proxy_version(proxy, &version));
+	T_STEP(mp_proxy_watch(proxy, version - 1, T_TIMEOUT_MS, &version));
+	T_STEP(mp_proxy_expire(proxy, 100000));
+	T_STEP(mp_proxy_ttl(proxy, &n));
+	return mp_proxy_persist(proxy);
 }
 
-SERVED(transact, "mp_dict mp_dict_transact mp_manager_start mp_obj_encode", transact)
+PROXY(proxy, mp_manager_open(manager, "list", "name", mp_nil(), &proxy), any_proxy)
 
-static int use_list(void)
+static int ask_proxy(void)
 {
-	mp_proxy *list;
-	mp_obj value;
-	int r = mp_manager_list(manager, NULL, &list);
-
-	if (r < 0)
-		return r;
-	r = mp_list_append(list, mp_str("text"));
-	if (r >= 0)
-		r = mp_list_get(list, 0, &value);
-	if (r >= 0)
-		mp_obj_free(&value);
-	mp_proxy_close(list);
-	return r;
-}
-
-SERVED(list, "mp_list mp_manager_start mp_proxy mp_obj_encode", use_list)
-
-static int use_namespace(void)
-{
-	mp_proxy *space;
-	mp_obj all;
-	int r = mp_manager_namespace(manager, NULL, &space);
-
-	if (r < 0)
-		return r;
-	r = mp_namespace_set(space, "attribute", mp_i64(1));
-	if (r >= 0)
-		r = mp_namespace_items(space, &all);
-	if (r >= 0)
-		mp_obj_free(&all);
-	mp_proxy_close(space);
-	return r;
-}
-
-SERVED(namespace, "mp_namespace mp_manager_start mp_proxy mp_obj_encode", use_namespace)
-
-static int use_queue(void)
-{
-	mp_proxy *queue;
-	mp_obj value;
-	int r = mp_manager_queue(manager, NULL, MP_QUEUE_OPTIONS(.maxsize = 3), &queue);
-
-	if (r < 0)
-		return r;
-	r = mp_served_queue_put(queue, mp_str("text"), T_TIMEOUT_MS);
-	if (r >= 0)
-		r = mp_served_queue_get(queue, T_TIMEOUT_MS, &value);
-	if (r >= 0)
-		mp_obj_free(&value);
-	mp_proxy_close(queue);
-	return r;
-}
-
-SERVED(queue, "mp_served_queue mp_manager_start mp_proxy mp_obj_encode", use_queue)
-
-static int use_lock(void)
-{
-	mp_proxy *lock;
-	int r = mp_manager_lock(manager, NULL, &lock);
-
-	if (r < 0)
-		return r;
-	r = mp_served_lock_acquire(lock, T_TIMEOUT_MS, NULL);
-	r = r < 0 ? r : mp_served_lock_release(lock);
-	mp_proxy_close(lock);
-	return r;
-}
-
-SERVED(lock, "mp_served_lock mp_manager_start mp_proxy", use_lock)
-
-static int use_counter(void)
-{
-	mp_proxy *counter;
-	int64_t number;
-	int r = mp_manager_counter(manager, NULL, 7, &counter);
-
-	if (r < 0)
-		return r;
-	r = mp_counter_add(counter, 1, &number);
-	r = r < 0 || number == 8 ? r : -1;
-	mp_proxy_close(counter);
-	return r;
-}
-
-SERVED(counter, "mp_served_value mp_manager_start mp_proxy", use_counter)
-
-/* --- a server of one's own ---------------------------------------------------------------------------- */
-
-static mp_server *server;
-static char address[64];
-
-static int make(int argc, const mp_obj *argv, void **ret_object)
-{
-	(void)argc;
-	(void)argv;
-	*ret_object = NULL;
+	T_CHECK(strcmp(mp_proxy_type(proxy), "list") == 0 && mp_proxy_equal(proxy, proxy) == 1);
+	T_CHECK(mp_proxy_dict(proxy) == NULL);
 	return 0;
 }
 
-static int nothing(void *object, int argc, const mp_obj *argv, mp_obj *ret_result)
+#define QUIET_SERVED(id, setup, call, end)                     \
+	static const struct t_fault_case case_##id = {         \
+		"faults_served/" #id, setup, call, end, NULL}; \
+	Test(faults_served, id)                                \
+	{                                                      \
+		its_daemon = t_daemon_start(NULL);             \
+		t_quiet(&case_##id);                           \
+		t_daemon_stop(&its_daemon);                    \
+	}
+
+QUIET_SERVED(reads_what_a_proxy_knows, proxy_opened, ask_proxy, proxy_closed)
+
+/* --- lists ------------------------------------------------------------------------------------------ */
+
+static int list_items(void)
 {
-	(void)object;
-	(void)argv;
-	*ret_result = mp_i64(argc);
-	return 0;
+	T_STEP(mp_list_append(proxy, mp_str("text")));
+	T_STEP(mp_list_insert(proxy, 0, mp_i64(7)));
+	T_STEP(mp_list_set(proxy, 0, mp_i64(8)));
+	T_STEP(and_free(mp_list_get(proxy, 0, &got)));
+	T_STEP(and_free(mp_list_add(proxy, 0, mp_i64(1), &got)));
+	T_STEP(mp_list_compare_and_swap(proxy, 0, mp_i64(9), mp_i64(7)));
+	T_STEP(and_free(mp_list_pop(proxy, 0, &got)));
+	return mp_list_delete(proxy, 0);
 }
 
-static const mp_method methods[] = {{"nothing", nothing}, {NULL, NULL}};
-static const mp_served_type type = {.name = "nothing", .make = make, .methods = methods};
-
-static void choose_address(void)
+static int list_looks(void)
 {
-	snprintf(address, sizeof(address), "unix:/tmp/mp-test-faults-%d/socket", getpid());
+	size_t n;
+
+	T_STEP(mp_list_extend(proxy, MP_LIST(mp_i64(3), mp_i64(1), mp_i64(2))));
+	T_STEP(mp_list_index(proxy, mp_i64(1), &n));
+	T_STEP(mp_list_index_in(proxy, mp_i64(1), 0, MP_LIST_END, &n));
+	T_STEP(mp_list_count(proxy, mp_i64(1), &n));
+	T_STEP(mp_list_contains(proxy, mp_i64(1)));
+	T_STEP(mp_list_len(proxy, &n));
+	T_STEP(and_free(mp_list_items(proxy, &got)));
+	return mp_list_remove(proxy, mp_i64(3));
 }
 
-static int server_new(void)
+static int list_whole(void)
 {
-	return first_of(mp_server_new(address, NULL, &server), 0);
+	T_STEP(mp_list_clear(proxy));
+	T_STEP(mp_list_extend(proxy, MP_LIST(mp_i64(3), mp_i64(1), mp_i64(2))));
+	T_STEP(mp_list_reverse(proxy));
+	T_STEP(mp_list_sort(proxy, true));
+	T_STEP(mp_list_multiply(proxy, 2));
+	T_STEP(and_free(mp_list_slice(proxy, 0, 3, 1, &got)));
+	T_STEP(mp_list_set_slice(proxy, 0, 1, 1, MP_LIST(mp_i64(3))));
+	return mp_list_delete_slice(proxy, 0, 2, 1);
 }
 
-static void server_closed(void)
+PROXY(list, mp_manager_list(manager, NULL, &proxy), list_items)
+SERVED(list_looks, list_opened, list_looks, proxy_closed)
+SERVED(list_whole, list_opened, list_whole, proxy_closed)
+
+/* --- namespaces ---------------------------------------------------------------------------------------- */
+
+static int namespace(void)
 {
-	mp_server_close(server);
-	*strrchr(address, '/') = '\0';
-	(void)rmdir(address + sizeof("unix:") - 1);
-	choose_address();
+	T_STEP(mp_namespace_set(proxy, "attribute", mp_i64(1)));
+	T_STEP(and_free(mp_namespace_get(proxy, "attribute", &got)));
+	T_STEP(mp_namespace_has(proxy, "attribute"));
+	T_STEP(and_free(mp_namespace_items(proxy, &got)));
+	return mp_namespace_delete(proxy, "attribute");
 }
 
-FAULTS(faults_served, server_new, "mp_server", choose_address, server_new, server_closed)
+PROXY(namespace, mp_manager_namespace(manager, NULL, &proxy), namespace)
 
-static void server_made(void)
+/* --- numbers and values --------------------------------------------------------------------------------- */
+
+static int counter(void)
 {
-	choose_address();
-	T_CHECK(server_new() == 0);
+	int64_t n;
+
+	T_STEP(mp_counter_set(proxy, 1));
+	T_STEP(mp_counter_add(proxy, 1, &n));
+	T_STEP(mp_counter_compare_and_swap(proxy, 2, 3, &n));
+	return mp_counter_get(proxy, &n);
 }
 
-static int server_register(void)
+PROXY(counter, mp_manager_counter(manager, NULL, 7, &proxy), counter)
+
+static int value(void)
 {
-	return mp_server_register(server, &type);
+	T_STEP(mp_served_value_set(proxy, mp_str("text")));
+	T_STEP(and_free(mp_served_value_exchange(proxy, mp_i64(1), &got)));
+	return and_free(mp_served_value_get(proxy, &got));
 }
 
-FAULTS(faults_served, server_register, "mp_server", server_made, server_register, server_closed)
+PROXY(value, mp_manager_value(manager, NULL, mp_nil(), &proxy), value)
+
+static int array(void)
+{
+	size_t n;
+
+	T_STEP(mp_served_array_set(proxy, 0, mp_i64(1)));
+	T_STEP(and_free(mp_served_array_get(proxy, 0, &got)));
+	T_STEP(and_free(mp_served_array_add(proxy, 0, mp_i64(1), &got)));
+	T_STEP(mp_served_array_compare_and_swap(proxy, 0, mp_i64(2), mp_i64(3)));
+	T_STEP(mp_served_array_len(proxy, &n));
+	return mp_served_array_type(proxy);
+}
+
+static int array_slices(void)
+{
+	T_STEP(mp_served_array_set_slice(proxy, MP_SLICE(0, 2), MP_LIST(mp_i64(1), mp_i64(2))));
+	T_STEP(and_free(mp_served_array_get_slice(proxy, MP_SLICE_ALL, &got)));
+	return and_free(mp_served_array_items(proxy, &got));
+}
+
+PROXY(array, mp_manager_array(manager, NULL, 'i', mp_i64(5), &proxy), array)
+SERVED(array_slices, array_opened, array_slices, proxy_closed)
+
+/* --- queues -------------------------------------------------------------------------------------------- */
+
+static int queue(void)
+{
+	size_t n;
+
+	T_STEP(mp_served_queue_put(proxy, mp_str("text"), T_TIMEOUT_MS));
+	T_STEP(mp_served_queue_put_priority(proxy, mp_str("text"), 3, T_TIMEOUT_MS));
+	T_STEP(and_free(mp_served_queue_get(proxy, T_TIMEOUT_MS, &got)));
+	T_STEP(mp_served_queue_size(proxy, &n));
+	T_STEP(mp_served_queue_empty(proxy));
+	T_STEP(mp_served_queue_full(proxy));
+	return mp_served_queue_clear(proxy);
+}
+
+static int queue_end(void)
+{
+	T_STEP(mp_served_queue_put(proxy, mp_str("text"), T_TIMEOUT_MS));
+	T_STEP(and_free(mp_served_queue_get(proxy, T_TIMEOUT_MS, &got)));
+	T_STEP(mp_served_queue_task_done(proxy));
+	T_STEP(mp_served_queue_join(proxy, T_TIMEOUT_MS));
+	T_STEP(mp_served_queue_is_shutdown(proxy));
+	return mp_served_queue_shutdown(proxy, MP_QUEUE_IMMEDIATE);
+}
+
+PROXY(queue,
+	mp_manager_queue(manager, NULL,
+		MP_QUEUE_OPTIONS(.maxsize = 30, .joinable = true, .order = MP_QUEUE_PRIORITY),
+		&proxy),
+	queue)
+SERVED(queue_end, queue_opened, queue_end, proxy_closed)

@@ -4,10 +4,9 @@
 
 #include "tests/support/faults.h"
 
-#include <mp.h>
 #include <time.h>
 
-T_SUITE(faults_shm);
+FAULTS_SUITE(faults_shm);
 
 /* --- sync objects ------------------------------------------------------------------------------- */
 
@@ -24,25 +23,25 @@ T_SUITE(faults_shm);
 	}
 
 NEW_AND_CLOSE(lock, NULL, &a_lock)
-FAULTS(faults_shm, lock_new, "mp_lock", NULL, lock_new, lock_end)
+FAULTS(faults_shm, lock_new, NULL, lock_new, lock_end)
 
 NEW_AND_CLOSE(rlock, NULL, &a_rlock)
-FAULTS(faults_shm, rlock_new, "mp_lock", NULL, rlock_new, rlock_end)
+FAULTS(faults_shm, rlock_new, NULL, rlock_new, rlock_end)
 
 NEW_AND_CLOSE(rwlock, NULL, &a_rwlock)
-FAULTS(faults_shm, rwlock_new, "mp_rwlock", NULL, rwlock_new, rwlock_end)
+FAULTS(faults_shm, rwlock_new, NULL, rwlock_new, rwlock_end)
 
 NEW_AND_CLOSE(semaphore, 2, NULL, &a_semaphore)
-FAULTS(faults_shm, semaphore_new, "mp_semaphore", NULL, semaphore_new, semaphore_end)
+FAULTS(faults_shm, semaphore_new, NULL, semaphore_new, semaphore_end)
 
 NEW_AND_CLOSE(event, NULL, &a_event)
-FAULTS(faults_shm, event_new, "mp_event", NULL, event_new, event_end)
+FAULTS(faults_shm, event_new, NULL, event_new, event_end)
 
 NEW_AND_CLOSE(condition, NULL, &a_condition)
-FAULTS(faults_shm, condition_new, "mp_condition_init", NULL, condition_new, condition_end)
+FAULTS(faults_shm, condition_new, NULL, condition_new, condition_end)
 
 NEW_AND_CLOSE(barrier, 2, NULL, &a_barrier)
-FAULTS(faults_shm, barrier_new, "mp_barrier_init", NULL, barrier_new, barrier_end)
+FAULTS(faults_shm, barrier_new, NULL, barrier_new, barrier_end)
 
 /* Acquire, hand over by a child that holds it and ends, so that the wait sleeps. */
 
@@ -77,20 +76,20 @@ static void lock_let_go(void)
 	lock_end();
 }
 
-FAULTS(faults_shm, lock_acquire, "mp_lock", lock_held, lock_acquire, lock_let_go)
+FAULTS(faults_shm, lock_acquire, lock_held, lock_acquire, lock_let_go)
 
 /* --- values and arrays ----------------------------------------------------------------------------- */
 
 NEW_AND_CLOSE(value, 'i', NULL, NULL, &a_value)
-FAULTS(faults_shm, value_new, "mp_value", NULL, value_new, value_end)
+FAULTS(faults_shm, value_new, NULL, value_new, value_end)
 
 NEW_AND_CLOSE(array, 'd', 100000, NULL, NULL, &a_array)
-FAULTS(faults_shm, array_new, "mp_array", NULL, array_new, array_end)
+FAULTS(faults_shm, array_new, NULL, array_new, array_end)
 
 /* --- blocks, heaps, lists ----------------------------------------------------------------------------- */
 
 NEW_AND_CLOSE(block, 100000, NULL, &a_block)
-FAULTS(faults_shm, block_new, "mp_block", NULL, block_new, block_end)
+FAULTS(faults_shm, block_new, NULL, block_new, block_end)
 
 static char block_name[64];
 
@@ -106,7 +105,7 @@ static void block_unlink(void)
 	block_end();
 }
 
-FAULTS(faults_shm, block_create, "mp_block", NULL, block_create, block_unlink)
+FAULTS(faults_shm, block_create, NULL, block_create, block_unlink)
 
 static mp_block *opened;
 
@@ -126,7 +125,7 @@ static void block_opened(void)
 	block_unlink();
 }
 
-FAULTS(faults_shm, block_open, "mp_block", block_made, block_open, block_opened)
+FAULTS(faults_shm, block_open, block_made, block_open, block_opened)
 
 static void block_small(void)
 {
@@ -138,10 +137,10 @@ static int block_grow(void)
 	return mp_block_grow(a_block, 1000000);
 }
 
-FAULTS(faults_shm, block_grow, "mp_block", block_small, block_grow, block_end)
+FAULTS(faults_shm, block_grow, block_small, block_grow, block_end)
 
 NEW_AND_CLOSE(heap, 1 << 20, NULL, &a_heap)
-FAULTS(faults_shm, heap_new, "mp_heap", NULL, heap_new, heap_end)
+FAULTS(faults_shm, heap_new, NULL, heap_new, heap_end)
 
 static void heap_made(void)
 {
@@ -156,15 +155,15 @@ static int heap_alloc(void)
 	return code < 0 ? code : mp_heap_free(a_heap, p);
 }
 
-FAULTS(faults_shm, heap_alloc, "mp_heap", heap_made, heap_alloc, heap_end)
+FAULTS(faults_shm, heap_alloc, heap_made, heap_alloc, heap_end)
 
 NEW_AND_CLOSE(shared_list, MP_LIST(mp_i64(1), mp_str("two"), mp_f64(3.0)), NULL, &a_shared_list)
-FAULTS(faults_shm, shared_list_new, "mp_shared_list", NULL, shared_list_new, shared_list_end)
+FAULTS(faults_shm, shared_list_new, NULL, shared_list_new, shared_list_end)
 
 /* --- queues ---------------------------------------------------------------------------------------- */
 
 NEW_AND_CLOSE(queue, NULL, &a_queue)
-FAULTS(faults_shm, queue_new, "mp_queue", NULL, queue_new, queue_end)
+FAULTS(faults_shm, queue_new, NULL, queue_new, queue_end)
 
 static void queue_made(void)
 {
@@ -176,7 +175,7 @@ static int queue_put(void)
 	return mp_queue_put(a_queue, MP_LIST(mp_str("a message"), mp_i64(7)), 0);
 }
 
-FAULTS(faults_shm, queue_put, "mp_queue mp_obj_encode", queue_made, queue_put, queue_end)
+FAULTS(faults_shm, queue_put, queue_made, queue_put, queue_end)
 
 static char large[1 << 20];
 
@@ -185,7 +184,7 @@ static int queue_put_large(void)
 	return mp_queue_put_bytes(a_queue, large, sizeof(large), 0);
 }
 
-FAULTS(faults_shm, queue_put_large, "mp_queue", queue_made, queue_put_large, queue_end)
+FAULTS(faults_shm, queue_put_large, queue_made, queue_put_large, queue_end)
 
 static void queue_filled(void)
 {
@@ -203,7 +202,7 @@ static int queue_get(void)
 	return code;
 }
 
-FAULTS(faults_shm, queue_get, "mp_queue mp_obj_encode", queue_filled, queue_get, queue_end)
+FAULTS(faults_shm, queue_get, queue_filled, queue_get, queue_end)
 
 static int put_later(void *argument)
 {
@@ -237,7 +236,7 @@ static void queue_waited(void)
 	queue_end();
 }
 
-FAULTS(faults_shm, queue_wait, "mp_queue mp_obj_encode", queue_awaited, queue_wait, queue_waited)
+FAULTS(faults_shm, queue_wait, queue_awaited, queue_wait, queue_waited)
 
 static int queue_create(void)
 {
@@ -245,7 +244,7 @@ static int queue_create(void)
 	return mp_queue_create(block_name, NULL, &a_queue);
 }
 
-FAULTS(faults_shm, queue_create, "mp_queue_create", NULL, queue_create, queue_end)
+FAULTS(faults_shm, queue_create, NULL, queue_create, queue_end)
 
 static mp_queue *opened_queue;
 
@@ -265,4 +264,4 @@ static void queue_opened(void)
 	queue_end();
 }
 
-FAULTS(faults_shm, queue_open, "mp_queue_create", named_queue_made, queue_open, queue_opened)
+FAULTS(faults_shm, queue_open, named_queue_made, queue_open, queue_opened)

@@ -4,9 +4,7 @@
 
 #include "tests/support/faults.h"
 
-#include <mp.h>
-
-T_SUITE(faults_wait);
+FAULTS_SUITE(faults_wait);
 
 #define MANY 40
 
@@ -41,7 +39,7 @@ static int sleep_a_little(void)
 	return mp_wait(items, 3, 3);
 }
 
-FAULTS(faults_wait, wait, "mp_wait", made, sleep_a_little, closed)
+FAULTS(faults_wait, wait, made, sleep_a_little, closed)
 
 static void made_and_ready(void)
 {
@@ -59,7 +57,7 @@ static int find_among_many(void)
 	return r == 1 && items[7].ready ? 0 : r < 0 ? r : -1;
 }
 
-FAULTS(faults_wait, wait_many, "mp_wait", made_and_ready, find_among_many, closed)
+FAULTS(faults_wait, wait_many, made_and_ready, find_among_many, closed)
 
 /* --- mp_waiter --------------------------------------------------------------------------------- */
 
@@ -73,7 +71,7 @@ static void waiter_closed(void)
 	T_CHECK(mp_waiter_close(waiter) == 0);
 }
 
-FAULTS(faults_wait, waiter_new, "mp_waiter", NULL, waiter_new, waiter_closed)
+FAULTS(faults_wait, waiter_new, NULL, waiter_new, waiter_closed)
 
 static void with_waiter(void)
 {
@@ -92,6 +90,9 @@ static int add_all(void)
 		if (r < 0 && r != -EEXIST)
 			return r;
 	}
+	for (int i = 0; i < 5; i++) {
+		T_STEP(mp_waiter_modify(waiter, items[i], &waiter));
+	}
 	for (int i = 0; i < 5; i++)
 		T_CHECK(mp_waiter_remove(waiter, items[i]) == 0);
 	return 0;
@@ -103,7 +104,7 @@ static void all_closed(void)
 	closed();
 }
 
-FAULTS(faults_wait, waiter_add, "mp_waiter mp_wait", with_waiter, add_all, all_closed)
+FAULTS(faults_wait, waiter_add, with_waiter, add_all, all_closed)
 
 static void with_all(void)
 {
@@ -120,7 +121,7 @@ static int wait_a_little(void)
 	return mp_waiter_wait(waiter, ready, 4, 3);
 }
 
-FAULTS(faults_wait, waiter_wait, "mp_waiter", with_all, wait_a_little, all_closed)
+FAULTS(faults_wait, waiter_wait, with_all, wait_a_little, all_closed)
 
 /* --- who rings --------------------------------------------------------------------------------- */
 
@@ -141,4 +142,4 @@ static int ring(void)
 	return mp_waiter_wait(waiter, ready, 4, T_TIMEOUT_MS) == 1 ? 0 : -1;
 }
 
-FAULTS(faults_wait, ring, "mp_event mp_waiter", watched, ring, all_closed)
+FAULTS(faults_wait, ring, watched, ring, all_closed)

@@ -3,8 +3,10 @@
 
 #include "tests/support/fail.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mp/cdefs.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -12,13 +14,20 @@
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One line each: name of the list below, as it is shown, errors. */
@@ -27,11 +36,21 @@
 	C(CALLOC, "calloc", ENOMEM)                               \
 	C(REALLOC, "realloc", ENOMEM)                             \
 	C(STRDUP, "strdup", ENOMEM)                               \
+	C(STRNDUP, "strndup", ENOMEM)                             \
+	C(ASPRINTF, "asprintf", ENOMEM)                           \
 	C(MMAP, "mmap", ENOMEM)                                   \
 	C(MEMFD, "memfd_create", EMFILE, ENFILE, ENOMEM)          \
 	C(FTRUNCATE, "ftruncate", ENOSPC, EINTR)                  \
 	C(FALLOCATE, "fallocate", ENOSPC, EINTR, ENOMEM)          \
 	C(OPEN, "open", EMFILE, ENFILE)                           \
+	C(FOPEN, "fopen", EMFILE, ENFILE, ENOMEM)                 \
+	C(OPENDIR, "opendir", EMFILE, ENFILE, ENOMEM)             \
+	C(EVENTFD, "eventfd", EMFILE, ENFILE, ENOMEM)             \
+	C(TIMERFD, "timerfd_create", EMFILE, ENFILE, ENOMEM)      \
+	C(SIGNALFD, "signalfd", EMFILE, ENFILE, ENOMEM)           \
+	C(MKDIR, "mkdir", ENOSPC)                                 \
+	C(LINKAT, "linkat", ENOSPC)                               \
+	C(TIMER, "timer_create", EAGAIN, ENOMEM)                  \
 	C(DUP, "fcntl(F_DUPFD_CLOEXEC)", EMFILE)                  \
 	C(PIPE, "pipe2", EMFILE, ENFILE)                          \
 	C(FORK, "fork", EAGAIN, ENOMEM)                           \
@@ -47,6 +66,12 @@
 	C(SEND, "send", EINTR, EAGAIN, ENOBUFS)                   \
 	C(RECVMSG, "recvmsg", EINTR, EAGAIN, ECONNRESET)          \
 	C(RECV, "recv", EINTR, EAGAIN, ECONNRESET)                \
+	C(SENDTO, "sendto", EINTR, EAGAIN, ENOBUFS)               \
+	C(BIND, "bind", ENOMEM)                                   \
+	C(LISTEN, "listen", EADDRINUSE)                           \
+	C(CONNECT, "connect", ECONNREFUSED)                       \
+	C(PREAD, "pread", EINTR, T_SHORT)                         \
+	C(PWRITE, "pwrite", EINTR, T_SHORT, ENOSPC)               \
 	C(READ, "read", EINTR, T_SHORT)                           \
 	C(WRITE, "write", EINTR, T_SHORT)                         \
 	C(EPOLL_CREATE, "epoll_create1", EMFILE, ENFILE, ENOMEM)  \
@@ -67,6 +92,9 @@ static size_t chosen;
 static int chosen_error;
 static unsigned chosen_at;
 static _Atomic bool failed;
+static struct t_fail_function functions[T_FAIL_FUNCTIONS];
+static size_t n_functions;
+static size_t current; /* of functions */
 
 void t_fail_begin(size_t call, int error, unsigned at)
 {
@@ -76,6 +104,9 @@ void t_fail_begin(size_t call, int error, unsigned at)
 	chosen_error = error;
 	chosen_at = at;
 	failed = false;
+	memset(functions, 0, sizeof(functions));
+	n_functions = 1;
+	current = 0;
 	owner = getpid();
 }
 
@@ -90,15 +121,52 @@ unsigned t_fail_counted(size_t call)
 	return counted[call];
 }
 
+void t_fail_in(const char *function)
+{
+	size_t i = 1;
+
+	if (owner != getpid())
+		return;
+	while (i < n_functions && strcmp(functions[i].name, function) != 0)
+		i++;
+	if (i == T_FAIL_FUNCTIONS)
+		abort();
+	functions[i].name = function;
+	functions[i].after = failed;
+	n_functions = i < n_functions ? n_functions : i + 1;
+	current = i;
+}
+
+const struct t_fail_function *t_fail_functions(size_t *ret_n)
+{
+	*ret_n = n_functions;
+	return functions;
+}
+
+static _Atomic long live;
+
+long t_fail_live(void)
+{
+	return live;
+}
+
+static void *counted_one(void *allocation)
+{
+	live += allocation != NULL;
+	return allocation;
+}
+
 /* The error that this call shall give, or 0. */
 static int failure(enum call call)
 {
 	if (owner == 0 || owner != getpid())
 		return 0;
 	unsigned n = atomic_fetch_add(&counted[call], 1);
+	functions[current].asked++;
 	if (call != chosen || chosen_error == 0 || n != chosen_at)
 		return 0;
 	failed = true;
+	functions[current].hit = true;
 	return chosen_error;
 }
 
@@ -134,26 +202,85 @@ static bool fails(enum call call)
 		return __real_##name arguments;    \
 	}
 
-/* May also move half of it. */
+/* It makes its buffer itself, which is freed by who called. */
+ssize_t __real___getdelim(char **line, size_t *size, int end, FILE *file);
+ssize_t __wrap___getdelim(char **line, size_t *size, int end, FILE *file);
+ssize_t __wrap___getdelim(char **line, size_t *size, int end, FILE *file)
+{
+	bool had = *line != NULL;
+	ssize_t n = __real___getdelim(line, size, end, file);
+
+	live += !had && *line;
+	return n;
+}
+
+/* May also move half of it, but for counters and signals: these are read whole, or not. */
+#define IS_WHOLE(size) ((size) == sizeof(eventfd_t) || (size) == sizeof(struct signalfd_siginfo))
 #define WRAP_IO(name, id, parameters, short_arguments, arguments) \
 	ssize_t __real_##name parameters;                         \
 	ssize_t __wrap_##name parameters;                         \
 	ssize_t __wrap_##name parameters                          \
 	{                                                         \
 		int error = failure(T_##id);                      \
-		if (error == T_SHORT)                             \
+		if (error == T_SHORT && !IS_WHOLE(size))          \
 			return __real_##name short_arguments;     \
-		if (error != 0) {                                 \
+		if (error > 0) {                                  \
 			errno = error;                            \
 			return -1;                                \
 		}                                                 \
 		return __real_##name arguments;                   \
 	}
 
-WRAP(void *, NULL, malloc, MALLOC, (size_t size), (size))
-WRAP(void *, NULL, calloc, CALLOC, (size_t n, size_t size), (n, size))
-WRAP(void *, NULL, realloc, REALLOC, (void *p, size_t size), (p, size))
-WRAP(char *, NULL, strdup, STRDUP, (const char *text), (text))
+/* What gives memory that is to be freed. */
+#define WRAP_MEMORY(type, name, id, parameters, arguments)   \
+	type __real_##name parameters;                       \
+	type __wrap_##name parameters;                       \
+	type __wrap_##name parameters                        \
+	{                                                    \
+		if (fails(T_##id))                           \
+			return NULL;                         \
+		return counted_one(__real_##name arguments); \
+	}
+
+WRAP_MEMORY(void *, malloc, MALLOC, (size_t size), (size))
+WRAP_MEMORY(void *, calloc, CALLOC, (size_t n, size_t size), (n, size))
+WRAP_MEMORY(char *, strdup, STRDUP, (const char *text), (text))
+WRAP_MEMORY(char *, strndup, STRNDUP, (const char *text, size_t size), (text, size))
+
+void *__real_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size)
+{
+	if (fails(T_REALLOC))
+		return NULL;
+	return p ? __real_realloc(p, size) : counted_one(__real_realloc(p, size));
+}
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+void __wrap_free(void *p)
+{
+	live -= p != NULL;
+	__real_free(p);
+}
+
+WRAP(FILE *, NULL, fopen, FOPEN, (const char *path, const char *mode), (path, mode))
+WRAP(DIR *, NULL, opendir, OPENDIR, (const char *path), (path))
+WRAP(DIR *, NULL, fdopendir, OPENDIR, (int fd), (fd))
+WRAP(int, -1, eventfd, EVENTFD, (unsigned count, int flags), (count, flags))
+WRAP(int, -1, timerfd_create, TIMERFD, (int clock, int flags), (clock, flags))
+WRAP(int, -1, signalfd, SIGNALFD, (int fd, const sigset_t *signals, int flags),
+	(fd, signals, flags))
+WRAP(int, -1, mkdir, MKDIR, (const char *path, mode_t mode), (path, mode))
+WRAP(int, -1, linkat, LINKAT, (int from, const char *old, int to, const char *new, int flags),
+	(from, old, to, new, flags))
+WRAP(int, -1, timer_create, TIMER, (clockid_t clock, struct sigevent *event, timer_t *timer),
+	(clock, event, timer))
+WRAP(int, -1, bind, BIND, (int fd, const struct sockaddr *address, socklen_t size),
+	(fd, address, size))
+WRAP(int, -1, listen, LISTEN, (int fd, int backlog), (fd, backlog))
+WRAP(int, -1, connect, CONNECT, (int fd, const struct sockaddr *address, socklen_t size),
+	(fd, address, size))
 WRAP(void *, MAP_FAILED, mmap, MMAP,
 	(void *at, size_t size, int protection, int flags, int fd, off_t offset),
 	(at, size, protection, flags, fd, offset))
@@ -199,6 +326,14 @@ WRAP_SOCKET(
 	recvmsg, RECVMSG, (int fd, struct msghdr *message, int flags), (fd, message, flags), flags)
 WRAP_SOCKET(
 	recv, RECV, (int fd, void *data, size_t size, int flags), (fd, data, size, flags), flags)
+WRAP_SOCKET(sendto, SENDTO,
+	(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+		socklen_t to_size),
+	(fd, data, size, flags, to, to_size), flags)
+WRAP_IO(pread, PREAD, (int fd, void *data, size_t size, off_t at), (fd, data, (size + 1) / 2, at),
+	(fd, data, size, at))
+WRAP_IO(pwrite, PWRITE, (int fd, const void *data, size_t size, off_t at),
+	(fd, data, (size + 1) / 2, at), (fd, data, size, at))
 WRAP_IO(read, READ, (int fd, void *data, size_t size), (fd, data, (size + 1) / 2), (fd, data, size))
 WRAP_IO(write, WRITE, (int fd, const void *data, size_t size), (fd, data, (size + 1) / 2),
 	(fd, data, size))
@@ -212,6 +347,20 @@ WRAP(ssize_t, -1, getrandom, GETRANDOM, (void *data, size_t size, unsigned flags
 	(data, size, flags))
 
 /* The variadic ones. */
+
+int __wrap_asprintf(char **ret_text, const char *format, ...) MP__PRINTF(2, 3);
+int __wrap_asprintf(char **ret_text, const char *format, ...)
+{
+	va_list args;
+
+	if (fails(T_ASPRINTF))
+		return -1;
+	va_start(args, format);
+	int n = vasprintf(ret_text, format, args);
+	va_end(args);
+	live += n >= 0;
+	return n;
+}
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);

@@ -23,6 +23,22 @@ struct t_fail_call {
 extern const struct t_fail_call t_fail_calls[];
 extern const size_t t_n_fail_calls;
 
+/* A public function of libmp, as the tests call it. */
+struct t_fail_function {
+	const char *name; /* NULL: what comes before the first one */
+	unsigned asked;   /* so many calls that could have failed, until the next one was called */
+	bool hit;         /* one of these has failed; the name of one only */
+	bool after;       /* it was called after that */
+};
+#define T_FAIL_FUNCTIONS 64
+
+/* Between begin and end: this function of libmp is called now. */
+void t_fail_in(const char *function);
+const struct t_fail_function *t_fail_functions(size_t *ret_n);
+
+/* Allocations of this process that were made and not freed, at all times. */
+long t_fail_live(void);
+
 /* From now on count the calls of this process, and let number `at` of `call` fail with `error`.
  * `error` 0: just count. */
 void t_fail_begin(size_t call, int error, unsigned at);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/support/asleep.h - children that sleep in a call, or keep others waiting for a moment.
+ */
+#ifndef TESTS_SUPPORT_ASLEEP_H
+#define TESTS_SUPPORT_ASLEEP_H
+
+#include "tests/support/support.h"
+
+#include <sched.h>
+#include <time.h>
+
+/* Is this thread of a child asleep in the kernel? Then it surely waits. */
+static inline bool t_sleeps(pid_t tid)
+{
+	char path[64], text[256];
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	size_t n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	char *end = strrchr(text, ')');
+	return end && end[2] == 'S';
+}
+
+/* A child that says t_ready() and then falls asleep. */
+static inline struct t_child t_spawn_sleeper(int (*function)(void *argument))
+{
+	struct t_child child = t_spawn(function, NULL);
+
+	t_wait_ready(&child);
+	while (!t_sleeps(child.pid))
+		sched_yield();
+	return child;
+}
+
+/* Long enough that who waits for it sleeps; nothing is wrong when he does not. */
+static inline void t_moment(void)
+{
+	struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
+
+	nanosleep(&moment, NULL);
+}
+
+#endif
