@@ -220,6 +220,14 @@ static void listener_closed(void)
 
 FAULTS(faults_conn, listener_new, NULL, listener_new, listener_closed)
 
+static int listener_life(void)
+{
+	T_STEP(listener_new());
+	return mp_listener_close(listener);
+}
+
+FAULTS(faults_conn, listener_life, NULL, listener_life)
+
 static void listener_made(void)
 {
 	T_CHECK(listener_new() == 0);

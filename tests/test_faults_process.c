@@ -103,6 +103,14 @@ static void timer_end(void)
 FAULTS(faults_process, timer_new, NULL, timer_new, timer_end)
 FAULTS(faults_process, timer_thread_new, NULL, timer_thread_new, timer_end)
 
+static int timer_life(void)
+{
+	T_STEP(timer_thread_new());
+	return mp_timer_close(timer);
+}
+
+FAULTS(faults_process, timer_life, NULL, timer_life)
+
 int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
 
 /* Started, heard, stopped, in each way. */

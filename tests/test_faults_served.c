@@ -139,6 +139,29 @@ DICT(dict_transact, transact)
 DICT(transact, transact_several)
 DICT(call_many, many_calls)
 
+static int look_at_the_daemon(void)
+{
+	uint64_t after = 0;
+
+	T_STEP(and_free(mp_manager_objects(manager, NULL, &after, &got)));
+	T_STEP(and_free(mp_manager_clients(manager, &got)));
+	T_STEP(and_free(mp_manager_holds(manager, &got)));
+	return and_free(mp_manager_stats(manager, &got));
+}
+
+static int name_and_unlink(void)
+{
+	mp_dict *d;
+
+	T_STEP(mp_manager_dict(manager, "named", &d));
+	T_STEP(mp_dict_close(d));
+	int r = mp_manager_unlink(manager, "named");
+	return r == -ENOENT ? 0 : r; /* by the try that lost its answer */
+}
+
+DICT(inspection, look_at_the_daemon)
+DICT(unlink, name_and_unlink)
+
 /* --- proxies --------------------------------------------------------------------------------------- */
 
 static mp_proxy *proxy;

@@ -171,15 +171,29 @@ static int server_new(void)
 	return mp_server_new(address, NULL, &server);
 }
 
-static void server_closed(void)
+static void directory_gone(void)
 {
-	mp_server_close(server);
 	*strrchr(address, '/') = '\0';
 	(void)rmdir(address + sizeof("unix:") - 1);
 	choose_address();
 }
 
+static void server_closed(void)
+{
+	mp_server_close(server);
+	directory_gone();
+}
+
 FAULTS(faults_server, make, choose_address, server_new, server_closed)
+
+static int server_life(void)
+{
+	T_STEP(server_new());
+	mp_server_close(server);
+	return 0;
+}
+
+FAULTS(faults_server, life, choose_address, server_life, directory_gone)
 
 static void server_made(void)
 {

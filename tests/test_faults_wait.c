@@ -73,6 +73,14 @@ static void waiter_closed(void)
 
 FAULTS(faults_wait, waiter_new, NULL, waiter_new, waiter_closed)
 
+static int waiter_life(void)
+{
+	T_STEP(waiter_new());
+	return mp_waiter_close(waiter);
+}
+
+FAULTS(faults_wait, waiter_life, NULL, waiter_life)
+
 static void with_waiter(void)
 {
 	made();
