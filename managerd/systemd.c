@@ -113,7 +113,7 @@ bool md_systemd_is_notified(void)
 	return notify_fd >= 0;
 }
 
-static void tell(int flags, const char *format, va_list args)
+static void MP__PRINTF(2, 0) tell(int flags, const char *format, va_list args)
 {
 	char state[STATE_SIZE];
 

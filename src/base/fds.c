@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BLIND_NS (10 * 1000 * 1000)
+#define BLIND_NS 10000000L
 
 int mp__fd_dup(int fd)
 {

@@ -21,8 +21,8 @@ struct mp__heap_view {
 	uint64_t seed;                  /* its id */
 	uint64_t kept;                  /* the memory before this stays */
 	const struct mp__segment *segment;
-	_Atomic uint64_t
-		*known; /* so much the file has: the kernel has said so, and it never shrinks */
+	/* So much the file has: the kernel has said so, and it never shrinks. */
+	_Atomic uint64_t *known;
 };
 
 /* One block, as a walk sees it. */
