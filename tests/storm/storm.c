@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kill storm: storm [--kills N] [--seconds T] [--seed S] [--only CAPABILITY] [--points POINT].
+ * The kill storm: storm [--kills N] [--seconds T] [--seed S] [--only CAPABILITY]
+ * [--points PREFIX [--action kill|exit|stop]].
  *
  * Rounds of blows at random instants, until N processes have been made to end (10000 if nothing is
  * said) or T seconds are over; in builds with test points, rounds in between that let processes die
@@ -16,6 +17,7 @@
 #include "tests/storm/strike.h"
 #include "tests/storm/tree.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +48,10 @@ static struct {
 	uint64_t seed;
 	const char *only;
 	const char *points; /* a prefix; then there is nothing random */
+	const char *action; /* what is done there */
 } wanted = {.kills = KILLS};
+
+static const char *const actions[] = {"kill", "exit", "stop"};
 
 /* --- rounds --------------------------------------------------------------------------------------------- */
 
@@ -134,8 +139,9 @@ static void point_round(const char *point, const char *action, uint64_t seed)
 		(void)storm_end_stopped();
 	storm_report_point(point, action, times);
 	storm_totals.at_points += (unsigned)times;
-	(void)snprintf(replay, sizeof(replay), "storm --seed %llu --points %s",
-		(unsigned long long)seed, point);
+	(void)snprintf(replay, sizeof(replay), "storm --seed %llu --points %s --action %s%s%s",
+		(unsigned long long)seed, point, action, wanted.only ? " --only " : "",
+		wanted.only ? wanted.only : "");
 	end_round(replay);
 }
 
@@ -144,42 +150,85 @@ static void point_round(const char *point, const char *action, uint64_t seed)
 static int usage(void)
 {
 	(void)fprintf(stderr, "storm [--kills N] [--seconds T] [--seed S] [--only CAPABILITY] "
-			      "[--points PREFIX]\ncapabilities:");
+			      "[--points PREFIX [--action kill|exit|stop]]\ncapabilities:");
 	storm_print_capabilities();
 	(void)fputc('\n', stderr);
 	return 2;
+}
+
+static bool read_number(const char *text, uint64_t least, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || n < least)
+		return false;
+	*ret = n;
+	return true;
+}
+
+static bool read_action(const char *text)
+{
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (strcmp(text, actions[i]) == 0)
+			wanted.action = actions[i];
+	return wanted.action;
+}
+
+/* Else a misspelt name, or a build without test points, would look like a storm that found nothing. */
+static bool is_prefix_of_points(const char *prefix)
+{
+	for (const char *const *p = points; *p; p++)
+		if (strncmp(*p, prefix, strlen(prefix)) == 0)
+			return true;
+	(void)fprintf(stderr, "storm: %s '%s'\n",
+		points[0] ? "no test point begins with" : "built without test points, such as",
+		prefix);
+	return false;
 }
 
 static bool read_arguments(int argc, char **argv)
 {
 	static const struct option options[] = {{"kills", 1, NULL, 'k'}, {"seconds", 1, NULL, 't'},
 		{"seed", 1, NULL, 's'}, {"only", 1, NULL, 'o'}, {"points", 1, NULL, 'p'},
-		{NULL, 0, NULL, 0}};
+		{"action", 1, NULL, 'a'}, {NULL, 0, NULL, 0}};
+	uint64_t seconds;
 	int c;
 
 	wanted.seed = (uint64_t)mp__now_ns() % 1000000007;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (c) {
 		case 'k':
-			wanted.kills = strtoull(optarg, NULL, 10);
+			if (!read_number(optarg, 1, &wanted.kills))
+				return false;
 			break;
 		case 't':
-			wanted.until_ms = storm_now_ms() + strtoll(optarg, NULL, 10) * 1000;
+			if (!read_number(optarg, 1, &seconds) || seconds > INT32_MAX)
+				return false;
+			wanted.until_ms = storm_now_ms() + (int64_t)seconds * 1000;
 			break;
 		case 's':
-			wanted.seed = strtoull(optarg, NULL, 10);
+			if (!read_number(optarg, 0, &wanted.seed))
+				return false;
 			break;
 		case 'o':
 			wanted.only = optarg;
 			break;
 		case 'p':
+			if (!is_prefix_of_points(optarg))
+				return false;
 			wanted.points = optarg;
+			break;
+		case 'a':
+			if (!read_action(optarg))
+				return false;
 			break;
 		default:
 			return false;
 		}
 	}
-	return optind == argc && storm_choose(wanted.only);
+	return optind == argc && (wanted.points || !wanted.action) && storm_choose(wanted.only);
 }
 
 /* The path of managerd, for who runs this by hand in a build directory. */
@@ -199,12 +248,11 @@ static void only_points(void)
 {
 	for (const char *const *p = points; *p; p++)
 		if (strncmp(*p, wanted.points, strlen(wanted.points)) == 0)
-			point_round(*p, "kill", wanted.seed);
+			point_round(*p, wanted.action ? wanted.action : "kill", wanted.seed);
 }
 
 static void all(void)
 {
-	static const char *const actions[] = {"kill", "exit", "stop"};
 	uint64_t random = wanted.seed;
 	uint64_t seed = wanted.seed;
 	size_t n_points = sizeof(points) / sizeof(points[0]) - 1;
