@@ -7,9 +7,18 @@
 #ifndef FUZZ_FUZZ_H
 #define FUZZ_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What must be true, whatever the bytes are. */
+static inline void expect(bool condition)
+{
+	if (!condition)
+		abort();
+}
 
 #endif

@@ -35,12 +35,6 @@ static FILE *open_proc(const char *path, const char *mode);
 #define EDGES 12
 #define THINGS 15
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 static void mutate(void *at, size_t room, const uint8_t *data, size_t size)
 {
 	for (size_t i = 0; i + 3 <= size; i += 3)

@@ -10,7 +10,7 @@
 #include <config.h>
 
 #include "fuzz/command.h"
-#include "fuzz/fuzz.h"
+#include "fuzz/input.h"
 
 #include "base/fds.h"
 #include "sync/lock.h"
@@ -27,25 +27,8 @@
 #define ARG_SIZE 256
 #define THINGS 6
 
-static const uint8_t *rest;
-static size_t rest_size;
 static bool found_cycle;
 static bool read_scene;
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-/* The next byte of what is looked at; 0 behind the end. */
-static uint8_t next(void)
-{
-	if (rest_size == 0)
-		return 0;
-	rest_size--;
-	return *rest++;
-}
 
 static void next_text(char *text, size_t size)
 {

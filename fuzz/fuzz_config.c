@@ -20,12 +20,6 @@ static char path[64];
 static size_t lines;
 static size_t complaints;
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 /* "FILE:LINE: what" */
 static void complain(const char *sentence, void *data)
 {

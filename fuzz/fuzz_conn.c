@@ -21,12 +21,6 @@
 #define PIECES_MAX 12
 #define FAILURES_MAX 8
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 /* Everything that can be received, in each of the ways. */
 static void receive_all(mp_connection *c, unsigned way)
 {

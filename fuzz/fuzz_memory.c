@@ -39,12 +39,6 @@
 
 static int patience = MP_NOWAIT;
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 /* --- what others do to it --------------------------------------------------------------------------- */
 
 /*

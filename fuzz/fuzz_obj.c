@@ -20,12 +20,6 @@
 /* More than this, and the quadratic equality takes longer than fuzzing should. */
 #define FEW_NODES 200
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 /* --- one class, in place of src/handles.c: it keeps what came and sends that again ------------- */
 
 struct echo {

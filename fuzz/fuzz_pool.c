@@ -9,7 +9,7 @@
  */
 #include <config.h>
 
-#include "fuzz/fuzz.h"
+#include "fuzz/input.h"
 
 #include "base/fds.h"
 #include "pool/limits.h"
@@ -34,24 +34,6 @@
 #define OPERATIONS_MAX 64
 /* More bodies of a loop end it: the memory may say 2^38 of them. */
 #define BODIES_MAX 100
-
-static const uint8_t *rest;
-static size_t rest_size;
-
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-/* The next byte of the input; 0 behind the end. */
-static uint8_t next(void)
-{
-	if (rest_size == 0)
-		return 0;
-	rest_size--;
-	return *rest++;
-}
 
 /* --- workers that are none ---------------------------------------------------------------------------- */
 

@@ -17,12 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 /* Where mutations go: the headers, the slots of the list, the first cells. */
 static char *target(char *base, size_t mapped, uint16_t offset)
 {

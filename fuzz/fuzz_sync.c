@@ -29,12 +29,6 @@
 
 static int patience = MP_NOWAIT;
 
-static void expect(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 /* A predicate that is never true, and an action that does nothing. */
 static int nothing(void *arg)
 {
