@@ -10,6 +10,9 @@
 
 FAULTS_SUITE(faults_served);
 
+#define SERVED(id, setup, call, end) SERVED_IN(faults_served, id, setup, call, end)
+#define PROXY(id, open, call) SERVED_PROXY_IN(faults_served, id, open, call)
+
 /* --- dicts ------------------------------------------------------------------------------------------- */
 
 static mp_dict *dict;
@@ -163,29 +166,6 @@ DICT(inspection, look_at_the_daemon)
 DICT(unlink, name_and_unlink)
 
 /* --- proxies --------------------------------------------------------------------------------------- */
-
-static mp_proxy *proxy;
-
-static void proxy_closed(void)
-{
-	T_CHECK(mp_proxy_close(proxy) == 0);
-	manager_closed();
-}
-
-/* On a new one each time. */
-#define PROXY(name, open, call)                                          \
-	static void name##_opened(void)                                  \
-	{                                                                \
-		manager_opened();                                        \
-		T_CHECK((open) == 0);                                    \
-	}                                                                \
-	static int name##_open(void)                                     \
-	{                                                                \
-		T_STEP(open);                                            \
-		return mp_proxy_close(proxy);                            \
-	}                                                                \
-	SERVED(open_##name, manager_opened, name##_open, manager_closed) \
-	SERVED(name, name##_opened, call, proxy_closed)
 
 static int any_proxy(void)
 {

@@ -6,27 +6,7 @@
 
 FAULTS_SUITE(faults_served_sync);
 
-static mp_proxy *proxy;
-
-static void proxy_closed(void)
-{
-	T_CHECK(mp_proxy_close(proxy) == 0);
-	manager_closed();
-}
-
-#define SYNC(name, open, call)                                                                  \
-	static void name##_opened(void)                                                         \
-	{                                                                                       \
-		manager_opened();                                                               \
-		T_CHECK((open) == 0);                                                           \
-	}                                                                                       \
-	static int name##_open(void)                                                            \
-	{                                                                                       \
-		T_STEP(open);                                                                   \
-		return mp_proxy_close(proxy);                                                   \
-	}                                                                                       \
-	SERVED_IN(faults_served_sync, open_##name, manager_opened, name##_open, manager_closed) \
-	SERVED_IN(faults_served_sync, name, name##_opened, call, proxy_closed)
+#define SYNC(id, open, call) SERVED_PROXY_IN(faults_served_sync, id, open, call)
 
 /* Nobody lets it go on, which is no failure. */
 static int in_time(int result)

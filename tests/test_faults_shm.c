@@ -2,9 +2,8 @@
 /* What fails below the calls on shared memory and on the objects in it. */
 #include <config.h>
 
+#include "tests/support/asleep.h"
 #include "tests/support/faults.h"
-
-#include <time.h>
 
 FAULTS_SUITE(faults_shm);
 
@@ -52,8 +51,7 @@ static int hold(void *argument)
 	(void)argument;
 	T_CHECK(mp_lock_acquire(a_lock, MP_FOREVER) >= 0);
 	t_ready();
-	struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
-	nanosleep(&moment, NULL);
+	t_moment();
 	return mp_lock_release(a_lock);
 }
 
@@ -208,8 +206,7 @@ static int put_later(void *argument)
 {
 	(void)argument;
 	t_ready();
-	struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
-	nanosleep(&moment, NULL);
+	t_moment();
 	return queue_put();
 }
 

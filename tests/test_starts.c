@@ -130,16 +130,10 @@ EACH_METHOD(starts, parent_dies_while_it_reaps)
 
 static pid_t server_of(mp_process *child)
 {
-	char path[64];
-	char line[256];
-	int ppid = 0;
+	pid_t server;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", mp_process_pid(child));
-	FILE *f = fopen(path, "re");
-	cr_assert(f && fgets(line, sizeof(line), f));
-	fclose(f);
-	cr_assert(sscanf(strrchr(line, ')') + 1, " %*c %d", &ppid) == 1);
-	return ppid;
+	cr_assert(t_stat(mp_process_pid(child), NULL, &server));
+	return server;
 }
 
 static int return_when_told(int argc, const mp_obj *argv)
@@ -242,17 +236,12 @@ static int ask_for_orphan(void *arg)
 
 Test(starts, orphan_of_a_dead_server_reaped_by_init)
 {
-	pid_t pid;
-	char path[64];
-	int server = 0;
+	pid_t pid, server;
 
 	cr_assert(pipe2(told, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
 	struct t_child asker = t_spawn(ask_for_orphan, NULL);
 	T_OK(t_read_full(told[0], &pid, sizeof(pid)));
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	FILE *f = fopen(path, "re");
-	cr_assert(f && fscanf(f, "%*d %*s %*c %d", &server) == 1);
-	fclose(f);
+	cr_assert(t_stat(pid, NULL, &server));
 	kill(server, SIGKILL);
 	/* This test is a subreaper: the orphan comes here. */
 	int pidfd = mp__pidfd_open(pid);

@@ -148,14 +148,9 @@ Test(starts_world, what_a_stream_holds_at_a_start_is_written_once)
 
 static pid_t parent_of(pid_t pid)
 {
-	char path[32];
-	int parent = -1;
+	pid_t parent;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	FILE *file = fopen(path, "re");
-	cr_assert_not_null(file);
-	cr_assert(fscanf(file, "%*d (%*[^)]) %*c %d", &parent) == 1);
-	fclose(file);
+	cr_assert(t_stat(pid, NULL, &parent));
 	return parent;
 }
 

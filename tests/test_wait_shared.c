@@ -587,15 +587,10 @@ static int wait_elsewhere(void *argument)
 
 static bool sleeps(pid_t pid)
 {
-	char path[64];
-	char text[256] = "";
+	char state;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	FILE *f = fopen(path, "re");
-	cr_assert(f && fgets(text, sizeof(text), f));
-	fclose(f);
-	const char *end = strrchr(text, ')');
-	return end && (end[2] == 'S' || end[2] == 'Z');
+	cr_assert(t_stat(pid, &state, NULL));
+	return state == 'S' || state == 'Z';
 }
 
 static bool has_ended(const struct t_child *child)

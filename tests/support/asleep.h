@@ -13,16 +13,9 @@
 /* Is this thread of a child asleep in the kernel? Then it surely waits. */
 static inline bool t_sleeps(pid_t tid)
 {
-	char path[64], text[256];
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return false;
-	size_t n = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[n] = '\0';
-	char *end = strrchr(text, ')');
-	return end && end[2] == 'S';
+	char state;
+
+	return t_stat(tid, &state, NULL) && state == 'S';
 }
 
 /* A child that says t_ready() and then falls asleep. */

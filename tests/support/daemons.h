@@ -3,8 +3,9 @@
  * tests/support/daemons.h - cases of faults.h that talk to one managerd, which lives as long as the
  * case, over a connection of each try's own.
  *
- * SERVED(name, setup, call, end) makes the tests. A failure may have ended the connection, and with it what had no name: then
- * `call` has to work on a new one, made by the same setup.
+ * SERVED_IN(suite, name, setup, call, end) makes the tests, SERVED_PROXY_IN() those of a proxy. A
+ * failure may have ended the connection, and with it what had no name: then `call` has to work on a
+ * new one, made by the same setup.
  */
 #ifndef TESTS_SUPPORT_DAEMONS_H
 #define TESTS_SUPPORT_DAEMONS_H
@@ -46,6 +47,28 @@ static inline void manager_closed(void)
 		t_interruptions(&case_##id);                     \
 		t_daemon_stop(&its_daemon);                      \
 	}
-#define SERVED(id, setup, call, end) SERVED_IN(faults_served, id, setup, call, end)
+
+static mp_proxy *proxy;
+
+static inline void proxy_closed(void)
+{
+	T_CHECK(mp_proxy_close(proxy) == 0);
+	manager_closed();
+}
+
+/* Opening the proxy; and `call` on one that is opened anew for each try. */
+#define SERVED_PROXY_IN(suite, id, open, call)                                 \
+	static void id##_opened(void)                                          \
+	{                                                                      \
+		manager_opened();                                              \
+		T_CHECK((open) == 0);                                          \
+	}                                                                      \
+	static int id##_open(void)                                             \
+	{                                                                      \
+		T_STEP(open);                                                  \
+		return mp_proxy_close(proxy);                                  \
+	}                                                                      \
+	SERVED_IN(suite, open_##id, manager_opened, id##_open, manager_closed) \
+	SERVED_IN(suite, id, id##_opened, call, proxy_closed)
 
 #endif

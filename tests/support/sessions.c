@@ -3,6 +3,7 @@
 
 #include "tests/support/sessions.h"
 
+#include "manager/message.h"
 #include "obj/wireformat.h"
 #include "tests/support/support.h"
 #include "wire/frame.h"
@@ -71,13 +72,11 @@ void t_setup_sessions(struct t_sessions *f, const struct serve_service *service,
 	f->inner = 0;
 	T_OK(serve_context_init(&f->context, service, limits ? limits : &defaults));
 	for (int i = 0; i < T_SESSIONS; i++) {
-		Mp__Request request = MP__REQUEST__INIT;
 		Mp__Hello hello = MP__HELLO__INIT;
 		serve_session_init(&f->sessions[i], &f->context, -1);
 		f->sessions[i].pid = 100 + i;
 		hello.version = 1;
-		request.op_case = MP__REQUEST__OP_HELLO;
-		request.hello = &hello;
+		Mp__Request request = MP__REQUEST(HELLO, hello, &hello);
 		t_send_request(&f->sessions[i], &request, 1);
 		t_expect_answer(&f->sessions[i], 1, MP__CODE__OK);
 	}
@@ -96,13 +95,11 @@ void t_teardown_sessions(struct t_sessions *f)
 
 uint64_t t_open_named(struct serve_session *s, const char *class_name, const char *name)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Open open = MP__OPEN__INIT;
 
 	open.class_name = (char *)class_name;
 	open.name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
-	request.op_case = MP__REQUEST__OP_OPEN;
-	request.open = &open;
+	Mp__Request request = MP__REQUEST(OPEN, open, &open);
 	t_send_request(s, &request, 2);
 	return (uint64_t)t_expect_answer(s, 2, MP__CODE__OK);
 }
@@ -110,7 +107,6 @@ uint64_t t_open_named(struct serve_session *s, const char *class_name, const cha
 void t_call_with(struct serve_session *s, uint64_t id, uint64_t reference, const char *method,
 	uint64_t thread, int64_t timeout_ms, ProtobufCBinaryData args)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Call call = MP__CALL__INIT;
 
 	call.reference = reference;
@@ -121,8 +117,7 @@ void t_call_with(struct serve_session *s, uint64_t id, uint64_t reference, const
 		call.patience_case = MP__CALL__PATIENCE_TIMEOUT_MS;
 		call.timeout_ms = (uint64_t)timeout_ms;
 	}
-	request.op_case = MP__REQUEST__OP_CALL;
-	request.call = &call;
+	Mp__Request request = MP__REQUEST(CALL, call, &call);
 	t_send_request(s, &request, id);
 }
 
@@ -142,23 +137,19 @@ void t_call_ok(struct serve_session *s, uint64_t id, uint64_t reference, const c
 
 void t_cancel(struct serve_session *s, uint64_t id, uint64_t which)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Cancel op = MP__CANCEL__INIT;
 
 	op.id = which;
-	request.op_case = MP__REQUEST__OP_CANCEL;
-	request.cancel = &op;
+	Mp__Request request = MP__REQUEST(CANCEL, cancel, &op);
 	t_send_request(s, &request, id);
 }
 
 void t_close_reference(struct serve_session *s, uint64_t id, uint64_t reference)
 {
-	Mp__Request request = MP__REQUEST__INIT;
 	Mp__Close op = MP__CLOSE__INIT;
 
 	op.reference = reference;
-	request.op_case = MP__REQUEST__OP_CLOSE;
-	request.close = &op;
+	Mp__Request request = MP__REQUEST(CLOSE, close, &op);
 	t_send_request(s, &request, id);
 	t_expect_answer(s, id, MP__CODE__OK);
 }

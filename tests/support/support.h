@@ -73,6 +73,12 @@ struct t_child {
 	int ready; /* the test reads here what t_ready() writes */
 };
 
+/*
+ * What the kernel shows of a process or thread: its state, a letter as in proc(5), and its parent; either
+ * may be NULL. False: there is none.
+ */
+bool t_stat(pid_t pid, char *ret_state, pid_t *ret_parent);
+
 /* Fork a child that runs function(argument) and leaves with what that returns. */
 struct t_child t_spawn(int (*function)(void *argument), void *argument);
 /* In the child: tell the test. */
