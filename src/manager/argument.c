@@ -42,13 +42,23 @@ static int not_found(const struct mp_proxy *proxy, int result)
 	return mp_error_set(result, "a %s in an argument: %s", proxy->object.class_name, why);
 }
 
+/* On the connection that its manager has now: which one that was is noted. */
+static int find(struct referrer *r, struct mp_proxy *proxy, struct mp__reference *ret_reference)
+{
+	uint64_t serial;
+
+	int result = mp__proxy_find(proxy, ret_reference, &serial);
+	if (result == 0 && is_of_connection(r, proxy))
+		r->serial = r->serial == 0 || r->serial == serial ? serial : MIXED;
+	return result;
+}
+
 static int refer(struct mp__referrer *referrer, struct mp__handle *handle,
 	struct mp__reference *ret_reference)
 {
 	struct referrer *r = (struct referrer *)referrer;
 	struct mp_proxy *proxy = (struct mp_proxy *)handle;
-	uint64_t serial;
-	int result;
+	int result = 0;
 
 	if (!is_proxy(handle))
 		return mp_error_set(-ENOTSUP,
@@ -59,17 +69,12 @@ static int refer(struct mp__referrer *referrer, struct mp__handle *handle,
 	if (memcmp(proxy->manager->id, r->manager->id, sizeof(r->manager->id)) != 0)
 		return mp_error_set(-ENOTSUP, "a %s of another managerd in a value for this one",
 			proxy->object.class_name);
-	/* Under one lock, others are not waited for. */
-	if (r->connection && !is_of_connection(r, proxy)) {
-		*ret_reference = proxy->object;
-		return 0;
-	}
-	if (r->connection)
+	if (!r->connection)
+		result = find(r, proxy, ret_reference);
+	else if (is_of_connection(r, proxy))
 		result = mp__proxy_know(proxy, r->connection, r->deadline, r->depth, ret_reference);
-	else
-		result = mp__proxy_find(proxy, ret_reference, &serial);
-	if (result == 0 && !r->connection && is_of_connection(r, proxy))
-		r->serial = r->serial == 0 || r->serial == serial ? serial : MIXED;
+	else /* under one lock, others are not waited for */
+		*ret_reference = proxy->object;
 	return result < 0 ? not_found(proxy, result) : 0;
 }
 

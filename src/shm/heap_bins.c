@@ -75,6 +75,15 @@ bool mp__bins_see_free(const struct mp__heap_view *v, uint64_t at, struct mp__he
 	return mp__chain_see(v, at, mp__chain_end(v), ret) && !ret->used;
 }
 
+bool mp__bins_see_before(const struct mp__heap_view *v, const struct mp__heap_seen *behind,
+	struct mp__heap_seen *ret_before)
+{
+	uint64_t size = *mp__chain_size_before(v, behind->at);
+
+	return size <= behind->at && mp__bins_see_free(v, behind->at - size, ret_before) &&
+	       ret_before->size == size;
+}
+
 /* A free block that a link leads to. */
 static bool see_linked(
 	const struct mp__heap_view *v, uint64_t at, bool released, struct mp__heap_seen *ret)
@@ -162,6 +171,11 @@ uint64_t mp__heap_gap(uint64_t at, uint64_t align)
 	return gap == 0 || gap >= MP__HEAP_BLOCK_MIN ? gap : gap + align;
 }
 
+uint64_t mp__heap_wanted(uint64_t size, uint64_t align)
+{
+	return align > MP__HEAP_UNIT ? size + align + MP__HEAP_BLOCK_MIN : size;
+}
+
 /* In a bin that holds smaller ones, too. */
 static int scan_bin(struct mp__heap_view *v, struct bin bin, uint64_t size, uint64_t align,
 	bool released, struct mp__heap_seen *ret_found)
@@ -181,7 +195,7 @@ static int scan_bin(struct mp__heap_view *v, struct bin bin, uint64_t size, uint
 int mp__bins_find(struct mp__heap_view *v, uint64_t size, uint64_t align, bool released,
 	struct mp__heap_seen *ret_found)
 {
-	uint64_t wanted = align > MP__HEAP_UNIT ? size + align + MP__HEAP_BLOCK_MIN : size;
+	uint64_t wanted = mp__heap_wanted(size, align);
 	struct bin bin;
 
 	if (next_of_kind(v->header, bin_above(wanted, released), released, &bin)) {

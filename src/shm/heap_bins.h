@@ -18,6 +18,9 @@ void mp__bins_clear(struct mp__heap_view *view);
 /* How much has to be cut off before a block, so that its bytes are aligned. */
 uint64_t mp__heap_gap(uint64_t at, uint64_t align);
 
+/* What a free block has, wherever it begins, if it has room for one of `size`, aligned. */
+uint64_t mp__heap_wanted(uint64_t size, uint64_t align);
+
 /* A free block with room for one of `size`, aligned; among the released ones or the others. -ENOSPC. */
 int mp__bins_find(struct mp__heap_view *view, uint64_t size, uint64_t align, bool released,
 	struct mp__heap_seen *ret_found);
@@ -25,6 +28,10 @@ int mp__bins_find(struct mp__heap_view *view, uint64_t size, uint64_t align, boo
 /* A free block of any kind that stands there. */
 bool mp__bins_see_free(
 	const struct mp__heap_view *view, uint64_t at, struct mp__heap_seen *ret_seen);
+
+/* The free block that ends where this one begins, which says that there is one. False: there is none. */
+bool mp__bins_see_before(const struct mp__heap_view *view, const struct mp__heap_seen *behind,
+	struct mp__heap_seen *ret_before);
 
 /*
  * The released block behind `*at` in the order of the lists; 0: the first one. 1 there is one, 0

@@ -23,16 +23,6 @@ uint64_t mp__heap_block_size(uint64_t bytes)
 
 /* --- what follows from the chain ----------------------------------------------------------------- */
 
-/* The free block before that one. */
-static bool see_before(struct mp__heap_view *v, const struct mp__heap_seen *behind,
-	struct mp__heap_seen *ret_before)
-{
-	uint64_t size = *mp__chain_size_before(v, behind->at);
-
-	return size <= behind->at && mp__bins_see_free(v, behind->at - size, ret_before) &&
-	       ret_before->size == size;
-}
-
 static int unite_with_next(
 	struct mp__heap_view *v, struct mp__heap_seen *block, struct mp__heap_seen *next)
 {
@@ -53,7 +43,7 @@ static int unite_with_before(struct mp__heap_view *v, struct mp__heap_seen *bloc
 
 	if (!block->before_free)
 		return 0;
-	if (!see_before(v, block, &before))
+	if (!mp__bins_see_before(v, block, &before))
 		return MP__HEAP_STALE;
 	if (before.released != block->released)
 		return 0;
@@ -255,7 +245,7 @@ int mp__heap_plan(struct mp__heap_view *v, uint64_t size, uint64_t align, uint64
 
 	if (!mp__chain_see(v, end, end, &mark))
 		return mp__chain_damaged(end);
-	if (mark.before_free && see_before(v, &mark, &tail))
+	if (mark.before_free && mp__bins_see_before(v, &mark, &tail))
 		from = tail.at;
 	uint64_t needed = from + mp__heap_gap(from, align) + size + MP__HEAP_BLOCK_HEAD;
 	if (needed > v->limit)

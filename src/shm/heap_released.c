@@ -109,11 +109,8 @@ static int see_run(
 
 	if (!mp__bins_see_free(v, at, ret_first))
 		return MP__HEAP_STALE;
-	while (ret_first->before_free) {
-		uint64_t size = *mp__chain_size_before(v, ret_first->at);
-		uint64_t behind = ret_first->at;
-		if (size > behind || !mp__bins_see_free(v, behind - size, ret_first) ||
-			ret_first->size != size)
+	for (next = *ret_first; next.before_free; next = *ret_first) {
+		if (!mp__bins_see_before(v, &next, ret_first))
 			return MP__HEAP_STALE;
 	}
 	*ret_size = 0;
@@ -147,14 +144,13 @@ static int restore_run(struct mp__heap_view *v, struct mp__heap_seen *block, uin
 int mp__heap_restore(struct mp__heap_view *v, uint64_t size, uint64_t align)
 {
 	struct mp__heap_seen block;
-	uint64_t slack = align > MP__HEAP_UNIT ? align + MP__HEAP_BLOCK_MIN : 0;
 	uint64_t left = v->limit / MP__HEAP_RELEASED_MIN; /* there are no more */
 	uint64_t at = 0;
 	uint64_t run, wanted;
 	int r = mp__bins_find(v, size, align, true, &block);
 
 	if (r == 0)
-		return restore(v, &block, size + slack);
+		return restore(v, &block, mp__heap_wanted(size, align));
 	if (r != -ENOSPC)
 		return r;
 	while ((r = mp__bins_next_released(v, &at)) > 0) {
