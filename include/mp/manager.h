@@ -14,7 +14,7 @@
  *
  * Each call is one request to the daemon, applied atomically there. Common errors of all calls:
  * -EPIPE the daemon is gone (an acknowledged change was made; whether the last request was, is not
- * known; the next call connects again), -EPROTO it does not speak the protocol, -ETIMEDOUT the
+ * known; the next call connects again, as the option reconnect_ms says), -EPROTO it does not speak the protocol, -ETIMEDOUT the
  * options' timeout (the request may still be carried out, but never after a later one of this
  * process), -ENOMEM, -EMFILE.
  */
@@ -36,7 +36,12 @@ typedef struct mp_manager_options {
 	 * in $MP_AUTHKEY_FILE, if set; else none. start: a private daemon has none, -EINVAL. */
 	const void *authkey;
 	size_t authkey_size;
+	/* When managerd has gone, and a call comes: how long it tries to find one that was started anew,
+	 * within timeout_ms. 0: once. MP_FOREVER. MP_RECONNECT_NEVER: that handle is -EPIPE for good. */
+	int reconnect_ms;
 } mp_manager_options;
+
+#define MP_RECONNECT_NEVER (-2)
 
 #define MP_MANAGER_OPTIONS(...) \
 	(&(const mp_manager_options){.size = sizeof(mp_manager_options), __VA_ARGS__})

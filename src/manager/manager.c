@@ -12,10 +12,14 @@
 #include "manager/private.h"
 #include "manager/share.h"
 
+#include <poll.h>
 #include <string.h>
 
-int mp__manager_new(const struct mp__address *address, int timeout_ms, const uint8_t *id,
-	struct mp_manager **ret_manager)
+/* How often to look for a managerd that may be started anew. */
+#define RECONNECT_MS_MAX 100
+
+int mp__manager_new(const struct mp__address *address, int timeout_ms, int reconnect_ms,
+	const uint8_t *id, struct mp_manager **ret_manager)
 {
 	MP__AUTO_FREE struct mp_manager *m = calloc(1, sizeof(*m));
 
@@ -30,6 +34,7 @@ int mp__manager_new(const struct mp__address *address, int timeout_ms, const uin
 	m->references = 1;
 	m->address = *address;
 	m->timeout_ms = timeout_ms;
+	m->reconnect_ms = reconnect_ms;
 	m->key_fd = -1;
 	m->daemon.pidfd = -1;
 	mp__fork_lock_init(&m->lock);
@@ -81,11 +86,34 @@ static int take_lock(struct mp_manager *m, mp__deadline deadline)
 	return 0;
 }
 
+/* Who is started anew is not there for a moment. A private one comes back never. */
+static bool may_come_back(const struct mp_manager *m, int result)
+{
+	return m->address.connector < 0 &&
+	       (result == -ENOENT || result == -ECONNREFUSED || result == -EPIPE);
+}
+
+/* Again and again, as long as the handle says: soon at first, and then now and then. */
+static int open_patiently(
+	struct mp_manager *m, mp__deadline deadline, struct mp__connection **ret_connection)
+{
+	int reconnect_ms = m->reconnect_ms == MP_RECONNECT_NEVER ? 0 : m->reconnect_ms;
+	mp__deadline patience =
+		reconnect_ms < 0 ? deadline : mp__deadline_slice(deadline, reconnect_ms);
+
+	for (int ms = 1;; ms = ms < RECONNECT_MS_MAX ? 2 * ms : ms) {
+		int r = mp__connection_open(&m->address, deadline, ret_connection);
+		if (!may_come_back(m, r) || mp__deadline_passed(patience))
+			return r;
+		(void)poll(NULL, 0, mp__deadline_poll_ms(mp__deadline_slice(patience, ms)));
+	}
+}
+
 static int connect_anew(struct mp_manager *m, mp__deadline deadline)
 {
 	struct mp__connection *connection;
 
-	int r = mp__connection_open(&m->address, deadline, &connection);
+	int r = open_patiently(m, deadline, &connection);
 	/* For the caller of mp_manager_connect() this is an address; for all others, an end. */
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		r = mp_error_set(-EPIPE, "managerd is gone: %s", mp_error_detail());
@@ -103,7 +131,11 @@ int mp__manager_lock(
 
 	if (r < 0)
 		return r;
-	if (!m->connection || mp__connection_is_broken(m->connection))
+	bool was = m->connection && mp__connection_is_broken(m->connection);
+	if (was && m->reconnect_ms == MP_RECONNECT_NEVER)
+		r = mp_error_set(-EPIPE, "the connection with managerd has ended, and the options "
+					 "say never to make another one");
+	else if (!m->connection || was)
 		r = connect_anew(m, deadline);
 	if (r < 0) {
 		mp__manager_unlock(m);
@@ -171,6 +203,11 @@ static int load_options(const mp_manager_options *options, mp_manager_options *k
 		r = mp_error_set(-EINVAL,
 			"options of a manager: timeout_ms is %d; it is 0 for no limit, or more",
 			known->timeout_ms);
+	if (r == 0 && known->reconnect_ms < MP_RECONNECT_NEVER)
+		r = mp_error_set(-EINVAL,
+			"options of a manager: reconnect_ms is %d; it is 0 or more, MP_FOREVER, "
+			"or MP_RECONNECT_NEVER",
+			known->reconnect_ms);
 	return r;
 }
 
@@ -206,7 +243,7 @@ int mp_manager_connect(
 		mp__authkey_wipe(&parsed.key);
 		return r;
 	}
-	r = mp__manager_new(&parsed, request_timeout(&known), NULL, &m);
+	r = mp__manager_new(&parsed, request_timeout(&known), known.reconnect_ms, NULL, &m);
 	mp__authkey_wipe(&parsed.key);
 	if (r != 0) {
 		mp__connection_unref(connection);
@@ -238,7 +275,7 @@ int mp_manager_start(const mp_manager_options *options, mp_manager **ret_manager
 	r = mp__private_start(known.program, &daemon, &address.connector);
 	if (r < 0)
 		return r;
-	r = mp__manager_new(&address, request_timeout(&known), NULL, &m);
+	r = mp__manager_new(&address, request_timeout(&known), known.reconnect_ms, NULL, &m);
 	if (r != 0) {
 		mp__private_stop(&daemon);
 		mp__fds_close((int[]){daemon.pidfd, address.connector}, 2);

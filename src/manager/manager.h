@@ -36,7 +36,8 @@ struct mp_manager {
 	uint8_t id[MP__MANAGER_ID_SIZE]; /* the same in all processes that the handle travels to */
 	struct mp__address address;
 	int key_fd; /* a sealed memfd with the key of the address, for who the handle travels to; or -1 */
-	int timeout_ms; /* MP_FOREVER, or of each request */
+	int timeout_ms;   /* MP_FOREVER, or of each request */
+	int reconnect_ms; /* as in the options */
 	struct mp__daemon daemon;
 	struct mp__fork_lock lock; /* guards the connection, and the references of the proxies */
 	struct mp__connection *connection; /* or NULL */
@@ -48,8 +49,8 @@ extern const struct mp__handle_class mp__manager_class;
 extern const struct mp__handle_class mp__dict_class;
 
 /* With one reference. Takes the connector. The id is random unless one is given. */
-int mp__manager_new(const struct mp__address *address, int timeout_ms, const uint8_t *id,
-	struct mp_manager **ret_manager);
+int mp__manager_new(const struct mp__address *address, int timeout_ms, int reconnect_ms,
+	const uint8_t *id, struct mp_manager **ret_manager);
 /* What is left of one that nobody refers to any more. */
 void mp__manager_free(struct mp_manager *manager);
 

@@ -20,6 +20,7 @@
 struct travel {
 	uint8_t id[MP__MANAGER_ID_SIZE];
 	int32_t timeout_ms;
+	int32_t reconnect_ms;
 	uint16_t
 		path_length; /* 0: the descriptor is a connector; else it is the key, if there is one */
 };
@@ -108,7 +109,8 @@ static int descriptor_of(struct mp_manager *manager, int *ret_fd)
 
 int mp__share_export(struct mp_manager *manager, struct mp__handle_wire *wire)
 {
-	struct travel travel = {.timeout_ms = manager->timeout_ms};
+	struct travel travel = {
+		.timeout_ms = manager->timeout_ms, .reconnect_ms = manager->reconnect_ms};
 	bool is_private = manager->address.connector >= 0;
 	int fd;
 
@@ -178,7 +180,8 @@ static int read_address(
 static int become_known(const struct mp__address *address, const struct travel *travel,
 	struct mp_manager **ret_manager)
 {
-	int r = mp__manager_new(address, travel->timeout_ms, travel->id, ret_manager);
+	int r = mp__manager_new(
+		address, travel->timeout_ms, travel->reconnect_ms, travel->id, ret_manager);
 
 	if (r < 0)
 		return r;
@@ -196,7 +199,7 @@ int mp__share_import(struct mp__handle_wire *wire, size_t *at, struct mp_manager
 		return bad();
 	memcpy(&travel, wire->data + *at, sizeof(travel));
 	*at += sizeof(travel);
-	if (travel.timeout_ms < MP_FOREVER)
+	if (travel.timeout_ms < MP_FOREVER || travel.reconnect_ms < MP_RECONNECT_NEVER)
 		return bad();
 	r = travel.path_length > 0 ? read_address(wire, at, travel.path_length, &address)
 				   : take_connector(wire, &address);
