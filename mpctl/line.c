@@ -13,7 +13,7 @@
 #define ALL UINT32_MAX
 
 /* How a text becomes the member of struct line. */
-enum kind { FLAG, TEXT, COUNT, NUMBER, SECONDS };
+enum kind { FLAG, TEXT, COUNT, NUMBER, SECONDS, DURATION };
 
 struct option {
 	const char *name;
@@ -33,14 +33,14 @@ static const struct option options[] = {
 	{"long", OPTION_LONG, FLAG, MEMBER(is_long), NULL, "tell more"},
 	{"nameless", OPTION_NAMELESS, FLAG, MEMBER(nameless), NULL, "those without a name, too"},
 	{"count", OPTION_COUNT, COUNT, MEMBER(count), "N", "end after so many"},
-	{"interval", OPTION_INTERVAL, SECONDS, MEMBER(interval_ms), "S", "every so many seconds"},
+	{"interval", OPTION_INTERVAL, DURATION, MEMBER(interval_ms), "S", "every so many seconds"},
 	{"order", OPTION_ORDER, TEXT, MEMBER(order), "ORDER",
 		"of a new queue: fifo, lifo or priority"},
 	{"maxsize", OPTION_MAXSIZE, COUNT, MEMBER(maxsize), "N", "of a new queue: its limit"},
 	{"joinable", OPTION_JOINABLE, FLAG, MEMBER(joinable), NULL, "of a new queue"},
 	{"priority", OPTION_PRIORITY, NUMBER, MEMBER(priority), "N",
 		"in a queue of that order; small ones first"},
-	{"for", OPTION_FOR, SECONDS, MEMBER(for_ms), "S", "in a dict: the key goes after so long"},
+	{"for", OPTION_FOR, DURATION, MEMBER(for_ms), "S", "in a dict: the key goes after so long"},
 	{"now", OPTION_NOW, FLAG, MEMBER(now), NULL, "tell how it is at first, too"},
 	{"json", ALL, FLAG, MEMBER(json), NULL, "print JSON"},
 	{"timeout", ALL, SECONDS, MEMBER(timeout_ms), "S", "give up after so many seconds"},
@@ -118,6 +118,8 @@ static bool set(struct line *line, const struct option *o, const char *text)
 		return line_number(text, member);
 	case SECONDS:
 		return read_seconds(text, member);
+	case DURATION: /* of 0 it would be none */
+		return read_seconds(text, member) && *(int *)member > 0;
 	}
 	return false;
 }

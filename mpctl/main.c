@@ -97,14 +97,14 @@ static int finish(int code)
 	return code == MPCTL_OK ? MPCTL_FAILED : code;
 }
 
-/* What is closed must stay so, and not become a socket that is printed to. */
+/* What is closed must stay so: no socket that is printed to, and no input that is just empty. */
 static void keep_standard_descriptors(void)
 {
-	int fd;
+	int for_input = fcntl(STDIN_FILENO, F_GETFD) < 0 ? O_WRONLY : O_RDONLY;
+	int fd = open("/dev/null", for_input | O_CLOEXEC);
 
-	do
+	while (fd >= 0 && fd <= STDERR_FILENO)
 		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
 }

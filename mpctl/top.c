@@ -409,8 +409,6 @@ static int run(struct line *line, bool screen)
 static int serve_top(struct line *line)
 {
 	/* JSON is for programs, whatever it is printed on. */
-	if (line->interval_ms == 0)
-		return mpctl_usage(line->command, "an interval of 0");
 	bool screen = !line->json && screen_begin();
 	int r = run(line, screen);
 	if (screen)

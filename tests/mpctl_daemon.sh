@@ -104,7 +104,10 @@ code=0
 [ $code -eq 6 ] || wrong "with a full disk: exit status $code"
 shows err 'writing: No space left'
 "$mpctl" get d key 2>&- > "$work/out" || wrong 'with standard error closed'
-"$mpctl" append l - <&- 2> /dev/null || true
+code=0
+"$mpctl" set d key - <&- 2> "$work/err" || code=$?
+[ $code -eq 6 ] || wrong "with standard input closed: exit status $code"
+shows err 'standard input: Bad file descriptor'
 prints 5 get d key
 # Readers that have read enough: silence, and an end.
 expect 0 append l 1 2 3

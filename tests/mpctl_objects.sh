@@ -105,6 +105,8 @@ gone() {
 until_true gone
 expect 2 set --for 5 v x
 expect 2 set --for soon d x y
+expect 2 set --for 0 d x y
+expect 1 get d x
 
 expect 0 append l 1 two '[3]'
 prints '[1, "two", [3]]' get l
