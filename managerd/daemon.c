@@ -86,7 +86,7 @@ static void read_again(struct md_daemon *daemon)
 		return;
 	}
 	int r = daemon->load(news, daemon->load_data);
-	if (r == -ENOENT)
+	if (r == -ENODATA)
 		md_say_at(MP_LOG_WARNING, "config", "there is no --config to read again");
 	else if (r < 0)
 		md_say_at(MP_LOG_ERROR, "config", "the configuration stays as it was");

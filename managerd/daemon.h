@@ -15,7 +15,7 @@
 
 struct md_daemon {
 	struct md_settings settings;
-	/* Read the settings again. -ENOENT: there is no file. What is wrong has been said. */
+	/* Read the settings again. -ENODATA: from no file. What is wrong has been said. */
 	int (*load)(struct md_settings *ret_settings, void *data);
 	void *load_data;
 	int listen_fd;  /* systemd's, or -1; these are taken over */

@@ -133,7 +133,7 @@ static int load_again(struct md_settings *ret_settings, void *data)
 {
 	struct command_line *line = data;
 
-	return line->config ? load(line, ret_settings) : -ENOENT;
+	return line->config ? load(line, ret_settings) : -ENODATA;
 }
 
 /* systemd's sockets, if it has started us. */

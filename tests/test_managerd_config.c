@@ -241,6 +241,24 @@ Test(config, sighup_reads_it_again_and_says_what_cannot_change)
 	remove_directory();
 }
 
+Test(config, sighup_when_the_file_has_gone_changes_nothing_either)
+{
+	char said[4096];
+	int remarks;
+
+	make_directory();
+	write_text("[limits]\nmax-objects = 2\n");
+	struct t_daemon daemon =
+		t_daemon_start_heard((const char *[]){"--config", path, NULL}, &remarks);
+	cr_assert(unlink(path) == 0);
+	hang_up(&daemon);
+	t_daemon_expect_remark(remarks, "stays as it was", said, sizeof(said));
+	cr_assert(strstr(said, path), "%s", said);
+	close(remarks);
+	t_daemon_stop(&daemon);
+	remove_directory();
+}
+
 Test(config, sighup_without_a_file_changes_nothing)
 {
 	char said[4096];
