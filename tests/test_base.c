@@ -27,6 +27,8 @@ Test(base, strerror_covers_errno_and_own_codes)
 {
 	cr_assert_str_eq(mp_strerror(0), "success");
 	cr_assert_str_eq(mp_strerror(-ETIMEDOUT), "timed out");
+	cr_assert_str_eq(mp_strerror(-EOVERFLOW), "over a limit, or nested too deeply");
+	cr_assert_str_eq(mp_strerror(-ESTALE), "has changed or ended meanwhile");
 	cr_assert_not_null(strstr(mp_strerror(MP_OWNER_DIED), "died"));
 	cr_assert_str_eq(mp_strerror(-EXDEV), "Invalid cross-device link");
 	cr_assert_str_eq(mp_strerror(-99999), "unknown error");

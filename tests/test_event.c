@@ -77,7 +77,7 @@ Test(event, test_event)
 	int64_t began = mp__now_ns();
 	T_RESULT(mp_event_wait(&s->a, 30), -ETIMEDOUT);
 	cr_assert_geq(mp__now_ns() - began, 30000000);
-	cr_assert_str_eq(mp_error_detail(), "waiting for event \"test\": it is not set");
+	cr_assert_str_eq(mp_error_detail(), "waiting for event 'test': it is not set");
 	T_OK(mp_event_set(&s->a));
 	T_OK(mp_event_set(&s->a));
 	T_RESULT(mp_event_is_set(&s->a), 1);

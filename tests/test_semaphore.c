@@ -92,7 +92,7 @@ Test(semaphore, test_semaphore)
 	T_RESULT(mp_semaphore_value(&s->a), 0);
 	T_RESULT(mp_semaphore_acquire(&s->a, MP_NOWAIT), -EAGAIN);
 	cr_assert_str_eq(
-		mp_error_detail(), "acquiring from semaphore \"test\": all 2 permits are taken");
+		mp_error_detail(), "acquiring from semaphore 'test': all 2 permits are taken");
 	for (int value = 1; value <= 4; value++) {
 		T_OK(mp_semaphore_release(&s->a));
 		T_RESULT(mp_semaphore_value(&s->a), value);

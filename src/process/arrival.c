@@ -154,7 +154,10 @@ static int enter(const ProtobufCBinaryData *directory)
 
 	if (!path)
 		return mp_error_set(-ENOMEM, "start: out of memory");
-	return chdir(path) < 0 ? mp__error_errno(path) : 0;
+	if (chdir(path) < 0)
+		return mp_error_set(-errno, "start: entering the directory '%s': %s", path,
+			strerrordesc_np(errno));
+	return 0;
 }
 
 /* Who the child is; the strings stay as long as it runs. */

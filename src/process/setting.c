@@ -159,7 +159,10 @@ int mp__setting_open_cwd(const struct mp__setting *setting, int *ret_fd)
 	if (directory >= 0)
 		*ret_fd =
 			mp__fd_above_std(openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-	return *ret_fd < 0 ? mp__error_errno(setting->cwd) : 0;
+	if (*ret_fd < 0)
+		return mp_error_set(-errno, "start: entering the directory '%s': %s", setting->cwd,
+			strerrordesc_np(errno));
+	return 0;
 }
 
 /* --- signals ----------------------------------------------------------------------------------------- */

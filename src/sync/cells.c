@@ -190,7 +190,10 @@ int mp__cells_plan(enum mp__handle_kind kind, int type, size_t item_size, size_t
 		plan.item_size = mp__cell_type(type)->size;
 	if (plan.item_size == 0 && type != 0)
 		return mp_error_set(-EINVAL,
-			"a shared %s of type %d: it is one of c u b B h H i I l L q Q f d",
+			type > ' ' && type < 0x7f ? "a shared %s of type '%c': it is one of c u b "
+						    "B h H i I l L q Q f d"
+						  : "a shared %s of type %d: it is one of c u b B "
+						    "h H i I l L q Q f d",
 			what_of(kind), type);
 	if (plan.item_size == 0 || plan.item_size > PTRDIFF_MAX || length > PTRDIFF_MAX)
 		return mp_error_set(-EINVAL, "a shared %s of %zu times %zu bytes", what_of(kind),

@@ -273,7 +273,7 @@ static int wait_with(struct wait *w)
 
 static int prepare(struct wait *w)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 	int r = check(w->c);
 
 	if (r == 0)
@@ -282,18 +282,18 @@ static int prepare(struct wait *w)
 		return r;
 	if (!mp__lock_is_mine(w->lock))
 		return mp_error_set(-EPERM,
-			"wait for condition %p '%s': this thread does not hold the lock %p",
-			(void *)w->c, mp__sync_name(&w->c->head, name), w->lock);
+			"wait for condition %p%s: this thread does not hold the lock %p",
+			(void *)w->c, mp__sync_label(&w->c->head, label), w->lock);
 	return 0;
 }
 
 static int not_notified(struct mp__condition *c, int timeout_ms)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	return mp_error_set(timeout_ms == MP_NOWAIT ? -EAGAIN : -ETIMEDOUT,
-		"wait for condition %p '%s': not notified", (void *)c,
-		mp__sync_name(&c->head, name));
+		"wait for condition %p%s: not notified", (void *)c,
+		mp__sync_label(&c->head, label));
 }
 
 static int wait_one(mp_condition *condition, void *lock, int timeout_ms)

@@ -55,7 +55,7 @@ int mp_event_init(mp_event *event, const mp_event_options *options)
 int mp_event_destroy(mp_event *event)
 {
 	struct mp__event *e = (struct mp__event *)event;
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	int r = check(e);
 	if (r < 0)
@@ -63,8 +63,8 @@ int mp_event_destroy(mp_event *event)
 	/* Who is woken looks, and sleeps again. */
 	if ((look(e) & MP__EVENT_SLEEPS && mp__futex_wake(&e->word, INT_MAX) > 0) ||
 		mp__watch_is_used(&e->watch))
-		return mp_error_set(-EBUSY, "event \"%s\": somebody waits for it",
-			mp__sync_name(&e->head, name));
+		return mp_error_set(-EBUSY, "destroying event%s: somebody waits for it",
+			mp__sync_label(&e->head, label));
 	mp__sync_publish(&e->head, 0);
 	/* Who was about to sleep finds another word, and then no event. */
 	atomic_fetch_add_explicit(&e->word, MP__EVENT_ONE, memory_order_relaxed);
@@ -118,10 +118,10 @@ int mp_event_is_set(mp_event *event)
 
 static int not_set(struct mp__event *e, int result)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	return mp_error_set(
-		result, "waiting for event \"%s\": it is not set", mp__sync_name(&e->head, name));
+		result, "waiting for event%s: it is not set", mp__sync_label(&e->head, label));
 }
 
 static bool spin_for_it(struct mp__event *e, uint32_t first)

@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 void mp__sync_prepare(struct mp__sync_head *head, const char *name, uint32_t flags)
@@ -88,5 +89,15 @@ const char *mp__sync_name(const struct mp__sync_head *head, char buffer[MP__SYNC
 {
 	memcpy(buffer, head->name, MP__SYNC_NAME_SIZE - 1);
 	buffer[MP__SYNC_NAME_SIZE - 1] = '\0';
+	return buffer;
+}
+
+const char *mp__sync_label(const struct mp__sync_head *head, char buffer[MP__SYNC_LABEL_SIZE])
+{
+	char name[MP__SYNC_NAME_SIZE];
+
+	if (!*mp__sync_name(head, name))
+		return "";
+	(void)snprintf(buffer, MP__SYNC_LABEL_SIZE, " '%s'", name);
 	return buffer;
 }

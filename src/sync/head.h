@@ -76,6 +76,10 @@ const char *mp__sync_kind(const struct mp__sync_head *head);
 /* A copy of the name that ends in NUL, "" when there is none. */
 const char *mp__sync_name(const struct mp__sync_head *head, char buffer[MP__SYNC_NAME_SIZE]);
 
+/* " 'NAME'", to stand in a sentence behind what it is; "" when it has no name. */
+#define MP__SYNC_LABEL_SIZE (MP__SYNC_NAME_SIZE + 3)
+const char *mp__sync_label(const struct mp__sync_head *head, char buffer[MP__SYNC_LABEL_SIZE]);
+
 _Static_assert(sizeof(struct mp__sync_head) == 32, "the head of each object");
 
 #endif

@@ -66,14 +66,15 @@ int mp__lock_unmake(struct mp__lock *lock, uint32_t magic)
 
 int mp__lock_not_mine(const struct mp__lock *lock)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 	mp__stamp owner = mp__owner_of(&lock->word);
 
-	mp__sync_name(&lock->head, name);
+	const char *name = mp__sync_label(&lock->head, label);
+
 	if (owner == 0)
-		return mp_error_set(-EPERM, "release of %s %p '%s': nobody holds it",
+		return mp_error_set(-EPERM, "release of %s %p%s: nobody holds it",
 			mp__sync_kind(&lock->head), (const void *)lock, name);
-	return mp_error_set(-EPERM, "release of %s %p '%s': thread %d holds it, not this one",
+	return mp_error_set(-EPERM, "release of %s %p%s: thread %d holds it, not this one",
 		mp__sync_kind(&lock->head), (const void *)lock, name, (int)mp__stamp_tid(owner));
 }
 

@@ -59,20 +59,19 @@ void mp__owner_destroy(mp__owner_word *word)
 
 static int mine_already(const struct mp__sync_head *head)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	return mp_error_set(-EDEADLK,
-		"acquire of %s %p '%s': this thread holds it already, and would wait for itself",
-		mp__sync_kind(head), (const void *)head, mp__sync_name(head, name));
+		"acquire of %s %p%s: this thread holds it already, and would wait for itself",
+		mp__sync_kind(head), (const void *)head, mp__sync_label(head, label));
 }
 
 static int too_late(const struct mp__sync_head *head, int result, mp__stamp owner)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
-	return mp_error_set(result, "acquire of %s %p '%s': thread %d holds it",
-		mp__sync_kind(head), (const void *)head, mp__sync_name(head, name),
-		(int)mp__stamp_tid(owner));
+	return mp_error_set(result, "acquire of %s %p%s: thread %d holds it", mp__sync_kind(head),
+		(const void *)head, mp__sync_label(head, label), (int)mp__stamp_tid(owner));
 }
 
 /*

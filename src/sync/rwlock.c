@@ -224,11 +224,11 @@ int mp_rwlock_destroy(mp_rwlock *rwlock)
 
 static int read_refused(const struct mp__rwlock *rw, int result, mp__stamp writer)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	return mp_error_set(result,
-		"acquire of rwlock %p '%s' for reading: thread %d writes, or waits to",
-		(const void *)rw, mp__sync_name(&rw->head, name), (int)mp__stamp_tid(writer));
+		"acquire of rwlock %p%s for reading: thread %d writes, or waits to",
+		(const void *)rw, mp__sync_label(&rw->head, label), (int)mp__stamp_tid(writer));
 }
 
 /*
@@ -438,10 +438,10 @@ int mp_rwlock_release_read(mp_rwlock *rwlock)
 
 static int write_refused(const struct mp__rwlock *rw, int result, mp__stamp reader)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
-	return mp_error_set(result, "acquire of rwlock %p '%s' for writing: thread %d reads",
-		(const void *)rw, mp__sync_name(&rw->head, name), (int)mp__stamp_tid(reader));
+	return mp_error_set(result, "acquire of rwlock %p%s for writing: thread %d reads",
+		(const void *)rw, mp__sync_label(&rw->head, label), (int)mp__stamp_tid(reader));
 }
 
 static bool drained_soon(struct mp__rwlock *rw)

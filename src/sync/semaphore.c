@@ -321,33 +321,33 @@ static int try_acquire(struct mp__semaphore *s, mp__deadline deadline, uint32_t 
 
 static int no_cell(struct mp__semaphore *s)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	return mp_error_set(-EUSERS,
-		"semaphore \"%s\": %u other processes hold permits, and there is no room for more",
-		mp__sync_name(&s->head, name), count_cells(s));
+		"semaphore%s: %u other processes hold permits, and there is no room for more",
+		mp__sync_label(&s->head, label), count_cells(s));
 }
 
 static int none_left(struct mp__semaphore *s, int result)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
-	return mp_error_set(result, "acquiring from semaphore \"%s\": all %u permits are taken",
-		mp__sync_name(&s->head, name), LOAD(s->total));
+	return mp_error_set(result, "acquiring from semaphore%s: all %u permits are taken",
+		mp__sync_label(&s->head, label), LOAD(s->total));
 }
 
 /* Give a result of try_acquire() its sentence. `none`: what it is when there is no permit. */
 static int explain(struct mp__semaphore *s, int r, int none)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	if (r == -EAGAIN)
 		return none_left(s, none);
 	if (r == -EUSERS)
 		return no_cell(s);
 	if (r == -EBADMSG)
-		return mp_error_set(r, "semaphore \"%s\": its memory is damaged",
-			mp__sync_name(&s->head, name));
+		return mp_error_set(
+			r, "semaphore%s: its memory is damaged", mp__sync_label(&s->head, label));
 	return r;
 }
 
@@ -469,11 +469,11 @@ int mp_semaphore_acquire(mp_semaphore *semaphore, int timeout_ms)
 
 static int too_many(struct mp__semaphore *s, int64_t n)
 {
-	char name[MP__SYNC_NAME_SIZE];
+	char label[MP__SYNC_LABEL_SIZE];
 
 	return mp_error_set(-EOVERFLOW,
-		"semaphore \"%s\": releasing %lld would make more than its %u permits",
-		mp__sync_name(&s->head, name), (long long)n, s->limit);
+		"semaphore%s: releasing %lld would make more than its %u permits",
+		mp__sync_label(&s->head, label), (long long)n, s->limit);
 }
 
 /* With the guard held, and left. */
@@ -557,10 +557,10 @@ int mp_semaphore_destroy(mp_semaphore *semaphore)
 		return r;
 	/* Who is woken looks, and sleeps again. Who listens but does not sleep yet finds it gone. */
 	if (mp__bell_has_sleepers(&s->bell) && mp__futex_wake(&s->bell, INT_MAX) > 0) {
-		char name[MP__SYNC_NAME_SIZE];
+		char label[MP__SYNC_LABEL_SIZE];
 		leave(s);
-		return mp_error_set(-EBUSY, "semaphore \"%s\": somebody waits for a permit",
-			mp__sync_name(&s->head, name));
+		return mp_error_set(-EBUSY, "destroying semaphore%s: somebody waits for a permit",
+			mp__sync_label(&s->head, label));
 	}
 	mp__sync_publish(&s->head, 0);
 	leave(s);
