@@ -25,6 +25,20 @@ for compiler in $CXX g++ clang++; do
     printf '#include <mp.hpp>\n#include <mp.hpp>\n' |
       "$compiler" $flags $language -x c++ -fsyntax-only - ||
       { echo "mp.hpp: $compiler $language does not compile it" >&2; status=1; }
+    # shellcheck disable=SC2086
+    "$compiler" $flags $language -x c++ -fsyntax-only - << 'END' ||
+#include <mp.hpp>
+#if defined(__cpp_lib_span) && defined(__cpp_lib_concepts)
+#include <span>
+int sum(mp::array<int> &array, mp::queue &queue, std::span<const unsigned char> data)
+{
+	std::span<int> all = array.items();
+	mp::span<const int> again = all;
+	return queue.put_bytes(data) ? again[0] + all[1] : 0;
+}
+#endif
+END
+      { echo "mp.hpp: $compiler $language: std::span is not like mp::span" >&2; status=1; }
   done
 done
 [ -n "$found" ] || exit 77

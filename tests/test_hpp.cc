@@ -56,6 +56,8 @@ TEST(result_value_or)
 	mp::obj o = mp::obj::copy(mp::dict_of("n", 5)).value();
 	CHECK(o["n"].as<int>().value_or(0) == 5);
 	CHECK(o["m"].as<int>().value_or(7) == 7);
+	const auto kept = o["n"].as<std::string_view>();
+	CHECK(kept.value_or("none") == "none" && kept.value_or("none") == "none");
 }
 
 TEST(result_moves)

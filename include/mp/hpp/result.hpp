@@ -27,6 +27,9 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#if __cplusplus >= 202002L && __has_include(<span>)
+#include <span>
+#endif
 
 namespace mp
 {
@@ -225,6 +228,11 @@ template <class T = void> class [[nodiscard]] result
 		if (code_ < 0)
 			detail::raise(error_);
 		return std::move(value_);
+	}
+
+	template <class U> T value_or(U &&other) const &
+	{
+		return code_ >= 0 ? value_ : static_cast<T>(std::forward<U>(other));
 	}
 
 	template <class U> T value_or(U &&other) &&
@@ -465,6 +473,16 @@ template <class T> class span
 		return data_[i];
 	}
 };
+
+} // namespace mp
+
+#if defined(__cpp_lib_span) && defined(__cpp_lib_concepts)
+/* Who has a span does not own the items: what a call returns may become a std::span, too. */
+template <class T> inline constexpr bool std::ranges::enable_borrowed_range<mp::span<T>> = true;
+#endif
+
+namespace mp
+{
 
 /*
  * Bytes that somebody else owns. Made of text and of whatever holds chars, unsigned chars or
