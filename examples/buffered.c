@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A line in the buffer of a FILE belongs to the process that wrote it. With fork(2) a child has a
- * copy of the buffer, and both write the line; a child of libmp finds its copies empty.
+ * copy of the buffer, and both write the line, unless it was flushed before; a child of libmp finds
+ * its copies empty.
  */
 #include <mp.h>
 #include <stdio.h>
@@ -41,6 +42,12 @@ static void by_fork(void)
 	waitpid(pid, NULL, 0);
 }
 
+static void by_fork_after_fflush(void)
+{
+	fflush(file);
+	by_fork();
+}
+
 static void try(const char *name, void (*start)(void))
 {
 	int c;
@@ -61,7 +68,8 @@ int main(int argc, char **argv)
 {
 	mp_begin(&argc, &argv);
 	setvbuf(stdout, NULL, _IONBF, 0);
-	try("fork(2) ", by_fork);
-	try("libmp   ", by_libmp);
+	try("fork(2)              ", by_fork);
+	try("fflush(3) and fork(2)", by_fork_after_fflush);
+	try("libmp                ", by_libmp);
 	return 0;
 }

@@ -5,7 +5,7 @@
 
 static int print_block(int argc, const mp_obj *argv)
 {
-	mp_lock *terminal = argc == 2 ? mp_obj_lock(&argv[0]) : NULL;
+	mp_lock *terminal = argc == 1 ? mp_obj_lock(&argv[0]) : NULL;
 
 	if (mp_lock_acquire(terminal, MP_FOREVER) < 0)
 		return 1;
@@ -25,8 +25,7 @@ int main(int argc, char **argv)
 	if (mp_lock_new(NULL, &terminal) < 0)
 		return 1;
 	for (int i = 0; i < 3; i++) {
-		if (mp_process_new(print_block, MP_ARGS(mp_handle(terminal), mp_i64(i)), NULL,
-			    &p[i]) < 0 ||
+		if (mp_process_new(print_block, MP_ARGS(mp_handle(terminal)), NULL, &p[i]) < 0 ||
 			mp_process_start(p[i]) < 0)
 			return 1;
 	}

@@ -6,7 +6,7 @@
 
 #define CARS 4
 
-/* Says how often it found red, then drives. */
+/* Waits for green, and drives. Exit code 0: it had to stop. */
 static int drive(int argc, const mp_obj *argv)
 {
 	mp_event *green = argc == 2 ? mp_obj_event(&argv[0]) : NULL;

@@ -38,6 +38,7 @@ for point in $(sh "$top_srcdir/tests/storm/points" "$top_srcdir/src" "$top_srcdi
   fi
   killed=
   for file in $(echo "$files" | tr ',' ' '); do
+    [ -f "$top_srcdir/tests/test_$file.c" ] || complain "mp-crash(7) names tests/test_$file.c, which is not there"
     if grep -qF "\"$point\"" "$top_srcdir/tests/test_$file.c" 2> /dev/null; then
       killed=yes
     fi
