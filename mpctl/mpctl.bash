@@ -1,6 +1,33 @@
 # SPDX-License-Identifier: MIT
 # Completion of mpctl for bash: commands, their options, and the names of objects.
 
+# The words up to the one at hand, as the shell takes them, into `words`: bash parts them also at what stands
+# in COMP_WORDBREAKS, such as the : in "shop:bolts" and the = in "--socket=PATH". It will replace what is
+# behind the last of these only; what is before that in the last word goes into `before`.
+_mpctl_join_words() {
+  local i word gap rest=${COMP_LINE-}
+  words=("${COMP_WORDS[@]:0:COMP_CWORD+1}")
+  before=
+  [ -n "$rest" ] || return
+  words=()
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    gap=${rest%%[![:space:]]*}
+    rest=${rest#"$gap"}
+    rest=${rest#"$word"}
+    if [ "$i" -eq 0 ] || [ -n "$gap" ]; then
+      before=
+      words+=("$word")
+    else
+      before=${words[-1]}
+      words[-1]+=$word
+    fi
+  done
+  case $word in
+  [:=]*) before=${words[-1]} ;;
+  esac
+}
+
 # The words of the command that stand on the line: one, or two as in "queue put".
 _mpctl_command() {
   case ${COMP_WORDS[1]} in
@@ -17,6 +44,7 @@ _mpctl_names() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
     --socket) options+=(--socket "${COMP_WORDS[i + 1]}") ;;
+    --socket=*) options+=("${COMP_WORDS[i]}") ;;
     esac
   done
   mpctl ls "${options[@]}" 2> /dev/null
@@ -60,10 +88,10 @@ _mpctl_offer_name() {
   esac
 }
 
-_mpctl() {
+# What to offer for the last of COMP_WORDS, which stands behind the word $1.
+_mpctl_complete() {
   local current=${COMP_WORDS[COMP_CWORD]} command
-  COMPREPLY=()
-  case ${COMP_WORDS[COMP_CWORD - 1]} in
+  case $1 in
   --socket)
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
     return
@@ -93,5 +121,22 @@ _mpctl() {
   elif [ "$command" = lock ]; then
     mapfile -t COMPREPLY < <(compgen -c -- "$current"; compgen -f -- "$current")
   fi
+}
+
+_mpctl() {
+  local words before previous
+  COMPREPLY=()
+  _mpctl_join_words
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
+  previous=${COMP_WORDS[COMP_CWORD - 1]}
+  case ${COMP_WORDS[COMP_CWORD]} in
+  --*=*)
+    previous=${words[-1]%%=*}
+    before=
+    COMP_WORDS[COMP_CWORD]=${words[-1]#*=}
+    ;;
+  esac
+  _mpctl_complete "$previous"
+  COMPREPLY=("${COMPREPLY[@]#"$before"}")
 }
 complete -F _mpctl mpctl

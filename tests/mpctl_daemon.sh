@@ -154,6 +154,23 @@ if bash -c 'true' 2> /dev/null; then
   offers '^--json$' mpctl get --jso
   offers '^lifo$' mpctl queue put --order l
   offers '^$' mpctl get --socket "$work/nobody" ''
+  # Names and options that bash parts into several words.
+  expect 0 set shop:bolts 1
+  expect 0 set shop:nuts 1
+  COMP_LINE='mpctl get shop:b'
+  export COMP_LINE
+  offers '^bolts$' mpctl get shop : b
+  COMP_LINE='mpctl get shop:'
+  offers '^bolts nuts$' mpctl get shop :
+  COMP_LINE='mpctl get shop:bolts '
+  offers '^$' mpctl get shop : bolts ''
+  COMP_LINE='mpctl ls --type=nam'
+  offers '^namespace$' mpctl ls --type = nam
+  COMP_LINE="mpctl get --socket=$work/socket shop:n"
+  offers '^nuts$' mpctl get --socket = "$work/socket" shop : n
+  COMP_LINE="mpctl get --socket=$work/nobody shop:n"
+  offers '^$' mpctl get --socket = "$work/nobody" shop : n
+  unset COMP_LINE
 fi
 
 prints '{"ok": true}' shutdown --json
