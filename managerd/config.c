@@ -189,7 +189,8 @@ static int fail(const struct reading *reading, int result)
 {
 	char sentence[SENTENCE_SIZE];
 
-	snprintf(sentence, sizeof(sentence), "%s: %s", reading->path, mp_strerror(result));
+	snprintf(sentence, sizeof(sentence), "%s: it cannot be read: %s", reading->path,
+		strerrordesc_np(-result));
 	reading->complain(sentence, reading->data);
 	return mp_error_set(result, "%s", sentence);
 }

@@ -58,18 +58,20 @@ static int usage(FILE *to)
 }
 
 /* Names may be of two words: how many of argv are this one's, 0: none. */
+static bool begins_with(const struct command *command, const char *word)
+{
+	size_t length = strlen(word);
+
+	return strncmp(command->name, word, length) == 0 && command->name[length] == ' ';
+}
+
 static int words_of(const struct command *command, int argc, char **argv)
 {
 	const char *space = strchr(command->name, ' ');
 
 	if (!space)
 		return argc > 0 && strcmp(argv[0], command->name) == 0;
-	size_t length = (size_t)(space - command->name);
-	return argc > 1 && strlen(argv[0]) == length &&
-			       memcmp(argv[0], command->name, length) == 0 &&
-			       strcmp(argv[1], space + 1) == 0
-		       ? 2
-		       : 0;
+	return argc > 1 && begins_with(command, argv[0]) && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
 }
 
 /* NULL: there is none, and that has been said. *ret_words of argv are its name. */
@@ -82,6 +84,13 @@ static const struct command *find(int argc, char **argv, int *ret_words)
 	}
 	fprintf(stderr, "mpctl: no command ");
 	mpctl_print_name(stderr, argv[0]);
+	const char *between = "; there is ";
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (begins_with(commands[i], argv[0])) {
+			fprintf(stderr, "%s%s", between, commands[i]->name);
+			between = " and ";
+		}
+	}
 	putc('\n', stderr);
 	return NULL;
 }

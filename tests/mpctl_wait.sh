@@ -89,7 +89,7 @@ expect 2 queue put --order random other x
 expect 2 queue put --maxsize 0 other x
 expect 2 queue put q
 expect 2 queue
-shows err 'no command queue'
+shows err 'no command queue; there is queue get and queue put'
 expect 2 queue len q
 expect 6 queue get v
 expect 0 help queue put

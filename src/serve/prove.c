@@ -40,7 +40,8 @@ static int refuse(struct serve_session *session, uint64_t id, Mp__Code code, con
 int serve_prove_missing(struct serve_session *session, uint64_t id)
 {
 	return refuse(session, id, MP__CODE__WRONG_KEY,
-		"this server wants a key: connect with the option authkey");
+		"this server wants a key: connect with the option authkey, or name its file in "
+		"MP_AUTHKEY_FILE");
 }
 
 /* So much later the next proof of this user is looked at. */
