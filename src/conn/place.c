@@ -56,7 +56,7 @@ static int lock_directory(const char *path)
 
 static int in_use(const char *path)
 {
-	return mp_error_set(-EADDRINUSE, "somebody listens on %s", path);
+	return mp_error_set(-EADDRINUSE, "listening on %s: somebody listens there already", path);
 }
 
 /* A file stands at the address. Remove it if it is a socket on which nobody listens. */
@@ -68,7 +68,7 @@ static int replace(const struct mp__endpoint *at, bool locked)
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : mp__error_errno(path);
 	if (!S_ISSOCK(st.st_mode))
-		return mp_error_set(-EEXIST, "%s is there and is no socket", path);
+		return mp_error_set(-EEXIST, "listening on %s: what is there is no socket", path);
 	MP__AUTO_CLOSE int fd =
 		mp__fd_above_std(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0)

@@ -97,7 +97,8 @@ static int clear_name(const struct sockaddr_un *address)
 				       : mp_error_set(-errno, "looking at %s: %s",
 						 address->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return mp_error_set(-EEXIST, "%s is there and is no socket", address->sun_path);
+		return mp_error_set(
+			-EEXIST, "listening on %s: what is there is no socket", address->sun_path);
 	MP__AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return mp__error_errno("socket");
