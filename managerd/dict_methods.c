@@ -123,7 +123,7 @@ static int add(struct serve_call *call)
 	r = md_dict_replace(md_dict_of(call), md_key_bytes(&key), md_item_bytes(sum));
 	if (r == 0) {
 		serve_changed(call->object);
-		r = md_answer_item(call, sum);
+		r = serve_answer_value(call, md_item_bytes(sum));
 	} else {
 		r = md_dict_fail(call, r);
 	}

@@ -178,6 +178,11 @@ static int visitor_ready(struct serve_source *source, uint32_t events)
 	return 0;
 }
 
+static int64_t visit_end_ns(void)
+{
+	return mp__now_ns() + (int64_t)MD_METRICS_VISIT_MS * 1000 * 1000;
+}
+
 static void begin_visit(struct md_metrics *metrics, struct md_metrics_visitor *visitor, int fd)
 {
 	visitor->metrics = metrics;
@@ -190,8 +195,7 @@ static void begin_visit(struct md_metrics *metrics, struct md_metrics_visitor *v
 		visitor->source.fd = -1;
 		return;
 	}
-	int64_t end = mp__now_ns() + (int64_t)MD_METRICS_VISIT_MS * 1000 * 1000;
-	if (!serve_timer_set(&metrics->context->timers, &visitor->end, end))
+	if (!serve_timer_set(&metrics->context->timers, &visitor->end, visit_end_ns()))
 		end_visit(visitor);
 }
 
@@ -216,15 +220,16 @@ static void listen_again(struct serve_timer *timer)
 	struct md_metrics *metrics =
 		(struct md_metrics *)((char *)timer - offsetof(struct md_metrics, deaf));
 
-	(void)serve_loop_want(metrics->loop, &metrics->listening, EPOLLIN);
+	/* If that fails, it is tried again like this; the timer has just left room for itself. */
+	if (serve_loop_want(metrics->loop, &metrics->listening, EPOLLIN) < 0)
+		(void)serve_timer_set(&metrics->context->timers, timer, visit_end_ns());
 }
 
 /* The kernel has no descriptor for us: it would say so at once and for ever. */
 static void pause_listening(struct md_metrics *metrics)
 {
 	metrics->deaf.fire = listen_again;
-	if (serve_timer_set(&metrics->context->timers, &metrics->deaf,
-		    mp__now_ns() + (int64_t)MD_METRICS_VISIT_MS * 1000 * 1000))
+	if (serve_timer_set(&metrics->context->timers, &metrics->deaf, visit_end_ns()))
 		(void)serve_loop_want(metrics->loop, &metrics->listening, 0);
 }
 

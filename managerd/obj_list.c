@@ -125,7 +125,7 @@ static int add(struct serve_call *call)
 		!md_arg_sum(call, 1, md_item_bytes(*md_items_at(items, i)), &sum))
 		return call->failed;
 	replace(call, i, sum);
-	return md_answer_item(call, sum);
+	return serve_answer_value(call, md_item_bytes(sum));
 }
 
 static int compare_and_swap(struct serve_call *call)

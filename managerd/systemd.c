@@ -121,7 +121,8 @@ static void MP__PRINTF(2, 0) tell(int flags, const char *format, va_list args)
 		return;
 	vsnprintf(state, sizeof(state), format, args);
 	/* When nobody listens there, nothing is to be done about it. */
-	(void)!send(notify_fd, state, strlen(state), MSG_NOSIGNAL | flags);
+	while (send(notify_fd, state, strlen(state), MSG_NOSIGNAL | flags) < 0 && errno == EINTR)
+		;
 }
 
 void md_systemd_notify(const char *format, ...)

@@ -27,14 +27,21 @@ static bool fits(struct serve_call *call, size_t size)
 	return false;
 }
 
-/* What stands around the value in the message takes at most so many bytes. */
-#define AROUND_VALUE 32
+/* An answer that found no memory never arrives: what it was to take out stays. */
+static int written(struct serve_call *call, int r)
+{
+	if (r != 0) {
+		call->refused = true;
+		call->failed = r;
+	}
+	return r;
+}
 
 int serve_answer_value(struct serve_call *call, struct serve_bytes value)
 {
-	if (!fits(call, value.size + AROUND_VALUE))
+	if (!fits(call, value.size + SERVE_AROUND_VALUE))
 		return call->failed;
-	return serve_reply_value(call->session, call->id, value);
+	return written(call, serve_reply_value(call->session, call->id, value));
 }
 
 int serve_answer_response(struct serve_call *call, Mp__Response *response)
@@ -42,7 +49,7 @@ int serve_answer_response(struct serve_call *call, Mp__Response *response)
 	response->id = call->id;
 	if (!fits(call, protobuf_c_message_get_packed_size(&response->base)))
 		return call->failed;
-	return serve_reply(call->session, call->id, response);
+	return written(call, serve_reply(call->session, call->id, response));
 }
 
 int serve_answer_nil(struct serve_call *call)
@@ -94,7 +101,7 @@ int serve_answer_owner_died(struct serve_call *call, int64_t value)
 	response.code = MP__CODE__OWNER_DIED;
 	response.result_case = MP__RESPONSE__RESULT_VALUE;
 	response.value = (ProtobufCBinaryData){encoded.size, (uint8_t *)encoded.data};
-	return serve_reply(call->session, call->id, &response);
+	return written(call, serve_reply(call->session, call->id, &response));
 }
 
 int serve_fail(struct serve_call *call, Mp__Code code, const char *format, ...)
@@ -351,6 +358,18 @@ bool serve_may_grow(struct serve_call *call, size_t bytes)
 		"the user who made the object has as many bytes in objects as he may: see "
 		"max-bytes of managerd.conf(5)");
 	return false;
+}
+
+bool serve_open_for_caller(struct serve_call *call, struct serve_object *object, uint64_t *ret)
+{
+	int r = serve_session_add_reference(call->session, object, ret);
+
+	if (r == -ENOMEM)
+		serve_fail_no_memory(call);
+	else if (r < 0)
+		serve_fail(call, MP__CODE__LIMIT, "a connection may have %" PRIu32 " objects open",
+			call->session->context->limits.max_references);
+	return r == 0;
 }
 
 void serve_effort(struct serve_call *call, size_t entries)

@@ -33,7 +33,7 @@ struct serve_call {
 	uint64_t thread;
 	uint64_t timeout_ms; /* SERVE_FOREVER; 0: not at all */
 	int failed;          /* what serve_fail() returned: the result of the method */
-	bool refused;        /* it was called, or the answer did not fit */
+	bool refused;        /* it was called, or the answer did not fit or found no memory */
 };
 
 /* Look the method up, check the arguments, run it. The request's errors are answered. */
@@ -73,13 +73,17 @@ void serve_effort(struct serve_call *call, size_t entries);
  */
 bool serve_may_grow(struct serve_call *call, size_t bytes);
 
+/* A number for the object on the caller's connection, as serve_session_add_reference(). False: that is answered. */
+bool serve_open_for_caller(struct serve_call *call, struct serve_object *object, uint64_t *ret);
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 int serve_answer_nil(struct serve_call *call);
 int serve_answer_bool(struct serve_call *call, bool value);
 int serve_answer_i64(struct serve_call *call, int64_t value);
 int serve_answer_f64(struct serve_call *call, double value);
-/* An encoded value. */
+/* An encoded value; what stands around it in the frame takes at most so many bytes. */
+#define SERVE_AROUND_VALUE 32
 int serve_answer_value(struct serve_call *call, struct serve_bytes value);
 /* Any other response of code OK. */
 int serve_answer_response(struct serve_call *call, Mp__Response *response);

@@ -24,29 +24,32 @@ void serve_loop_deinit(struct serve_loop *loop)
 	loop->epoll = -1;
 }
 
-static int control(struct serve_loop *loop, int operation, struct serve_source *source)
+static int control(
+	struct serve_loop *loop, int operation, struct serve_source *source, uint32_t events)
 {
-	struct epoll_event event = {.events = source->events, .data.ptr = source};
+	struct epoll_event event = {.events = events, .data.ptr = source};
 
 	return epoll_ctl(loop->epoll, operation, source->fd, &event) < 0 ? -errno : 0;
 }
 
 int serve_loop_add(struct serve_loop *loop, struct serve_source *source)
 {
-	return control(loop, EPOLL_CTL_ADD, source);
+	return control(loop, EPOLL_CTL_ADD, source, source->events);
 }
 
 int serve_loop_want(struct serve_loop *loop, struct serve_source *source, uint32_t events)
 {
 	if (source->events == events)
 		return 0;
-	source->events = events;
-	return control(loop, EPOLL_CTL_MOD, source);
+	int r = control(loop, EPOLL_CTL_MOD, source, events);
+	if (r == 0)
+		source->events = events;
+	return r;
 }
 
 void serve_loop_remove(struct serve_loop *loop, struct serve_source *source)
 {
-	(void)control(loop, EPOLL_CTL_DEL, source);
+	(void)control(loop, EPOLL_CTL_DEL, source, 0);
 }
 
 static int wait_for_events(struct serve_loop *loop, struct epoll_event *events, int timeout_ms)

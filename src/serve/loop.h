@@ -32,7 +32,7 @@ void serve_loop_deinit(struct serve_loop *loop);
 
 /* source->fd, ready and events are set. The descriptor stays the caller's. */
 int serve_loop_add(struct serve_loop *loop, struct serve_source *source);
-/* Want other events; costs nothing when they are the same. */
+/* Want other events; costs nothing when they are the same. -errno: they are as before. */
 int serve_loop_want(struct serve_loop *loop, struct serve_source *source, uint32_t events);
 void serve_loop_remove(struct serve_loop *loop, struct serve_source *source);
 

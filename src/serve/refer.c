@@ -166,9 +166,8 @@ struct opening {
 static bool open_for_client(const struct found *found, void *data)
 {
 	struct opening *o = data;
-	struct serve_session *session = o->call->session;
 	struct serve_object *object =
-		serve_registry_find_token(&session->context->registry, found->token);
+		serve_registry_find_token(&o->call->session->context->registry, found->token);
 
 	if (o->count == o->room) {
 		size_t room = o->room ? o->room * 2 : 8;
@@ -180,12 +179,8 @@ static bool open_for_client(const struct found *found, void *data)
 		o->references = more;
 		o->room = room;
 	}
-	if (!serve_session_add_reference(session, object, &o->references[o->count])) {
-		serve_fail(o->call, MP__CODE__LIMIT,
-			"a connection may have %" PRIu32 " objects open",
-			session->context->limits.max_references);
+	if (!serve_open_for_caller(o->call, object, &o->references[o->count]))
 		return false;
-	}
 	serve_object_ref(object);
 	o->count++;
 	return true;
@@ -226,6 +221,9 @@ int serve_answer_objects(struct serve_call *call, struct serve_bytes value)
 
 int serve_answer_stored(struct serve_call *call, struct serve_bytes value)
 {
+	/* Nothing has been changed so far, so that this can be said. */
+	if (!mp__buffer_reserve(&call->session->out, value.size + SERVE_AROUND_VALUE))
+		return serve_fail_no_memory(call);
 	/* What is told about the server itself refers to nothing. */
 	if (!call->object || call->object->n_refers == 0)
 		return serve_answer_value(call, value);

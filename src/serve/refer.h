@@ -30,8 +30,9 @@ void serve_unrefer(struct serve_object *object, struct serve_bytes value);
 
 /*
  * Answer with a value that is, or was until now, stored in call->object; also one put together of such
- * values. Let go of what is taken out (serve_unrefer()) after this, and only if it was not refused:
- * call->refused, when the connection has too many objects open, or the answer is too large.
+ * values. Change what is to be changed, and let go of what is taken out (serve_unrefer()), after this,
+ * and only if it was not refused: call->refused, when the connection has too many objects open, the
+ * answer is too large, or there is no memory for it.
  */
 int serve_answer_stored(struct serve_call *call, struct serve_bytes value);
 /* The same with a value that is not stored, and may have any objects inside. */

@@ -214,13 +214,11 @@ static int run_open(struct serve_session *session, uint64_t id, const Mp__Open *
 	if (!open_object(&call, open, &created))
 		return call.failed;
 	struct serve_object *object = call.object;
-	if (!serve_session_add_reference(session, object, &opened.reference)) {
+	if (!serve_open_for_caller(&call, object, &opened.reference)) {
 		if (created)
 			serve_registry_unname(object);
 		serve_object_unref(object);
-		return serve_fail(&call, MP__CODE__LIMIT,
-			"a connection may have %" PRIu32 " objects open",
-			session->context->limits.max_references);
+		return call.failed;
 	}
 	opened.token = (ProtobufCBinaryData){sizeof(object->token), object->token};
 	opened.created = created;
@@ -292,6 +290,9 @@ static int run(struct serve_session *session, const uint8_t *message, size_t siz
 	}
 	mp__arena_reset(arena, MP__UNPACK_BUDGET(size));
 	Mp__Request *request = mp__request__unpack(&arena->allocator, size, message);
+	if (!request && arena->refused)
+		return serve_reply_error(session, mp__frame_id(message, size), MP__CODE__NO_MEMORY,
+			"the server is out of memory");
 	if (!request)
 		return serve_request_refuse(session, "a message that is no request");
 	if (request->id == 0)

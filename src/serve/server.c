@@ -61,14 +61,14 @@ static void listen_again(struct serve_timer *timer)
  * The kernel cannot give us a connection now, for want of memory or descriptors. It would say so
  * again at once and for ever; the others are served meanwhile.
  */
-static int stop_listening(struct server *server, int why)
+static void stop_listening(struct server *server, int why)
 {
 	serve_log("accept", SERVE_LOG_NOBODY, "accept: %s", mp_strerror(why));
 	server->deaf.fire = listen_again;
-	if (!serve_timer_set(
+	/* If either fails, it turns in vain until there is memory again. */
+	if (serve_timer_set(
 		    &server->context.timers, &server->deaf, mp__now_ns() + DEAF_MS * NS_PER_MS))
-		return 0; /* and turn in vain until there is memory again */
-	return serve_loop_want(&server->loop, &server->listening, 0);
+		(void)serve_loop_want(&server->loop, &server->listening, 0);
 }
 
 static int listener_ready(struct serve_source *source, uint32_t events)
@@ -80,12 +80,14 @@ static int listener_ready(struct serve_source *source, uint32_t events)
 		int fd = serve_listener_accept(&server->listener);
 		if (fd == -EAGAIN)
 			break;
-		if (fd == -EMFILE)
+		if (fd == -EMFILE) {
 			serve_clients_turned_away_unseen(&server->clients);
-		else if (fd < 0)
-			return stop_listening(server, fd);
-		else
+		} else if (fd < 0) {
+			stop_listening(server, fd);
+			break;
+		} else {
 			serve_clients_admit(&server->clients, fd);
+		}
 	}
 	return 0;
 }

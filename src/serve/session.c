@@ -172,18 +172,18 @@ static uint32_t take_slot(struct serve_session *session)
 	return n;
 }
 
-bool serve_session_add_reference(
+int serve_session_add_reference(
 	struct serve_session *session, struct serve_object *object, uint64_t *ret)
 {
 	if (session->n_open >= session->context->limits.max_references)
-		return false;
+		return -ENOSPC;
 	uint32_t slot = take_slot(session);
 	if (slot == SERVE_REFERENCE_NONE)
-		return false;
+		return -ENOMEM;
 	session->references[slot].object = object;
 	session->n_open++;
 	*ret = (uint64_t)session->references[slot].generation << 32 | slot;
-	return true;
+	return 0;
 }
 
 static struct serve_reference *find_reference(struct serve_session *session, uint64_t reference)
@@ -346,6 +346,9 @@ static int work(struct serve_session *session, const uint8_t *data, size_t size,
 			r = 0;
 			break;
 		}
+		/* An answer to it had no memory, whatever the method made of that. */
+		if (session->failed)
+			r = SERVE_SESSION_E_END;
 		used += MP__FRAME_HEADER + length;
 	}
 	session->context->current = NULL;
@@ -458,5 +461,7 @@ int serve_session_io(struct serve_session *session, uint32_t events)
 	/* Whoever hung up completely would report that for ever, but then sending has failed. */
 	uint32_t want = (session->paused || session->eof ? 0 : (uint32_t)EPOLLIN) |
 			(unsent ? (uint32_t)EPOLLOUT : 0);
-	return session->loop ? serve_loop_want(session->loop, &session->source, want) : 0;
+	if (session->loop && serve_loop_want(session->loop, &session->source, want) < 0)
+		return SERVE_SESSION_E_END;
+	return 0;
 }

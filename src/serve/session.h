@@ -176,8 +176,11 @@ int serve_session_io(struct serve_session *session, uint32_t events);
 /* True while the client owes something: a hello, the rest of a request, or reading its replies. */
 bool serve_session_is_owed(const struct serve_session *session);
 
-/* A number for the object, whose reference it takes on success. False: limit or memory. */
-bool serve_session_add_reference(
+/*
+ * A number for the object, whose reference it takes on success. -ENOSPC: the connection has as many
+ * as it may; -ENOMEM.
+ */
+int serve_session_add_reference(
 	struct serve_session *session, struct serve_object *object, uint64_t *ret);
 struct serve_object *serve_session_object(struct serve_session *session, uint64_t reference);
 bool serve_session_drop_reference(struct serve_session *session, uint64_t reference);
