@@ -14,7 +14,7 @@ complain() {
 for source in "$top_srcdir"/tests/test_faults_*.c; do
   name=$(basename "$source" .c)
   [ -x "tests/$name" ] || continue # not of this build
-  grep -q 'support/fault\|support/waits\|support/daemons' "$source" || continue # no functions of libmp.map
+  grep -q 'support/faults\|support/waits\|support/daemons' "$source" || continue # no functions of libmp.map
   [ -s "tests/$name.calls" ] || complain "tests/$name has not run: make check TESTS=tests/$name"
 done
 [ -n "$(ls tests/test_faults_*.calls 2> /dev/null)" ] || exit 77

@@ -30,6 +30,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
 /* One line each: name of the list below, as it is shown, errors. */
 #define CALLS(C)                                                  \
 	C(MALLOC, "malloc", ENOMEM)                               \
@@ -57,6 +61,7 @@
 	C(SPAWN, "posix_spawn", EAGAIN, ENOMEM)                   \
 	C(THREAD, "pthread_create", EAGAIN)                       \
 	C(PIDFD, "pidfd_open", EMFILE, ENFILE, ENOMEM)            \
+	C(PEERPIDFD, "SO_PEERPIDFD", EMFILE, ENOPROTOOPT)         \
 	C(FUTEX, "futex", EINTR, EAGAIN)                          \
 	C(WAITID, "waitid", EINTR)                                \
 	C(SOCKET, "socket", EMFILE, ENFILE, ENOBUFS)              \
@@ -92,6 +97,7 @@ static size_t chosen;
 static int chosen_error;
 static unsigned chosen_at;
 static _Atomic bool failed;
+static int always[N_CALLS];
 static struct t_fail_function functions[T_FAIL_FUNCTIONS];
 static size_t n_functions;
 static size_t current; /* of functions */
@@ -108,6 +114,11 @@ void t_fail_begin(size_t call, int error, unsigned at)
 	n_functions = 1;
 	current = 0;
 	owner = getpid();
+}
+
+void t_fail_always(size_t call, int error)
+{
+	always[call] = error;
 }
 
 bool t_fail_end(void)
@@ -159,6 +170,8 @@ static void *counted_one(void *allocation)
 /* The error that this call shall give, or 0. */
 static int failure(enum call call)
 {
+	if (always[call] != 0)
+		return always[call];
 	if (owner == 0 || owner != getpid())
 		return 0;
 	unsigned n = atomic_fetch_add(&counted[call], 1);
@@ -306,12 +319,14 @@ WRAP(int, -1, socketpair, SOCKETPAIR, (int domain, int type, int protocol, int f
 WRAP(int, -1, accept4, ACCEPT, (int fd, struct sockaddr *address, socklen_t *size, int flags),
 	(fd, address, size, flags))
 /* As WRAP; -EAGAIN only where the kernel could say it. */
-#define WRAP_SOCKET(name, id, parameters, arguments, flags)                     \
+#define WRAP_SOCKET(name, id, parameters, short_arguments, arguments, flags)    \
 	ssize_t __real_##name parameters;                                       \
 	ssize_t __wrap_##name parameters;                                       \
 	ssize_t __wrap_##name parameters                                        \
 	{                                                                       \
 		int error = failure(T_##id);                                    \
+		if (error == T_SHORT)                                           \
+			return __real_##name short_arguments;                   \
 		if (error == 0 || (error == EAGAIN && !(flags & MSG_DONTWAIT))) \
 			return __real_##name arguments;                         \
 		errno = error;                                                  \
@@ -319,17 +334,28 @@ WRAP(int, -1, accept4, ACCEPT, (int fd, struct sockaddr *address, socklen_t *siz
 	}
 
 WRAP_SOCKET(sendmsg, SENDMSG, (int fd, const struct msghdr *message, int flags),
+	(fd, message, flags), (fd, message, flags), flags)
+WRAP_SOCKET(send, SEND, (int fd, const void *data, size_t size, int flags),
+	(fd, data, (size + 1) / 2, flags), (fd, data, size, flags), flags)
+WRAP_SOCKET(recvmsg, RECVMSG, (int fd, struct msghdr *message, int flags), (fd, message, flags),
 	(fd, message, flags), flags)
-WRAP_SOCKET(send, SEND, (int fd, const void *data, size_t size, int flags), (fd, data, size, flags),
-	flags)
-WRAP_SOCKET(
-	recvmsg, RECVMSG, (int fd, struct msghdr *message, int flags), (fd, message, flags), flags)
-WRAP_SOCKET(
-	recv, RECV, (int fd, void *data, size_t size, int flags), (fd, data, size, flags), flags)
+WRAP_SOCKET(recv, RECV, (int fd, void *data, size_t size, int flags),
+	(fd, data, (size + 1) / 2, flags), (fd, data, size, flags), flags)
 WRAP_SOCKET(sendto, SENDTO,
 	(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
 		socklen_t to_size),
-	(fd, data, size, flags, to, to_size), flags)
+	(fd, data, size, flags, to, to_size), (fd, data, size, flags, to, to_size), flags)
+
+/* Only for what makes a descriptor. */
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+	if (level == SOL_SOCKET && name == SO_PEERPIDFD && fails(T_PEERPIDFD))
+		return -1;
+	return __real_getsockopt(fd, level, name, value, size);
+}
+
 WRAP_IO(pread, PREAD, (int fd, void *data, size_t size, off_t at), (fd, data, (size + 1) / 2, at),
 	(fd, data, size, at))
 WRAP_IO(pwrite, PWRITE, (int fd, const void *data, size_t size, off_t at),

@@ -44,6 +44,8 @@ long t_fail_live(void);
 void t_fail_begin(size_t call, int error, unsigned at);
 /* No more. Has it failed? */
 bool t_fail_end(void);
+/* Every one fails with that, and none is counted: as on a kernel that has no such call. 0: no more. */
+void t_fail_always(size_t call, int error);
 /* How many there were between begin and end. */
 unsigned t_fail_counted(size_t call);
 
