@@ -125,6 +125,107 @@ Test(served_list, test_list_proxy_in_list)
 	close_list();
 }
 
+/* The value is a queue: what is put there comes out. */
+static void use_queue(mp_obj *value, int64_t number)
+{
+	mp_proxy *queue = mp_obj_proxy(value);
+	mp_obj got;
+
+	T_OK(mp_served_queue_put(queue, I(number), MP_NOWAIT));
+	T_OK(mp_served_queue_get(queue, MP_NOWAIT, &got));
+	t_expect_value(&got, I(number));
+	mp_obj_free(value);
+}
+
+Test(served_list, test_nested_queue)
+{
+	mp_proxy *queue;
+	mp_dict *d;
+	mp_obj value;
+
+	open_list();
+	T_OK(mp_manager_queue(m, NULL, NULL, &queue));
+	T_OK(mp_list_append(l, mp_handle(queue)));
+	mp_proxy_close(queue);
+	T_OK(mp_list_get(l, 0, &value));
+	use_queue(&value, 123);
+
+	d = t_dict(m, NULL);
+	T_OK(mp_manager_queue(m, NULL, NULL, &queue));
+	T_OK(mp_dict_set(d, I(0), mp_handle(queue)));
+	mp_proxy_close(queue);
+	T_OK(mp_dict_get(d, I(0), &value));
+	use_queue(&value, 456);
+	mp_dict_close(d);
+	close_list();
+}
+
+/* Set it in the dict that stands under a key. */
+static void set_within(mp_dict *outer, const char *key, const char *inner_key, int64_t number)
+{
+	mp_obj value;
+
+	T_OK(mp_dict_get(outer, mp_str(key), &value));
+	T_OK(mp_dict_set(mp_obj_dict(&value), mp_str(inner_key), I(number)));
+	mp_obj_free(&value);
+}
+
+static void expect_within(mp_dict *outer, const char *key, const char *inner_key, int64_t number)
+{
+	mp_obj value;
+
+	T_OK(mp_dict_get(outer, mp_str(key), &value));
+	t_expect_get(mp_obj_dict(&value), mp_str(inner_key), I(number));
+	mp_obj_free(&value);
+}
+
+Test(served_list, test_dict_proxy_nested)
+{
+	mp_obj pets_again, supplies_again, inner;
+	size_t n;
+
+	open_list();
+	mp_dict *pets = t_dict(m, NULL), *supplies = t_dict(m, NULL), *d = t_dict(m, NULL);
+	T_OK(mp_dict_update(pets, MP_DICT(mp_str("ferrets"), I(2), mp_str("hamsters"), I(4))));
+	T_OK(mp_dict_update(supplies, MP_DICT(mp_str("water"), I(10), mp_str("feed"), I(3))));
+	T_OK(mp_dict_set(d, mp_str("pets"), mp_handle(pets)));
+	T_OK(mp_dict_set(d, mp_str("supplies"), mp_handle(supplies)));
+	expect_within(d, "supplies", "water", 10);
+	/* What is written is seen on every way to it. */
+	set_within(d, "supplies", "blankets", 5);
+	t_expect_get(supplies, mp_str("blankets"), I(5));
+	T_OK(mp_dict_set(supplies, mp_str("water"), I(7)));
+	expect_within(d, "supplies", "water", 7);
+
+	/* They live in the dict when nobody else has them, */
+	mp_dict_close(pets);
+	mp_dict_close(supplies);
+	expect_within(d, "pets", "ferrets", 2);
+	set_within(d, "supplies", "blankets", 11);
+	expect_within(d, "supplies", "blankets", 11);
+	/* and with who has them when the dict is empty. */
+	T_OK(mp_dict_get(d, mp_str("pets"), &pets_again));
+	T_OK(mp_dict_get(d, mp_str("supplies"), &supplies_again));
+	T_OK(mp_dict_clear(d));
+	T_OK(mp_dict_len(d, &n));
+	cr_assert_eq(n, 0);
+	t_expect_get(mp_obj_dict(&supplies_again), mp_str("water"), I(7));
+	t_expect_get(mp_obj_dict(&pets_again), mp_str("hamsters"), I(4));
+
+	FILL(pets_again, supplies_again);
+	T_OK(mp_list_get(l, 0, &inner));
+	T_OK(mp_dict_set(mp_obj_dict(&inner), mp_str("marmots"), I(1)));
+	t_expect_get(mp_obj_dict(&pets_again), mp_str("marmots"), I(1));
+	mp_obj_free(&inner);
+	mp_obj_free(&pets_again);
+	mp_obj_free(&supplies_again);
+	T_OK(mp_list_get(l, 0, &inner));
+	t_expect_get(mp_obj_dict(&inner), mp_str("marmots"), I(1));
+	mp_obj_free(&inner);
+	mp_dict_close(d);
+	close_list();
+}
+
 /* --- one item ----------------------------------------------------------------------------------- */
 
 Test(served_list, places_count_from_both_ends)
