@@ -17,6 +17,8 @@
 #define END_MS 10000
 /* Somebody who waits looks for the dead so often; a little less than the pace of sleepers. */
 #define LOOK_NS (MP__BELL_RECHECK_MS * INT64_C(900000))
+/* Somebody who finds messages does too, lest a queue that is never empty keep what the dead had. */
+#define LOOK_BUSY_NS INT64_C(250000000)
 
 #define ENTRY_MASK ((UINT64_C(1) << MP__STORE_LEASE_BITS) - 1)
 
@@ -267,22 +269,20 @@ static int return_all_of(
 	return r < 0 ? r : count;
 }
 
-/* Should this call look, or has another one just done so? */
-static bool is_time(const struct mp__store *s, const struct mp__queue_wait *wait)
+/* Should this call look, or has another one done so within this time? */
+static bool is_time(const struct mp__store *s, int64_t pace_ns)
 {
 	if (!s->leases || mp__store_leased(s) == 0)
 		return false;
 	int64_t looked = (int64_t)atomic_load_explicit(&s->root->looked_ns, memory_order_relaxed);
 	int64_t now = mp__now_ns();
-	return wait->timeout_ms == 0 || looked > now || now - looked >= LOOK_NS;
+	return looked > now || now - looked >= pace_ns;
 }
 
-int mp__lease_return_dead(struct mp_queue *q, struct mp__queue_wait *wait)
+static int return_dead(struct mp_queue *q, struct mp__queue_wait *wait)
 {
 	size_t dead = 0;
 
-	if (!is_time(q->store, wait))
-		return 0;
 	int room = count_leases(q, wait);
 	if (room <= 0)
 		return room;
@@ -299,6 +299,16 @@ int mp__lease_return_dead(struct mp_queue *q, struct mp__queue_wait *wait)
 			owners[dead++] = owners[i];
 	}
 	return dead > 0 ? return_all_of(q, wait, owners, dead) : 0;
+}
+
+int mp__lease_return_dead(struct mp_queue *q, struct mp__queue_wait *wait)
+{
+	return is_time(q->store, wait->timeout_ms == 0 ? 0 : LOOK_NS) ? return_dead(q, wait) : 0;
+}
+
+int mp__lease_return_dead_at_times(struct mp_queue *q, struct mp__queue_wait *wait)
+{
+	return is_time(q->store, LOOK_BUSY_NS) ? return_dead(q, wait) : 0;
 }
 
 bool mp__lease_ready_to_get(struct mp_queue *q, bool suspicious)

@@ -4,7 +4,7 @@
  *
  * Key idea: a lease is the state of the message's entry, set by one store (queue/store_layout.h), and
  * carries the stamp of the process that has it. No one has to be told of a death, and nobody keeps
- * watch: who has nothing to get asks whether those who have leases live.
+ * watch: who has nothing to get asks whether those who have leases live, and who has does now and then.
  */
 #ifndef MP_QUEUE_LEASE_H
 #define MP_QUEUE_LEASE_H
@@ -22,6 +22,9 @@ bool mp__lease_has_others(struct mp_queue *q);
  * waits anyway. How many. Errors of mp__store_enter().
  */
 int mp__lease_return_dead(struct mp_queue *q, struct mp__queue_wait *wait);
+
+/* The same for who gets something, perhaps without ever finding the queue empty: at a slower pace. */
+int mp__lease_return_dead_at_times(struct mp_queue *q, struct mp__queue_wait *wait);
 
 /* For who waits for several things (queue/ready.h). */
 bool mp__lease_ready_to_get(struct mp_queue *q, bool suspicious);

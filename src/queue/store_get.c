@@ -146,8 +146,11 @@ static int find(struct mp_queue *q, struct mp__queue_wait *wait, uint32_t *ret_e
 {
 	struct mp__queue_control *c = q->control;
 
+	int r = mp__lease_return_dead_at_times(q, wait);
+	if (r < 0)
+		return r;
 	for (;;) {
-		int r = mp__store_enter(q, wait);
+		r = mp__store_enter(q, wait);
 		if (r < 0)
 			return r;
 		r = look(q, wait, ret_entry, record);
