@@ -178,6 +178,7 @@ Test(block, grows_where_it_is)
 	T_OK(mp_block_grow(block, 1000000));
 	cr_assert_eq(data[999999], 0);
 	T_RESULT(mp_block_grow(block, 1000001), -ENOSPC);
+	cr_assert(strstr(mp_error_detail(), "1000000 bytes, not 1000001"), "%s", mp_error_detail());
 	T_RESULT(mp_block_grow(block, SIZE_MAX), -ENOSPC);
 	T_RESULT(mp_block_grow(NULL, 1), -EINVAL);
 	T_RESULT(mp_block_refresh(NULL), -EINVAL);

@@ -320,8 +320,10 @@ int mp_block_grow(mp_block *block, size_t size)
 			"growing a block that was opened for looking only (option readonly)");
 	if (block->plain)
 		return mp_error_set(-ENOTSUP, "%s is not libmp's to grow", block->name.path);
-	if (size > MP__SEGMENT_MAX)
-		size = MP__SEGMENT_MAX;
+	if (size > block->seg.max_size - MP__BLOCK_DATA_AT)
+		return mp_error_set(-ENOSPC,
+			"a block may have %llu bytes, not %zu: see the option max_size",
+			(unsigned long long)(block->seg.max_size - MP__BLOCK_DATA_AT), size);
 	(void)mp__fork_lock_take(&block->lock, MP__DEADLINE_NEVER);
 	int r = mp__segment_grow(&block->seg, size + MP__BLOCK_DATA_AT, "a block");
 	if (r == 0)
