@@ -239,6 +239,10 @@ EACH_SOCKET(conn, wrong_arguments)
 	T_RESULT(mp_connection_send_bytes(p.a, NULL, 1, 0), -EINVAL);
 	T_RESULT(mp_connection_recv(NULL, 0, &got), -EINVAL);
 	T_RESULT(mp_connection_recv_bytes(NULL, 0, &data, &size), -EINVAL);
+	T_RESULT(mp_connection_recv(p.b, 0, NULL), -EINVAL);
+	T_RESULT(mp_connection_recv_bytes(p.b, 0, NULL, &size), -EINVAL);
+	T_RESULT(mp_connection_recv_bytes(p.b, 0, &data, NULL), -EINVAL);
+	T_RESULT(mp_connection_recv_bytes_into(p.b, &got, sizeof(got), 0, NULL), -EINVAL);
 	T_RESULT(mp_connection_poll(NULL, 0), -EINVAL);
 	T_RESULT(mp_connection_fileno(NULL), -EINVAL);
 	T_RESULT(mp_connection_direction(NULL), -EINVAL);
@@ -248,6 +252,11 @@ EACH_SOCKET(conn, wrong_arguments)
 	T_OK(mp_connection_close(NULL));
 	T_RESULT(mp_connection_send(p.a, (mp_obj){.type = 99}, 0), -EINVAL);
 	T_RESULT(mp_connection_send(p.a, mp_str("\xff"), 0), -EILSEQ);
+	T_RESULT(mp_connection_pair(NULL, NULL, &c), -EINVAL);
+	T_RESULT(mp_connection_pair(NULL, &c, NULL), -EINVAL);
+	T_RESULT(mp_pipe(NULL, NULL, &c), -EINVAL);
+	T_RESULT(mp_pipe(NULL, &c, NULL), -EINVAL);
+	T_RESULT(mp_connection_from_fd(0, NULL, NULL), -EINVAL);
 	T_RESULT(mp_connection_pair(MP_CONNECTION_OPTIONS(.direction = 3), &c, &c), -EINVAL);
 	T_RESULT(mp_connection_pair(MP_CONNECTION_OPTIONS(.flags = 1), &c, &c), -EINVAL);
 	T_RESULT(mp_connection_pair(MP_CONNECTION_OPTIONS(.authkey = ""), &c, &c), -EINVAL);

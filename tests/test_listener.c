@@ -270,6 +270,8 @@ Test(listener, wrong_options)
 		-EINVAL);
 	T_RESULT(mp_connection_open("unix:@x", MP_CONNECTION_OPTIONS(.authkey_size = 1), 0, &c),
 		-EINVAL);
+	T_RESULT(mp_connection_open("unix:@x", NULL, 0, NULL), -EINVAL);
+	T_RESULT(mp_listener_new(NULL, NULL, NULL), -EINVAL);
 	T_RESULT(mp_listener_accept(NULL, 0, &c), -EINVAL);
 	T_RESULT(mp_listener_fileno(NULL), -EINVAL);
 	T_RESULT(mp_listener_get_stats(NULL, &(mp_listener_stats){.size = sizeof(s)}), -EINVAL);
@@ -278,6 +280,7 @@ Test(listener, wrong_options)
 	T_OK(mp_listener_close(NULL));
 	l = listen_at(0, NULL);
 	T_RESULT(mp_listener_get_stats(l, &s), -EINVAL);
+	T_RESULT(mp_listener_accept(l, 0, NULL), -EINVAL);
 	mp_listener_close(l);
 }
 

@@ -16,8 +16,9 @@
  * it is; the other side sees the end of file when the last process has closed it. As an argument,
  * and inside messages, it travels as mp_handle(connection).
  *
- * Common errors: -EINVAL no handle; -EBADF the end goes in the other direction only; -EAGAIN a
- * timeout of MP_NOWAIT would have to wait; -ETIMEDOUT; -ENOMEM. A deadline covers the whole call.
+ * Common errors: -EINVAL no handle, or NULL for a result; -EBADF the end goes in the other direction
+ * only; -EAGAIN a timeout of MP_NOWAIT would have to wait; -ETIMEDOUT; -ENOMEM. A deadline covers the
+ * whole call.
  */
 #ifndef MP_CONNECTION_H
 #define MP_CONNECTION_H
@@ -122,7 +123,8 @@ int mp_connection_direction(mp_connection *connection);
 
 /*
  * Nothing more will be sent from this end, by no process that holds it: the other side receives
- * what is under way, and then -EPIPE. Receiving goes on. -EPIPE it is closed already.
+ * what is under way, and then -EPIPE. Receiving goes on. -EPIPE a pipe that was shut down before, a
+ * stream that has broken; -EBUSY over a stream a part of a message is still to be sent.
  */
 int mp_connection_shutdown(mp_connection *connection);
 

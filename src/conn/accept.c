@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/log.h"
+#include "conn/connection.h"
 #include "conn/listener.h"
 #include "conn/socket.h"
 
@@ -187,6 +188,8 @@ int mp_listener_accept(mp_listener *l, int timeout_ms, mp_connection **ret_conne
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 	int turns = 0;
 
+	if (!ret_connection)
+		return mp__conn_no_place();
 	for (;;) {
 		struct turn turn = {.connection = NULL, .remark = ""};
 		mp__deadline due;

@@ -115,6 +115,8 @@ int mp_connection_open(const char *address, const mp_connection_options *options
 	mp__deadline deadline = mp__deadline_in(timeout_ms);
 	mp_connection_options o;
 
+	if (!ret_connection)
+		return mp__conn_no_place();
 	int r = mp__conn_options(options, true, &o);
 	if (r < 0)
 		return r;

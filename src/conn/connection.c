@@ -65,6 +65,11 @@ int mp__conn_opposite(int direction)
 	}
 }
 
+int mp__conn_no_place(void)
+{
+	return mp_error_set(-EINVAL, "no place for the result: the pointer is NULL");
+}
+
 /* --- sending ---------------------------------------------------------------------------------- */
 
 static int no_handle(void)
@@ -200,6 +205,8 @@ int mp_connection_recv(mp_connection *c, int timeout_ms, mp_obj *ret_value)
 {
 	struct mp__incoming message;
 
+	if (!ret_value)
+		return mp__conn_no_place();
 	int r = check_direction(c, MP_CONNECTION_WRITE);
 	if (r == 0)
 		r = look(c, timeout_ms, &message);
@@ -230,6 +237,8 @@ int mp_connection_recv_bytes(mp_connection *c, int timeout_ms, void **ret_data, 
 {
 	struct mp__incoming message;
 
+	if (!ret_data || !ret_size)
+		return mp__conn_no_place();
 	int r = look_bytes(c, timeout_ms, &message);
 	if (r < 0)
 		return r;
@@ -253,6 +262,8 @@ int mp_connection_recv_bytes_into(
 
 	if (!buffer && size > 0)
 		return mp_error_set(-EINVAL, "receiving: room for %zu bytes at NULL", size);
+	if (!ret_size)
+		return mp__conn_no_place();
 	int r = look_bytes(c, timeout_ms, &message);
 	if (r < 0)
 		return r;

@@ -110,6 +110,9 @@ extern _Atomic unsigned mp__conn_kept;
 void mp__conn_init(
 	struct mp_connection *c, const struct mp__conn_ops *ops, int direction, size_t max_message);
 
+/* -EINVAL: a call is given NULL for its result. */
+int mp__conn_no_place(void);
+
 /*
  * Load the options of a call; `with_key`: they may have a key, and no direction; without, the other
  * way round. -EINVAL, -E2BIG.

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/fds.h"
 #include "base/options.h"
+#include "conn/connection.h"
 #include "conn/hmac.h"
 
 #include <fcntl.h>
@@ -97,6 +98,8 @@ int mp_listener_new(
 {
 	mp_listener_options o;
 
+	if (!ret_listener)
+		return mp__conn_no_place();
 	int r = load_options(options, &o);
 	if (r < 0)
 		return r;

@@ -249,6 +249,8 @@ int mp_pipe(
 	mp_connection *first;
 	int ends[2];
 
+	if (!ret_first || !ret_second)
+		return mp__conn_no_place();
 	int r = mp__conn_options(options, false, &o);
 	if (r != 0)
 		return r;

@@ -81,6 +81,8 @@ int mp_connection_from_fd(
 	struct sockaddr_storage peer;
 	socklen_t size = sizeof(peer);
 
+	if (!ret_connection)
+		return mp__conn_no_place();
 	int r = mp__conn_options(options, false, &o);
 	if (r < 0)
 		return r;
@@ -98,6 +100,8 @@ int mp_connection_pair(
 	mp_connection *first;
 	int ends[2] = {-1, -1};
 
+	if (!ret_first || !ret_second)
+		return mp__conn_no_place();
 	int r = mp__conn_options(options, false, &o);
 	if (r == 0)
 		r = mp__socket_pair(SOCK_SEQPACKET, ends);
