@@ -31,6 +31,8 @@ Test(base, strerror_covers_errno_and_own_codes)
 	cr_assert_str_eq(mp_strerror(-ESTALE), "has changed or ended meanwhile");
 	cr_assert_not_null(strstr(mp_strerror(MP_OWNER_DIED), "died"));
 	cr_assert_str_eq(mp_strerror(-EXDEV), "Invalid cross-device link");
+	/* Words that fit all that a code is used for. */
+	cr_assert_not_null(strstr(mp_strerror(-ENOTCONN), "not connected"));
 	cr_assert_str_eq(mp_strerror(-99999), "unknown error");
 	cr_assert_str_eq(mp_strerror(12345), "success");
 }
