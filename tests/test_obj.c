@@ -103,6 +103,10 @@ Test(obj, copy_refuses_what_is_no_value)
 
 	strange.type = MP_TYPE_HANDLE + 1;
 	T_RESULT(mp_obj_copy(strange, &untouched), -EINVAL);
+	T_RESULT(mp_obj_copy(mp_i64(1), NULL), -EINVAL);
+	T_RESULT(mp_obj_decode("", 0, NULL), -EINVAL);
+	T_RESULT(mp_obj_encode(mp_i64(1), NULL, &(size_t){0}), -EINVAL);
+	T_RESULT(mp_obj_encode(mp_i64(1), &(void *){NULL}, NULL), -EINVAL);
 	T_RESULT(mp_obj_copy(mp_dict_of(&strange, 1), &untouched), -EINVAL);
 	T_RESULT(mp_obj_copy(MP_LIST(mp_nil(), MP_DICT(mp_nil())), &untouched), -EINVAL);
 	T_RESULT(mp_obj_copy(mp_list_of(NULL, 1), &untouched), -EINVAL);

@@ -47,6 +47,7 @@ Test(process, bad_options_are_refused)
 	mp_process_options o = {.size = sizeof(o), .flags = 1};
 
 	T_RESULT(mp_process_new(NULL, mp_nil(), NULL, &p), -EINVAL);
+	T_RESULT(mp_process_new(return_it, mp_nil(), NULL, NULL), -EINVAL);
 	T_RESULT(mp_process_new(return_it, mp_i64(1), NULL, &p), -EINVAL);
 	T_RESULT(mp_process_new(return_it, mp_nil(), &o, &p), -EINVAL);
 	T_RESULT(mp_process_new(return_it, mp_nil(), BY(5), &p), -EINVAL);

@@ -526,6 +526,7 @@ Test(waiter, misuse)
 	mp_waiter *w = waiter();
 	mp_ready one;
 
+	T_RESULT(mp_waiter_new(NULL), -EINVAL);
 	T_RESULT(mp_waiter_add(NULL, MP_WAIT(0), NULL), -EINVAL);
 	T_RESULT(mp_waiter_modify(NULL, MP_WAIT(0), NULL), -EINVAL);
 	T_RESULT(mp_waiter_remove(NULL, MP_WAIT(0)), -EINVAL);

@@ -74,6 +74,8 @@ int mp_obj_copy(mp_obj value, mp_obj *ret_copy)
 	struct mp__builder builder;
 	mp_obj result;
 
+	if (!ret_copy)
+		return mp_error_set(-EINVAL, "copying a value: no place for the copy");
 	int r = mp__obj_measure(&value, &plan);
 	if (r < 0)
 		return r;

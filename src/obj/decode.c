@@ -207,5 +207,7 @@ MP__HOT int mp__obj_decode(
 
 int mp_obj_decode(const void *data, size_t size, mp_obj *ret_value)
 {
+	if (!ret_value)
+		return mp_error_set(-EINVAL, "decoding a value: no place for it");
 	return mp__obj_decode(data, size, NULL, ret_value);
 }

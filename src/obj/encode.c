@@ -326,5 +326,7 @@ MP__HOT ssize_t mp__obj_encode_into(
 
 int mp_obj_encode(mp_obj value, void **ret_data, size_t *ret_size)
 {
+	if (!ret_data || !ret_size)
+		return mp_error_set(-EINVAL, "encoding a value: no place for the result");
 	return mp__obj_encode(&value, 0, NULL, ret_data, ret_size);
 }

@@ -58,6 +58,8 @@ int mp_process_new(
 {
 	mp_process_options o;
 
+	if (!ret_process)
+		return mp_error_set(-EINVAL, "new process: no place for it");
 	int r = mp__options_load(&o, sizeof(o), 0, options);
 	if (r == 0)
 		r = check_new(target, &args, &o);

@@ -31,8 +31,9 @@ static int check(const mp_waiter *w)
 
 int mp_waiter_new(mp_waiter **ret_waiter)
 {
+	if (!ret_waiter)
+		return mp_error_set(-EINVAL, "making a waiter: no place for it");
 	MP__AUTO_CLOSE int epoll = mp__fd_above_std(epoll_create1(EPOLL_CLOEXEC));
-
 	if (epoll < 0)
 		return mp__error_errno("making a waiter");
 	mp_waiter *w = calloc(1, sizeof(*w));
