@@ -305,6 +305,20 @@ Test(shared_list, a_stopped_writer_stops_no_reader)
 	mp_shared_list_close(list);
 }
 
+/* As if a signal handler had interrupted this thread in a write. */
+Test(shared_list, a_write_inside_a_write)
+{
+	mp_shared_list *list = make(MP_LIST(mp_i64(1)));
+	struct mp__list_header *h = mp_block_data((mp_block *)list);
+
+	h->guard = mp__stamp_self();
+	T_RESULT(mp_shared_list_set(list, 0, mp_i64(2)), -EDEADLK);
+	expect(list, 0, mp_i64(1));
+	h->guard = 0;
+	T_OK(mp_shared_list_set(list, 0, mp_i64(2)));
+	mp_shared_list_close(list);
+}
+
 Test(shared_list, damage_is_an_error)
 {
 	mp_shared_list *list = make(MP_LIST(mp_str("abc"), mp_i64(1)));
