@@ -312,6 +312,8 @@ static int try_fault(const struct t_faulty_use *use, const struct t_fault *fault
 
 	if (use->setup)
 		use->setup();
+	/* When this small answer is there, nothing is left to be done for a large one before. */
+	(void)t_faulty_waiting();
 	orders->fault = *fault;
 	tell(BEGIN);
 	int result = use->use();
