@@ -185,8 +185,10 @@ static void listen_as_systemd(void)
 	strcpy(address.sun_path, notify_name);
 	address.sun_path[0] = '\0';
 	FILE *file = fopen("/proc/sys/net/unix/max_dgram_qlen", "re");
-	cr_assert(file && fscanf(file, "%d", &queued) == 1);
-	fclose(file);
+	if (!file || fscanf(file, "%d", &queued) != 1)
+		queued = 512; /* the most that is usual */
+	if (file)
+		fclose(file);
 	notified = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	cr_assert(notified >= 0);
 	cr_assert(bind(notified, (struct sockaddr *)&address,
