@@ -6,6 +6,7 @@
 
 #include "base/fds.h"
 #include "base/stamp.h"
+#include "shm/guard.h"
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -235,6 +236,7 @@ Test(condition_crash, nobody_waits_longer_for_who_is_stopped)
 	lock();
 	T_RESULT(mp_condition_wait(&w->condition, &w->lock, 50), -ETIMEDOUT);
 	T_RESULT(mp_condition_wait(&w->condition, &w->lock, MP_NOWAIT), -EAGAIN);
+	mp__guard_patience_ns = INT64_C(2000000000);
 	T_RESULT(mp_condition_notify(&w->condition, 1), -ETIMEDOUT);
 	unlock();
 	kill(stopped.pid, SIGCONT);

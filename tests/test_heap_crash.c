@@ -320,7 +320,7 @@ Test(heap_crash, who_works_without_a_pause_is_not_taken_for_stopped)
 	cr_assert_eq(pthread_create(&busy, NULL, be_busy, &inside), 0);
 	while (!inside)
 		sched_yield();
-	mp__heap_patience_ms = 3000;
+	mp__guard_patience_ns = INT64_C(3000000000);
 	T_OK(mp_heap_alloc(heap, 1, &p));
 	pthread_join(busy, NULL);
 	T_OK(mp_heap_free(heap, p));

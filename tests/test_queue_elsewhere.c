@@ -148,7 +148,7 @@ Test(queue_elsewhere, the_living_are_waited_for)
 	struct t_child consumer = consume(MP_QUEUE_FIFO, get_two);
 
 	skip_if_same(stamp_of_cell());
-	mp__guard_foreign_ns = 1; /* is for those of whom nobody knows */
+	mp__guard_patience_ns = 1; /* is for those of whom nobody knows */
 	T_RESULT(mp_queue_join(q, 300), -ETIMEDOUT);
 	struct t_child joiner = t_spawn(join_for_ever, NULL);
 	order(BE_DONE);
@@ -212,7 +212,7 @@ Test(queue_elsewhere, a_stranger_is_not_waited_for_without_end)
 	T_OK(mp_log_set_handler(MP_LOG_WARNING, note, NULL));
 	for (unsigned i = 0; i < MP__QUEUE_CELLS; i++)
 		q->cells[i].process &= ~MP__LIFE_SHOWN;
-	mp__guard_foreign_ns = INT64_C(1300000000);
+	mp__guard_patience_ns = INT64_C(1300000000);
 	T_RESULT(mp_queue_join(q, MP_FOREVER), -ETIMEDOUT);
 	cr_assert_eq(remarks, 1);
 	order(BE_DONE);

@@ -204,7 +204,7 @@ static int use_behind_a_stranger(void *argument)
 	mp_queue *q = argument;
 	mp_obj value;
 
-	mp__guard_foreign_ns = 500000000;
+	mp__guard_patience_ns = 500000000;
 	q->control->get_guard = q->control->put_guard = stranger;
 	T_CHECK(mp_queue_get(q, MP_FOREVER, &value) == -ETIMEDOUT);
 	T_CHECK(mp_queue_put(q, mp_i64(1), MP_FOREVER) == -ETIMEDOUT);

@@ -194,7 +194,7 @@ static int enter_for_ever(void *argument)
 {
 	(void)argument;
 	T_CHECK(mp_log_set_handler(MP_LOG_WARNING, note, NULL) == 0);
-	mp__guard_foreign_ns = INT64_C(1200000000);
+	mp__guard_patience_ns = INT64_C(1200000000);
 	T_CHECK(mp__guard_enter(&s->guard, MP__DEADLINE_NEVER) == -ETIMEDOUT);
 	T_CHECK(strstr(mp_error_detail(), "another PID namespace"));
 	T_CHECK(remarks == 1);

@@ -108,7 +108,7 @@ int mp_barrier_wait_action(
 /*
  * Break it: all who wait get -EPIPE, and so does every wait until the barrier is reset.
  * This and the calls below: -ETIMEDOUT a process was stopped in the middle of a change of the barrier
- * and did not go on for five seconds.
+ * and did not go on for ten seconds.
  */
 int mp_barrier_abort(mp_barrier *barrier);
 

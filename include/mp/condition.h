@@ -85,7 +85,7 @@ int mp_condition_wait_for_rlock(mp_condition *condition, mp_rlock *lock,
  * Wake n of those who wait now, or all. Needs no lock; but who changes the data without the lock can
  * do so, and notify, after a waiter has looked and before it waits: then nobody wakes it. -EINVAL no
  * condition, n below 0; -ETIMEDOUT a process was stopped in the middle of a change of the condition,
- * and did not go on for five seconds; -EDEADLK from a signal handler that interrupted such a change.
+ * and did not go on for ten seconds; -EDEADLK from a signal handler that interrupted such a change.
  */
 int mp_condition_notify(mp_condition *condition, int n);
 int mp_condition_notify_all(mp_condition *condition);

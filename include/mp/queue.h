@@ -186,7 +186,7 @@ enum mp_queue_shutdown_how {
 /*
  * From here on puts fail with -EPIPE; so do gets, at once or when the queue is empty. All who wait
  * are woken. DRAIN may be followed by IMMEDIATE; there is no way back. -EINVAL; -ETIMEDOUT a stopped
- * process stands in the middle of a change.
+ * process stands in the middle of a change, for ten seconds and more.
  */
 int mp_queue_shutdown(mp_queue *queue, int how);
 /* 0 no; or how: enum mp_queue_shutdown_how. */

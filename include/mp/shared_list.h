@@ -42,7 +42,7 @@ int mp_shared_list_get(mp_shared_list *list, int64_t index, mp_obj *ret_item);
 /*
  * Write one. -EMSGSIZE it has more bytes than its place; -EPERM opened for looking only; -EINVAL it
  * can't stand in a shared list; -ERANGE also for a u64 beyond int64; -EILSEQ; -ETIMEDOUT a stopped
- * process stands in the middle of writing to this list, for two seconds and more; -EDEADLK from a
+ * process stands in the middle of writing to this list, for ten seconds and more; -EDEADLK from a
  * signal handler that interrupted a write; -EBADMSG.
  */
 int mp_shared_list_set(mp_shared_list *list, int64_t index, mp_obj item);

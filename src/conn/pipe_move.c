@@ -122,7 +122,8 @@ static int try_send(struct mp__pipe_end *e, struct mp__outgoing *m, struct mp__r
 {
 	struct mp__pipe_ring *w = e->out.words;
 
-	int r = mp__guard_enter(&w->sending, deadline);
+	int r = mp__guard_enter_seeing(
+		&w->sending, deadline, (struct mp__guard_signs){&w->tail, sizeof(w->tail)});
 	if (r < 0)
 		return r;
 	/* The dead one may have posted a message of this tag. */
@@ -252,6 +253,14 @@ static void silence(struct mp__pipe_end *e)
 	mp__pipe_leave_receiving(e);
 }
 
+static int enter_receiving(struct mp__pipe_end *e, mp__deadline deadline)
+{
+	struct mp__pipe_ring *w = e->in.words;
+
+	return mp__guard_enter_seeing(
+		&w->receiving, deadline, (struct mp__guard_signs){&w->head, sizeof(w->head)});
+}
+
 /* Until the ring has something: 0; -EPIPE at its end; -ETIMEDOUT. Holds no guard. */
 static int wait_for_message(struct mp__pipe_end *e, mp__deadline deadline)
 {
@@ -359,7 +368,7 @@ int mp__pipe_look(struct mp_connection *c, mp__deadline deadline, struct mp__inc
 	for (;;) {
 		int r = wait_for_message(e, deadline);
 		if (r == 0)
-			r = mp__guard_enter(&e->in.words->receiving, deadline);
+			r = enter_receiving(e, deadline);
 		if (r < 0)
 			return r;
 		r = look_inside(e, ret);

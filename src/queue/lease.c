@@ -13,8 +13,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-/* How long a thread that stands still in the middle of a change may hold up the end of a lease. */
-#define END_MS 10000
 /* Somebody who waits looks for the dead so often; a little less than the pace of sleepers. */
 #define LOOK_NS (MP__BELL_RECHECK_MS * INT64_C(900000))
 /* Somebody who finds messages does too, lest a queue that is never empty keep what the dead had. */
@@ -76,7 +74,7 @@ static int find_lease(struct mp_queue *q, mp_lease lease, uint32_t *ret_entry)
 /* Inside get_guard if 0. */
 static int enter_with(struct mp_queue *q, mp_lease lease, uint32_t *ret_entry)
 {
-	struct mp__queue_wait wait = mp__queue_wait_of(END_MS);
+	struct mp__queue_wait wait = mp__queue_wait_patiently();
 
 	if (!q || !q->store || !q->store->leases)
 		return mp_error_set(-EINVAL, "a lease: no queue, or it has no leases");

@@ -8,9 +8,6 @@
 #include "base/error.h"
 #include "base/testpoint.h"
 
-/* How long a thread that stands still in the middle of a change may hold up a call. */
-#define PATIENCE_MS 10000
-
 static int check(const mp_queue *queue, bool places)
 {
 	if (!queue || !queue->store || !queue->store->leases || !places)
@@ -78,7 +75,7 @@ static int find_poison(struct mp_queue *q, uint32_t *ret_entry, struct mp__ring_
 
 int mp_queue_poison_get(mp_queue *queue, mp_obj *ret_value)
 {
-	struct mp__queue_wait wait = mp__queue_wait_of(PATIENCE_MS);
+	struct mp__queue_wait wait = mp__queue_wait_patiently();
 	struct mp__store_block *block = NULL;
 	struct mp__ring_record record;
 	mp_obj value = mp_nil();

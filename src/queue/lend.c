@@ -11,9 +11,6 @@
 #include "base/error.h"
 #include "base/testpoint.h"
 
-/* How long a thread that stands still in the middle of a change may hold up the end of a turn. */
-#define TURN_MS 10000
-
 static int not_in_a_store(void)
 {
 	return mp_error_set(-ENOTSUP,
@@ -49,7 +46,7 @@ int mp_queue_reserve(mp_queue *queue, size_t size, int timeout_ms, void **ret_da
 /* Inside put_guard if 0. */
 static int enter_reserved(struct mp_queue *q)
 {
-	struct mp__queue_wait wait = mp__queue_wait_of(TURN_MS);
+	struct mp__queue_wait wait = mp__queue_wait_patiently();
 	struct mp__queue_control *c = q->control;
 
 	if (atomic_load_explicit(&c->reserved, memory_order_relaxed) != mp__stamp_self())
@@ -132,7 +129,7 @@ int mp_queue_peek(mp_queue *queue, int timeout_ms, const void **ret_data, size_t
 /* `consume` it, or leave it for the next one. */
 static int end_peek(struct mp_queue *q, bool consume)
 {
-	struct mp__queue_wait wait = mp__queue_wait_of(TURN_MS);
+	struct mp__queue_wait wait = mp__queue_wait_patiently();
 	struct mp__queue_control *c = q->control;
 
 	if (atomic_load_explicit(&c->lent, memory_order_relaxed) != mp__stamp_self())

@@ -89,6 +89,7 @@ void mp__queue_file_close(struct mp_queue *q);
  */
 struct mp__queue_wait {
 	int timeout_ms;
+	bool patient; /* no timeout, but not for ever: as shm/guard.h says */
 	bool started;
 	bool slept;
 	bool suspicious;  /* has waited a while: ask whether others live */
@@ -100,6 +101,12 @@ struct mp__queue_wait {
 static inline struct mp__queue_wait mp__queue_wait_of(int timeout_ms)
 {
 	return (struct mp__queue_wait){.timeout_ms = timeout_ms};
+}
+
+/* For calls that only ever wait for who is in the middle of a change. */
+static inline struct mp__queue_wait mp__queue_wait_patiently(void)
+{
+	return (struct mp__queue_wait){.timeout_ms = MP_FOREVER, .patient = true};
 }
 
 /*

@@ -23,13 +23,32 @@ static void start(struct mp__queue_wait *wait)
 	wait->started = true;
 }
 
+/* Whoever changes something inside the guard changes one of these words. */
+static struct mp__guard_signs signs_of(const struct mp_queue *q, const mp__guard *guard)
+{
+	const struct mp__queue_control *c = q->control;
+
+	if (q->store) {
+		const struct mp__store_root *root = q->store->root;
+		return (struct mp__guard_signs){&root->next_sequence,
+			offsetof(struct mp__store_root, free) -
+				offsetof(struct mp__store_root, next_sequence)};
+	}
+	if (guard == &c->put_guard)
+		return (struct mp__guard_signs){&c->tail, sizeof(c->tail) + sizeof(c->put_bytes)};
+	return (struct mp__guard_signs){&c->head, sizeof(c->head) + sizeof(c->get_bytes)};
+}
+
 int mp__queue_enter_slowly(struct mp_queue *q, mp__guard *guard, struct mp__queue_wait *wait)
 {
+	struct mp__guard_signs signs = signs_of(q, guard);
 	mp__deadline grace = mp__deadline_in(GRACE_MS);
+	mp__deadline deadline = MP__GUARD_PATIENTLY;
 
 	start(wait);
-	int r = mp__guard_enter_slowly(
-		guard, wait->deadline.ns > grace.ns ? wait->deadline : grace);
+	if (!wait->patient)
+		deadline = wait->deadline.ns > grace.ns ? wait->deadline : grace;
+	int r = mp__guard_enter_slowly(guard, deadline, signs);
 	if (r == MP_OWNER_DIED) {
 		if (q->store)
 			mp__store_taken_over(q);

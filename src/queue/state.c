@@ -12,8 +12,6 @@
 #include <limits.h>
 #include <unistd.h>
 
-/* How long a thread that stands still in the middle of a change may hold up a shutdown. */
-#define SHUTDOWN_MS 10000
 /* Who joins and has waited for so long for a stranger says so. */
 #define REMARK_NS INT64_C(1000000000)
 
@@ -22,7 +20,7 @@
 static int no_more_puts(struct mp_queue *q)
 {
 	struct mp__queue_control *c = q->control;
-	struct mp__queue_wait wait = mp__queue_wait_of(SHUTDOWN_MS);
+	struct mp__queue_wait wait = mp__queue_wait_patiently();
 	mp__guard *guard = q->store ? &c->get_guard : &c->put_guard;
 
 	/* Inside, so that no message comes after a getter has seen the bit and an empty queue. */
@@ -38,7 +36,7 @@ static int no_more_puts(struct mp_queue *q)
 static int no_more_gets(struct mp_queue *q)
 {
 	struct mp__queue_control *c = q->control;
-	struct mp__queue_wait wait = mp__queue_wait_of(SHUTDOWN_MS);
+	struct mp__queue_wait wait = mp__queue_wait_patiently();
 
 	int r = q->store ? mp__store_enter(q, &wait) : mp__queue_enter(q, &c->get_guard, &wait);
 	if (r < 0)
@@ -257,7 +255,7 @@ static int judge(struct stranger *s, uint64_t process)
 			"process %d joins: whether it lives cannot be seen from here",
 			(int)mp__stamp_tid(process), (int)getpid());
 	}
-	if (now - s->since < mp__guard_foreign_ns)
+	if (now - s->since < mp__guard_patience_ns)
 		return 0;
 	return mp_error_set(-ETIMEDOUT,
 		"joining a queue: process %d of another PID namespace has messages that are not "

@@ -12,11 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where others get on we wait for so many times the patience that we have with one who stands still. */
-#define PATIENCES 6
 #define ALIGN_MAX 4096u
-/* How long who is stopped in the middle of a change can keep the others waiting. */
-int mp__heap_patience_ms = 10000;
 /* So often others may be faster before it is a lie that there is room. */
 int mp__heap_in_vain_max = 1000;
 
@@ -49,28 +45,12 @@ static int enter_and_repair(mp_heap *heap)
 	return r;
 }
 
-/*
- * On a machine with too much to do who has the guard can stand still in it whenever we are awake, and
- * still get on: that is no reason to fail.
- */
-static int enter_patiently(struct mp__heap_header *h)
-{
-	int r = -ETIMEDOUT;
-
-	for (int i = 0; i < PATIENCES && r == -ETIMEDOUT; i++) {
-		uint32_t before = atomic_load_explicit(&h->changes, memory_order_relaxed);
-		r = mp__guard_enter_within(&h->guard, mp__heap_patience_ms);
-		if (atomic_load_explicit(&h->changes, memory_order_relaxed) == before)
-			break;
-	}
-	return r;
-}
-
 /* Entered, and all is well; or an error. */
 static inline int enter(mp_heap *heap)
 {
 	struct mp__heap_header *h = heap->view.header;
-	int r = mp__guard_try(&h->guard) ? 0 : enter_patiently(h);
+	int r = mp__guard_enter_seeing(&h->guard, MP__GUARD_PATIENTLY,
+		(struct mp__guard_signs){&h->changes, sizeof(h->changes)});
 
 	if (r < 0)
 		return r;

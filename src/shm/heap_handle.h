@@ -14,8 +14,7 @@ struct mp_heap {
 	_Atomic uint64_t known; /* see there */
 };
 
-/* How long one who stands still in the guard is waited for, and how often others are; tests make it less. */
-extern int mp__heap_patience_ms;
+/* How often others may be faster before it is a lie that there is room; tests make it less. */
 extern int mp__heap_in_vain_max;
 
 #endif

@@ -14,7 +14,8 @@
 #include <mp/shared_list.h>
 #include <string.h>
 
-#define WRITE_MS 2000
+/* Of the slots, so much is looked at for signs that another writer gets on. */
+#define SIGNS_MAX 16384
 #define SMALL 512 /* items up to this size are copied on the stack */
 #define ITEM_MAX (UINT32_C(1) << 31)
 
@@ -390,6 +391,25 @@ int mp_shared_list_get(mp_shared_list *list, int64_t index, mp_obj *ret_item)
 	return with_item(list, index, copy, ret_item);
 }
 
+/* Each write moves the version of a slot on. */
+static struct mp__guard_signs signs_of(const mp_shared_list *list)
+{
+	struct mp__list_header *header = header_of(list);
+	size_t size = n_of(header, mp_block_size(block_of(list))) * sizeof(header->slots[0]);
+
+	return (struct mp__guard_signs){header->slots, size < SIGNS_MAX ? size : SIGNS_MAX};
+}
+
+/* MP_OWNER_DIED: a writer that changes nothing until its last store left nothing to do. */
+static int enter(const mp_shared_list *list)
+{
+	mp__guard *guard = &header_of(list)->guard;
+
+	return mp__guard_try(guard)
+		       ? 0
+		       : mp__guard_enter_slowly(guard, MP__GUARD_PATIENTLY, signs_of(list));
+}
+
 int mp_shared_list_set(mp_shared_list *list, int64_t index, mp_obj item)
 {
 	struct place place;
@@ -408,13 +428,11 @@ int mp_shared_list_set(mp_shared_list *list, int64_t index, mp_obj item)
 	if (block_of(list)->seg.readonly)
 		return mp_error_set(-EPERM, "setting an item of a shared list that was opened for "
 					    "looking only (option readonly)");
-	mp__guard *guard = &header_of(list)->guard;
-	r = mp__guard_enter(guard, mp__deadline_in(WRITE_MS));
+	r = enter(list);
 	if (r < 0)
 		return r;
-	/* MP_OWNER_DIED: a writer that changes nothing until its last store left nothing to do. */
 	slot_write(&place, &raw);
-	mp__guard_leave(guard);
+	mp__guard_leave(&header_of(list)->guard);
 	return 0;
 }
 

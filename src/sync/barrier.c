@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* For calls that do not wait for others, but need the guard. */
-#define GUARD_MS 5000
 /* How long destroy waits for those who have not left yet. */
 #define LEAVE_MS 1000
 
@@ -155,7 +153,7 @@ int mp_barrier_destroy(mp_barrier *barrier)
 			return busy(b, c, "was let go, but has not left it for a second");
 	}
 	if (r == 0)
-		r = mp__barrier_enter(b, mp__deadline_in(GUARD_MS));
+		r = mp__barrier_enter(b, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	c = find_user(b, true);
@@ -217,7 +215,7 @@ int mp_barrier_abort(mp_barrier *barrier)
 	int r = mp__barrier_of(barrier, b);
 
 	if (r == 0)
-		r = mp__barrier_enter(b, mp__deadline_in(GUARD_MS));
+		r = mp__barrier_enter(b, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	mp__barrier_who_am_i(&self);
@@ -233,7 +231,7 @@ int mp_barrier_reset(mp_barrier *barrier)
 	int r = mp__barrier_of(barrier, b);
 
 	if (r == 0)
-		r = mp__barrier_enter(b, mp__deadline_in(GUARD_MS));
+		r = mp__barrier_enter(b, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	mp__barrier_end_round(b, MP__CELL_RESET);
@@ -271,7 +269,7 @@ int mp_barrier_join(mp_barrier *barrier)
 	int r = mp__barrier_of(barrier, b);
 
 	if (r == 0)
-		r = mp__barrier_enter(b, mp__deadline_in(GUARD_MS));
+		r = mp__barrier_enter(b, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	r = take_membership(b);
@@ -302,7 +300,7 @@ int mp_barrier_leave(mp_barrier *barrier)
 	int r = mp__barrier_of(barrier, b);
 
 	if (r == 0)
-		r = mp__barrier_enter(b, mp__deadline_in(GUARD_MS));
+		r = mp__barrier_enter(b, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	r = give_membership(b);

@@ -248,7 +248,10 @@ static void repair(mp__barrier *b)
 
 int mp__barrier_enter(mp__barrier *b, mp__deadline deadline)
 {
-	int r = mp__guard_enter(&b->at->guard, deadline);
+	const struct mp__guard_signs signs = {
+		&b->at->era, offsetof(struct mp__barrier_layout, bell) -
+				     offsetof(struct mp__barrier_layout, era)};
+	int r = mp__guard_enter_seeing(&b->at->guard, deadline, signs);
 
 	if (r == MP_OWNER_DIED) {
 		repair(b);

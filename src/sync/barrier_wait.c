@@ -9,8 +9,6 @@
 #include "sync/barrier_round.h"
 #include "sync/waiting.h"
 
-/* For the guard, after the action. */
-#define GUARD_MS 5000
 /* For what must be done although the deadline has passed, or there is none to wait for. */
 #define GRACE_MS 100
 /* Cells that who finds no empty one looks at before anything else; some 10 us each. */
@@ -292,7 +290,7 @@ static int conclude(struct visit *v, mp_barrier_action *action, void *arg)
 
 	if (ask || action) {
 		r = run_action(v, action, arg, ask);
-		if (mp__barrier_enter(b, mp__deadline_in(GUARD_MS)) < 0) {
+		if (mp__barrier_enter(b, MP__GUARD_PATIENTLY) < 0) {
 			if (give_up(v))
 				return -ETIMEDOUT;
 			return learn_outcome(v);

@@ -16,8 +16,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* For the guard, which is taken for a few instructions: its owner is stopped. */
-#define GUARD_MS 5000
+/* For the guard, by who has no time left. */
 #define GRACE_MS 100
 /* How long destroy waits for a sign of life; waiters give one every 50 ms. */
 #define BEAT_MS 500
@@ -67,17 +66,24 @@ int mp_condition_new(const mp_condition_options *options, mp_condition **ret_con
 }
 
 /* Nothing is repaired after a death: see the layout. */
-static int enter(struct mp__condition *c, mp__deadline deadline)
+static int enter_slowly(struct mp__condition *c, mp__deadline deadline)
 {
-	int r = mp__guard_enter(&c->guard, deadline);
+	const struct mp__guard_signs signs = {&c->next,
+		offsetof(struct mp__condition, bell) - offsetof(struct mp__condition, next)};
+	int r = mp__guard_enter_slowly(&c->guard, deadline, signs);
 
 	return r == MP_OWNER_DIED ? 0 : r;
 }
 
-/* The same; only who finds it taken looks at the clock. */
-static int enter_within(struct mp__condition *c, int timeout_ms)
+static inline int enter(struct mp__condition *c, mp__deadline deadline)
 {
-	int r = mp__guard_enter_within(&c->guard, timeout_ms);
+	return mp__guard_try(&c->guard) ? 0 : enter_slowly(c, deadline);
+}
+
+/* Not for long; only who finds it taken looks at the clock. */
+static int enter_soon(struct mp__condition *c)
+{
+	int r = mp__guard_enter_within(&c->guard, GRACE_MS);
 
 	return r == MP_OWNER_DIED ? 0 : r;
 }
@@ -105,7 +111,7 @@ int mp_condition_destroy(mp_condition *condition)
 	uint32_t beat = atomic_load(&c->beat);
 	for (bool first = true;; first = false) {
 		bool dead = mp__deadline_passed(deadline);
-		r = enter_within(c, GUARD_MS);
+		r = enter(c, MP__GUARD_PATIENTLY);
 		if (r < 0 || unmake(c, dead))
 			return r;
 		if (first)
@@ -179,7 +185,7 @@ static int take_permit(struct wait *w, bool last)
 	if (check(c) < 0)
 		return -EINVAL;
 	/* Who is stopped in the guard leaves us counted, as if we had been killed. */
-	if (enter_within(c, last ? GRACE_MS : GUARD_MS) < 0)
+	if ((last ? enter_soon(c) : enter(c, MP__GUARD_PATIENTLY)) < 0)
 		return -EAGAIN;
 	bool mine = has_permit(w);
 	if (mine) {
@@ -364,7 +370,7 @@ static int notify(mp_condition *condition, uint32_t n)
 	int r = check(c);
 
 	if (r == 0)
-		r = enter_within(c, GUARD_MS);
+		r = enter(c, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	uint32_t waiters = atomic_load_explicit(&c->waiters, memory_order_relaxed);

@@ -15,9 +15,7 @@
 
 #include <limits.h>
 
-/* A thread that is stopped inside the guard is waited for so long by who has no deadline... */
-#define RELEASE_PATIENCE_MS 10000
-/* ...and by who has one that is sooner: a preempted thread is no reason to fail. */
+/* Who has a deadline that is sooner waits so long for the guard: a preempted thread is no reason to fail. */
 #define GRACE_MS 100
 /* So many holders are asked for before the guard is entered for those that have ended. */
 #define ASK_AT_ONCE 64
@@ -77,12 +75,16 @@ static void derive_value(struct mp__semaphore *s)
 /* 0, -EDEADLK, -ETIMEDOUT. */
 static int enter(struct mp__semaphore *s, mp__deadline deadline)
 {
+	const struct mp__guard_signs signs = {&s->value, sizeof(s->value)};
+
 	/* Not inside: where there are many cells, it asks the slab how many. */
 	(void)count_cells(s);
 	if (mp__guard_try(&s->guard))
 		return 0;
 	mp__deadline grace = mp__deadline_in(GRACE_MS);
-	int r = mp__guard_enter_slowly(&s->guard, deadline.ns > grace.ns ? deadline : grace);
+	if (deadline.ns != MP__GUARD_PATIENTLY.ns && deadline.ns < grace.ns)
+		deadline = grace;
+	int r = mp__guard_enter_slowly(&s->guard, deadline, signs);
 	if (r == MP_OWNER_DIED) {
 		derive_value(s);
 		r = 0;
@@ -495,7 +497,7 @@ static NOINLINE int release_inside(struct mp__semaphore *s, uint32_t n)
 
 static NOINLINE int release_slowly(struct mp__semaphore *s, uint32_t n)
 {
-	int r = mp__guard_try(&s->guard) ? 0 : enter(s, mp__deadline_in(RELEASE_PATIENCE_MS));
+	int r = mp__guard_try(&s->guard) ? 0 : enter(s, MP__GUARD_PATIENTLY);
 
 	return r < 0 ? r : release_inside(s, n);
 }
@@ -552,7 +554,7 @@ int mp_semaphore_destroy(mp_semaphore *semaphore)
 	int r = check(s);
 	if (r < 0)
 		return r;
-	r = enter(s, mp__deadline_in(RELEASE_PATIENCE_MS));
+	r = enter(s, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	/* Who is woken looks, and sleeps again. Who listens but does not sleep yet finds it gone. */
@@ -574,11 +576,10 @@ int mp_semaphore_value(mp_semaphore *semaphore)
 	int r = check(s);
 	if (r < 0)
 		return r;
-	mp__deadline deadline = mp__deadline_in(RELEASE_PATIENCE_MS);
-	int64_t back = recover(s, 0, count_cells(s), deadline);
+	int64_t back = recover(s, 0, count_cells(s), MP__GUARD_PATIENTLY);
 	if (back < 0)
 		return (int)back;
-	r = enter(s, deadline);
+	r = enter(s, MP__GUARD_PATIENTLY);
 	if (r < 0)
 		return r;
 	uint32_t value = LOAD(s->value);
