@@ -57,7 +57,7 @@ static int usage(FILE *to)
 	return to == stdout ? MPCTL_OK : MPCTL_USAGE;
 }
 
-/* Names may be of two words: how many of argv are this one's, 0: none. */
+/* Is this the first of the two words of its name? */
 static bool begins_with(const struct command *command, const char *word)
 {
 	size_t length = strlen(word);
@@ -65,6 +65,7 @@ static bool begins_with(const struct command *command, const char *word)
 	return strncmp(command->name, word, length) == 0 && command->name[length] == ' ';
 }
 
+/* Names may be of two words: how many of argv are this one's, 0: none. */
 static int words_of(const struct command *command, int argc, char **argv)
 {
 	const char *space = strchr(command->name, ' ');

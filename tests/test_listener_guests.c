@@ -138,6 +138,26 @@ Test(listener_guests, the_other_side_has_no_address_any_more)
 }
 
 #ifdef HAVE_NETTLE
+/* What a client with a key gets from a server, which is given the socket that it accepts at. */
+static void expect_from_server(int (*server)(void *socket), int expected)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	char address[64];
+	mp_connection *c;
+
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	T_OK(bind(fd, (struct sockaddr *)&at, sizeof(at)));
+	T_OK(listen(fd, 1));
+	T_OK(getsockname(fd, (struct sockaddr *)&at, &size));
+	struct t_child child = t_spawn(server, &fd);
+	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", ntohs(at.sin_port));
+	T_RESULT(mp_connection_open(address, MP_CONNECTION_OPTIONS(KEY("key")), T_TIMEOUT_MS, &c),
+		expected);
+	t_expect_exit(&child, 0);
+	close(fd);
+}
+
 static int speak_nonsense(void *argument)
 {
 	int fd = accept(*(int *)argument, NULL, NULL);
@@ -152,21 +172,7 @@ static int speak_nonsense(void *argument)
 
 Test(listener_guests, a_server_of_another_kind)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(at);
-	char address[64];
-	mp_connection *c;
-
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	T_OK(bind(fd, (struct sockaddr *)&at, sizeof(at)));
-	T_OK(listen(fd, 1));
-	T_OK(getsockname(fd, (struct sockaddr *)&at, &size));
-	struct t_child child = t_spawn(speak_nonsense, &fd);
-	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", ntohs(at.sin_port));
-	T_RESULT(mp_connection_open(address, MP_CONNECTION_OPTIONS(KEY("key")), T_TIMEOUT_MS, &c),
-		-EPROTO);
-	t_expect_exit(&child, 0);
-	close(fd);
+	expect_from_server(speak_nonsense, -EPROTO);
 }
 
 static int hang_up(void *argument)
@@ -180,21 +186,7 @@ static int hang_up(void *argument)
 
 Test(listener_guests, a_server_that_hangs_up)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(at);
-	char address[64];
-	mp_connection *c;
-
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	T_OK(bind(fd, (struct sockaddr *)&at, sizeof(at)));
-	T_OK(listen(fd, 1));
-	T_OK(getsockname(fd, (struct sockaddr *)&at, &size));
-	struct t_child child = t_spawn(hang_up, &fd);
-	snprintf(address, sizeof(address), "tcp:127.0.0.1:%d", ntohs(at.sin_port));
-	T_RESULT(mp_connection_open(address, MP_CONNECTION_OPTIONS(KEY("key")), T_TIMEOUT_MS, &c),
-		-EPIPE);
-	t_expect_exit(&child, 0);
-	close(fd);
+	expect_from_server(hang_up, -EPIPE);
 }
 #endif
 
